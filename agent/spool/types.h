@@ -1,0 +1,70 @@
+// Words shared by everyone who puts records into the spool or takes them out. Values only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "agent/base/clock.h"
+
+namespace penstock::spool {
+
+using LaneId = uint32_t;    // (route, table); never reused within an epoch; 0 is the lane of unrouted records
+using Seq = uint64_t;       // of a record in its lane: contiguous from 1, kept for the record's life
+using SourceId = uint32_t;  // an input instance in this run of the agent
+
+inline constexpr LaneId kUnroutedLane = 0;
+inline constexpr std::string_view kUnroutedName = "_unrouted";
+
+struct LaneKey {
+  std::string route;
+  std::string table;
+  auto operator<=>(const LaneKey&) const = default;
+};
+
+// The ledger of one lane: committed = delivered + quarantined + discarded + dropped + damaged + pending, where
+// committed = next_seq - 1 and delivered is what remains of `cursor` after the other fates at or below it.
+struct LaneState {
+  LaneId id = 0;
+  LaneKey key;
+  Seq next_seq = 1;         // of the next record to commit
+  Seq cursor = 0;           // every record up to here has its final fate
+  uint64_t quarantined = 0;  // records at or below `cursor` that went to quarantine
+  uint64_t delivered() const { return cursor - quarantined; }
+  uint64_t pending() const { return next_seq - 1 - cursor; }
+};
+
+// A record accepted by intake, waiting for its commit.
+struct Pending {
+  LaneId lane = 0;
+  Seq seq = 0;
+  SourceId source = 0;
+  uint64_t source_seq = 0;   // per source contiguous from 1: what on_durable reports
+  int64_t received_at_us = 0;
+  Millis commit_within{50};  // the commit holding it closes at the latest this long after it was enqueued
+  std::string body;          // encode_record's byte form
+  std::string refusal;       // not empty: straight to quarantine with this reason (kUnroutedLane, oversize heads)
+};
+
+// The records of one lane in one commit, decompressed. Immutable, shared.
+class Segment {
+ public:
+  // `run` is a sequence of (varint length, bytes).
+  Segment(LaneId lane, Seq first, uint32_t count, std::string run)
+      : lane_(lane), first_(first), count_(count), run_(std::move(run)) {}
+  LaneId lane() const { return lane_; }
+  Seq first() const { return first_; }
+  Seq last() const { return first_ + count_ - 1; }
+  uint32_t count() const { return count_; }
+  std::string_view run() const { return run_; }
+
+ private:
+  LaneId lane_;
+  Seq first_;
+  uint32_t count_;
+  std::string run_;
+};
+using SegmentPtr = std::shared_ptr<const Segment>;
+
+}  // namespace penstock::spool
