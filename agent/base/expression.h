@@ -15,7 +15,7 @@
 
 namespace penstock {
 
-// One step of a path: `.name` or `[3]`.
+// One step of a path: `.name` (letters of any script, digits, `_`, `-`), `['any name']`, `["any name"]` or `[3]`.
 using PathStep = std::variant<std::string, size_t>;
 
 struct Reference {
