@@ -1,0 +1,245 @@
+// StreamSession: the life of one lane's stream, as a pure state machine. It decides; a driver acts.
+//
+// Owner and thread: one lane driver, on one thread. No I/O, clock, thread or random of its own:
+// every event brings the time and a random number, and returns what to do, in order. Batches are
+// described to it, never owned by it.
+//
+// True on return of every event:
+// - at most one Write of a generation is without its write_done, at most one WantBatch is
+// unanswered;
+// - bytes written and unacknowledged stay within in_flight_bytes, but for a single batch that is
+// larger alone;
+// - Release covers exactly what the server acknowledged on the current generation, and never goes
+// back;
+// - a Rewind follows every stream that was asked for batches, so nothing unacknowledged is left
+// behind;
+// - unless held, idle or stopped, there is always a deadline armed or an action under way: it never
+// gives up. Events of older generations are ignored, whatever they say.
+//
+// Protocol facts: acks are cumulative per stream, offsets begin at 0 on each, the service ends
+// every stream after about 15 minutes with a close signal, and acknowledges what it has even after
+// our half-close.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/result.h"
+#include "agent/zerobus/ack_window.h"
+#include "agent/zerobus/rejection.h"
+#include "agent/zerobus/retry.h"
+#include "agent/zerobus/status.h"
+#include "agent/zerobus/wire.h"
+
+namespace penstock::zerobus {
+
+struct SessionConfig {
+  Millis open_timeout{
+      15'000};  // from Open to the create response: token, name lookup, connection, TLS, create
+  Millis ack_timeout{60'000};   // of silence while something is unacknowledged
+  Millis idle_close{120'000};   // a stream with nothing to send is closed after this
+  Millis drain_timeout{5'000};  // after a half-close, for late acks
+  Millis end_timeout{
+      500};  // after a half-close with everything acknowledged, for the server's end of stream
+  size_t in_flight_bytes = 4 << 20;
+  size_t batch_bytes = 256 << 10;  // the next batch is asked for once this much room is there
+  RetryConfig retry;
+};
+
+enum class SessionState {
+  kStopped,     // not started, or the end
+  kIdle,        // no stream, nothing to send
+  kConnecting,  // first attempt; later ones stay in the state that caused them
+  kStreaming,
+  kBackoff,    // trouble that passes: connection, server
+  kThrottled,  // the service asked us to slow down
+  kHeld,       // a person has to act, or hold() was called; data is kept
+  kDraining,   // no more writes; taking late acks
+};
+std::string_view to_string(SessionState state);
+
+// When an event happened, and a random number in [0, 1) in case a delay has to be drawn.
+struct Moment {
+  MonoTime now;
+  double random = 0;
+};
+
+// Get a token and open a stream under this number; answer with response(StreamCreated), closed or
+// open_failed.
+struct Open {
+  uint64_t generation = 0;
+};
+// Prepare the batch after the last one given (after `from_seq` of a Rewind: from there), not larger
+// than `max_bytes` unless its first record alone is. Answer with batch_ready, at once or after a
+// linger, or with no_data.
+struct WantBatch {
+  uint64_t generation = 0;
+  size_t max_bytes = 0;
+};
+// Send the batch given last. The driver keeps it only until gRPC has it.
+struct Write {
+  uint64_t generation = 0;
+  int64_t offset = 0;
+  BatchInfo batch;
+};
+struct HalfClose {
+  uint64_t generation = 0;
+};
+// Also stops a token request of this generation. Nothing more is expected from it.
+struct Cancel {
+  uint64_t generation = 0;
+};
+// Every record of the lane up to here is acknowledged (or had no row to send).
+struct Release {
+  uint64_t up_to_seq = 0;
+};
+// Forget the prepared batch and any WantBatch; the next begins at the first record at or after
+// `from_seq` that still needs sending.
+struct Rewind {
+  uint64_t from_seq = 0;
+};
+// The one timer: call timer() at `at`; replaces the previous. MonoTime::max() means none.
+struct Arm {
+  MonoTime at;
+};
+// A change of state, for log and status. Repeated failures of one kind are reported once.
+struct Report {
+  SessionState state = SessionState::kStopped;
+  std::string text;
+};
+// The server refused data within these records; nothing of them is released. `alone`: a single
+// batch was unacknowledged on that stream, so it is the one.
+struct Rejected {
+  uint64_t first_seq = 0;
+  uint64_t last_seq = 0;
+  bool alone = false;
+  Status status;
+};
+// The token was refused: get a new one for the next Open (it may follow at once).
+struct DropToken {};
+// The last action ever; the session ignores everything from here on.
+struct Stopped {};
+
+using Action = std::variant<Open, WantBatch, Write, HalfClose, Cancel, Release, Rewind, Arm, Report,
+                            Rejected, DropToken, Stopped>;
+using Actions = std::vector<Action>;
+
+// For status pages.
+struct SessionSnapshot {
+  SessionState state = SessionState::kStopped;
+  std::string text;  // of the last Report
+  uint64_t generation = 0;
+  std::string stream_id;  // of the open stream
+  size_t unacked_batches = 0;
+  size_t unacked_bytes = 0;
+  int failures = 0;                  // in a row, since the last ack
+  std::optional<MonoTime> retry_at;  // while waiting for the next attempt
+};
+
+class StreamSession {
+ public:
+  explicit StreamSession(const SessionConfig& config);
+
+  // Once, first. Every record up to `acked_seq` has been acknowledged before. Nothing is opened
+  // until data_available.
+  Actions start(const Moment& at, uint64_t acked_seq);
+  // There is something to send that was not there at the last no_data. Cheap; call it as often as
+  // you like.
+  Actions data_available(const Moment& at);
+  Actions batch_ready(const Moment& at, uint64_t generation, const BatchInfo& batch);
+  Actions no_data(const Moment& at, uint64_t generation);
+
+  Actions response(const Moment& at, uint64_t generation, const Response& response);
+  Actions bad_response(const Moment& at, uint64_t generation, const Error& error);
+  Actions write_done(const Moment& at, uint64_t generation);
+  Actions closed(const Moment& at, uint64_t generation, const Status& status);
+  // The stream could not even be started: no token, no schema. The error's kind decides what
+  // follows.
+  Actions open_failed(const Moment& at, uint64_t generation, const Error& error);
+
+  // At or after the armed time; earlier calls do no harm.
+  Actions timer(const Moment& at);
+
+  // Half-closes, takes late acks for up to drain_timeout, then Stopped. Repeating it does nothing.
+  Actions stop(const Moment& at);
+  // Closes the stream in order and keeps everything until resume(). hold + resume also reopens with
+  // new settings.
+  Actions hold(const Moment& at, std::string reason);
+  // Ends a hold, and the wait of a backoff or held state: the next attempt is made now.
+  Actions resume(const Moment& at);
+
+  SessionSnapshot snapshot() const;
+
+ private:
+  enum class Phase {
+    kNotStarted,
+    kNoStream,
+    kWaiting,
+    kOpening,
+    kOpen,
+    kPaused,
+    kDraining,
+    kEnded
+  };
+
+  bool live() const;                        // a stream exists
+  bool current(uint64_t generation) const;  // an event of the stream that exists
+  bool something_to_send() const;
+  MonoTime deadline() const;
+
+  void on_created(const Moment& at, const StreamCreated& created);
+  void on_ack(const Moment& at, const Ack& ack);
+  void on_close_signal(const Moment& at, const CloseSignal& signal);
+  void on_deadline(const Moment& at);
+
+  void open(const Moment& at);
+  void pump(const Moment& at);   // writes and asks for batches as far as the rules allow
+  void drain(const Moment& at);  // half-close and wait for late acks
+  void abandon(const Moment& at, const Failure& failure);  // cancel, then stream_ended
+  void stream_ended(const Moment& at, const Failure& failure);
+  void rewind();
+  void settle(const Moment& at, const RetryStep& step);  // what to do without a stream
+  void end();
+  void report(SessionState state, std::string text, int cause = 0);
+  Actions finish();  // arms the timer if needed and hands out what was decided
+
+  const SessionConfig config_;
+  RetryPolicy retry_;
+  RejectionGuard rejection_;
+
+  Phase phase_ = Phase::kNotStarted;
+  bool stopping_ = false;
+  std::optional<std::string> hold_;
+
+  // The stream.
+  uint64_t generation_ = 0;
+  std::string stream_id_;
+  AckWindow window_;
+  bool write_outstanding_ = false;
+  bool rotating_ = false;    // the server asked for it, or we close an idle stream
+  MonoTime phase_deadline_;  // open timeout, pause, drain, or the next attempt
+  MonoTime heard_;           // last sign of life, or when the window last began to fill
+  MonoTime busy_;            // last time there was something to send
+
+  // Batches.
+  uint64_t acked_seq_ = 0;
+  bool data_ = false;  // the driver may have more
+  bool want_outstanding_ = false;
+  bool data_since_want_ = false;
+  bool handed_out_ = false;  // WantBatch was used since the last Rewind
+  std::optional<BatchInfo> prepared_;
+
+  MonoTime armed_ = MonoTime::max();
+  SessionState state_ = SessionState::kStopped;
+  std::string text_;
+  int cause_ = 0;
+  Actions actions_;
+};
+
+}  // namespace penstock::zerobus
