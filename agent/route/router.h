@@ -23,15 +23,15 @@ struct RouteSpec {
   size_t max_tables = 256;  // kept by intake, which knows the lanes; not looked at here
 };
 
-struct Decision {
-  const RouteSpec* route = nullptr;  // null exactly when `refusal` says why
-  size_t index = 0;                  // of `route` in the list compiled
-  std::string table;                 // three parts, joined by dots
-  std::string refusal;  // why the record is unrouted, and what to do; empty when routed
-};
-
 class Router {
  public:
+  struct Decision {
+    const RouteSpec* route = nullptr;  // null exactly when `refusal` says why
+    size_t index = 0;                  // of `route` in the list compiled
+    std::string table;                 // three parts, joined by dots
+    std::string refusal;  // why the record is unrouted, and what to do; empty when routed
+  };
+
   // kRejected, naming the route, for whatever can be known before the first record: a bad pattern
   // or expression, a reference that cannot have a value, a fixed part of the table name that is
   // illegal, a name used twice.
