@@ -1,0 +1,51 @@
+#include "tests/support/local_server.h"
+
+#include <stdexcept>
+#include <utility>
+
+#include "tests/support/ports.h"
+
+namespace penstock::test {
+namespace {
+
+// The number behind `key` in a line like "ready grpc=127.0.0.1:4711 admin=127.0.0.1:4712".
+uint16_t port_after(const std::string& line, const std::string& key) {
+  const auto at = line.find(key);
+  if (at == std::string::npos) throw std::runtime_error("no " + key + " in: " + line);
+  const auto colon = line.find(':', at);
+  return static_cast<uint16_t>(std::stoul(line.substr(colon + 1)));
+}
+
+}  // namespace
+
+LocalServer::LocalServer(std::filesystem::path binary, std::filesystem::path tables,
+                         std::filesystem::path dir)
+    : binary_(std::move(binary)),
+      tables_(std::move(tables)),
+      log_(dir / "server.log"),
+      data_(dir / "data"),
+      port_(free_tcp_port()) {
+  std::filesystem::create_directories(data_);
+}
+
+void LocalServer::start() {
+  process_.reset();
+  process_ = std::make_unique<Process>(
+      ProcessSpec{{binary_.string(), "--tables", tables_.string(), "--data", data_.string(),
+                   "--listen", "127.0.0.1:" + std::to_string(port_), "--admin", "127.0.0.1:0"},
+                  {},
+                  log_});
+  const auto ready = process_->wait_for_line("ready grpc=", std::chrono::seconds(30));
+  if (!ready)
+    throw std::runtime_error("the local Zerobus server did not start:\n" + process_->output());
+  admin_port_ = port_after(*ready, "admin=");
+}
+
+void LocalServer::stop() {
+  if (process_) process_->terminate(std::chrono::seconds(10));
+  process_.reset();
+}
+
+void LocalServer::kill_now() { process_.reset(); }
+
+}  // namespace penstock::test

@@ -1,0 +1,41 @@
+// A real Mosquitto broker on a loopback port, with its own configuration and persistence in a
+// private directory.
+//
+// Queue limits are off and the in-flight window is wide, so that an agent that is away loses
+// nothing at the broker and what is measured is the agent. The port stays the same over stop and
+// start. Owned by one scope, main thread (see process.h). Throws std::runtime_error when mosquitto
+// is not installed or does not come up.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "tests/support/process.h"
+
+namespace penstock::test {
+
+class Mosquitto {
+ public:
+  // Chooses a free port and writes the configuration; does not start the broker yet.
+  explicit Mosquitto(std::filesystem::path dir);
+
+  // Returns when the broker accepts connections.
+  void start();
+  // Orderly: the persistence file is written first.
+  void stop();
+  // SIGKILL.
+  void kill_now();
+
+  uint16_t port() const { return port_; }
+  std::string url() const { return "mqtt://127.0.0.1:" + std::to_string(port_); }
+  pid_t pid() const { return process_ ? process_->pid() : -1; }
+
+ private:
+  std::filesystem::path dir_;
+  uint16_t port_;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace penstock::test
