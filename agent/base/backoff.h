@@ -1,6 +1,8 @@
-// Exponential backoff with full jitter: a delay drawn from [0, min(max, min * 2^failures)], never less than `floor`.
+// Exponential backoff with full jitter: a delay drawn from [0, min(max, min * 2^failures)], never
+// less than `floor`.
 //
-// Pure: the random number is a parameter. Never gives up; reset() after a success. One owner, no lock.
+// Pure: the random number is a parameter. Never gives up; reset() after a success. One owner, no
+// lock.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +19,8 @@ class Backoff {
   Millis next(double random) {
     const auto ceiling = std::min(max_, min_ * (int64_t{1} << std::min(failures_, 20)));
     ++failures_;
-    return std::max(kFloor, Millis(static_cast<int64_t>(static_cast<double>(ceiling.count()) * random)));
+    return std::max(kFloor,
+                    Millis(static_cast<int64_t>(static_cast<double>(ceiling.count()) * random)));
   }
   void reset() { failures_ = 0; }
   int failures() const { return failures_; }

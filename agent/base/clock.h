@@ -1,4 +1,5 @@
-// Time as a value. Deciding code takes `Now` (or one of its members) as a parameter; only drivers call read_clock().
+// Time as a value. Deciding code takes `Now` (or one of its members) as a parameter; only drivers
+// call read_clock().
 #pragma once
 
 #include <chrono>

@@ -1,8 +1,9 @@
-// Expressions of the configuration: text with `${...}` references, as in `main.iot.telemetry_${topic.line}`.
+// Expressions of the configuration: text with `${...}` references, as in
+// `main.iot.telemetry_${topic.line}`.
 //
-// This header knows the syntax only; what a reference means is up to the caller: load-time ones (env, file, credential,
-// agent, label) are resolved by config, per-record ones (topic, source, attr, payload, meta) by route and codec.
-// Pure, immutable after parse, freely copied.
+// This header knows the syntax only; what a reference means is up to the caller: load-time ones
+// (env, file, credential, agent, label) are resolved by config, per-record ones (topic, source,
+// attr, payload, meta) by route and codec. Pure, immutable after parse, freely copied.
 #pragma once
 
 #include <optional>
@@ -15,19 +16,21 @@
 
 namespace penstock {
 
-// One step of a path: `.name` (letters of any script, digits, `_`, `-`), `['any name']`, `["any name"]` or `[3]`.
+// One step of a path: `.name` (letters of any script, digits, `_`, `-`), `['any name']`, `["any
+// name"]` or `[3]`.
 using PathStep = std::variant<std::string, size_t>;
 
 struct Reference {
-  std::string root;             // topic, payload, env, ...
-  std::string argument;         // what follows a colon: NAME in ${env:NAME}; else empty
-  std::vector<PathStep> path;   // .a.b[0]
-  std::string text;             // as written, with ${ }
+  std::string root;            // topic, payload, env, ...
+  std::string argument;        // what follows a colon: NAME in ${env:NAME}; else empty
+  std::vector<PathStep> path;  // .a.b[0]
+  std::string text;            // as written, with ${ }
 };
 
 class Expression {
  public:
-  // kRejected with the offset (in bytes, from 0) and what was expected: "`${` at 5 is not closed by `}`".
+  // kRejected with the offset (in bytes, from 0) and what was expected: "`${` at 5 is not closed by
+  // `}`".
   // `$${` stands for a literal `${`.
   static Result<Expression> parse(std::string_view text);
 

@@ -8,10 +8,14 @@ namespace {
 
 spdlog::level::level_enum native(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarning: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -19,7 +23,8 @@ spdlog::level::level_enum native(LogLevel level) {
 }  // namespace
 
 Log Log::to_stderr(LogLevel level) {
-  auto logger = std::make_shared<spdlog::logger>("penstock", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("penstock",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_level(native(level));
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %n: %v");
   logger->flush_on(spdlog::level::debug);

@@ -1,15 +1,16 @@
-// Log: one line per change of state, never one per record. Thin face over spdlog, which only this module includes.
+// Log: one line per change of state, never one per record. Thin face over spdlog, which only this
+// module includes.
 //
-// Copies share one sink; any thread may log. Lines go to standard error, where journald reads them. A Log made by
-// Log::none() swallows everything, for tests.
+// Copies share one sink; any thread may log. Lines go to standard error, where journald reads them.
+// A Log made by Log::none() swallows everything, for tests.
 #pragma once
-
-#include <spdlog/fmt/fmt.h>
 
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include <spdlog/fmt/fmt.h>
 
 namespace spdlog {
 class logger;

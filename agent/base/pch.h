@@ -1,4 +1,5 @@
-// Precompiled for every module: the standard headers that nearly all of them use, nothing of ours or of libraries.
+// Precompiled for every module: the standard headers that nearly all of them use, nothing of ours
+// or of libraries.
 #pragma once
 #include <algorithm>
 #include <array>

@@ -18,14 +18,16 @@ Error malformed(std::string_view where) {
 
 int64_t load_le64(std::string_view bytes) {
   uint64_t value = 0;
-  for (int i = 7; i >= 0; --i) value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
+  for (int i = 7; i >= 0; --i)
+    value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
   return static_cast<int64_t>(value);
 }
 
 }  // namespace
 
 size_t encoded_record_bound(const RecordView& record) {
-  size_t size = kFixedBytes + 4 * kMaxVarintBytes + record.source.size() + record.topic.size() + record.payload.size();
+  size_t size = kFixedBytes + 4 * kMaxVarintBytes + record.source.size() + record.topic.size() +
+                record.payload.size();
   for (const auto& attribute : record.attributes) {
     size += 2 * kMaxVarintBytes + attribute.key.size() + attribute.value.size();
   }
@@ -59,7 +61,8 @@ Result<RecordView> decode_record(std::string_view bytes, std::vector<AttributeVi
   const auto source = take_bytes(bytes);
   const auto topic = take_bytes(bytes);
   const auto count = take_varint(bytes);
-  if (!source || !topic || !count || *count > bytes.size() / 2) return malformed("source, topic or attribute count");
+  if (!source || !topic || !count || *count > bytes.size() / 2)
+    return malformed("source, topic or attribute count");
   for (uint64_t i = 0; i < *count; ++i) {
     const auto key = take_bytes(bytes);
     const auto value = take_bytes(bytes);

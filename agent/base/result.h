@@ -1,7 +1,8 @@
 // Result<T>: a value or an Error, with the member names of std::expected (C++23).
 //
-// Errors are classed by what the caller will do about them, never by where they came from. `what` says what
-// failed, where, and what to do; it is written for the person who reads the log. Values; no thread rules.
+// Errors are classed by what the caller will do about them, never by where they came from. `what`
+// says what failed, where, and what to do; it is written for the person who reads the log. Values;
+// no thread rules.
 #pragma once
 
 #include <chrono>
@@ -40,8 +41,10 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}     // NOLINT(google-explicit-constructor)
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }

@@ -21,8 +21,8 @@ inline void append_varint(uint64_t value, std::string& out) {
   out.push_back(static_cast<char>(value));
 }
 
-// Takes one varint off the front of `in`. Nothing is taken, and nullopt returned, when the bytes end early, run past
-// ten bytes or do not fit 64 bits.
+// Takes one varint off the front of `in`. Nothing is taken, and nullopt returned, when the bytes
+// end early, run past ten bytes or do not fit 64 bits.
 inline std::optional<uint64_t> take_varint(std::string_view& in) {
   uint64_t value = 0;
   for (size_t i = 0; i < in.size() && i < kMaxVarintBytes; ++i) {

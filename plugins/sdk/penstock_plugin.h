@@ -160,7 +160,8 @@ typedef struct penstock_plugin {
   int (*start)(void* instance, char* error, size_t error_size);
   /* Every record of this instance up to and including `up_to` survives a power cut. May arrive before emit returned. */
   void (*on_durable)(void* instance, uint64_t up_to);
-  /* emit answered FULL before; there is room again. */
+  /* emit answered FULL before; there is room again. May arrive before that emit returned, and is therefore repeated
+   * until the instance emits again. */
   void (*on_room)(void* instance);
   /* Stop reading from the source. emit still works, for what was read already. */
   void (*quiesce)(void* instance);

@@ -1,0 +1,159 @@
+#include "agent/app/agent.h"
+
+#include <future>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+#include "agent/app/compose.h"
+#include "agent/app/destinations.h"
+#include "agent/host/plugin_host.h"
+#include "agent/intake/intake.h"
+#include "agent/lane/lane_set.h"
+#include "agent/spool/spool.h"
+
+namespace penstock::app {
+namespace {
+
+constexpr Millis kQuiesceLimit{2000};
+constexpr Millis kPluginStopLimit{3000};
+
+}  // namespace
+
+// In the order of construction; taken down in reverse.
+struct Agent::Parts final : spool::Listener {
+  Parts(config::Config c, AgentSettings s, std::function<void(const Error&)> f, Log l)
+      : config(std::move(c)),
+        settings(std::move(s)),
+        fault(std::move(f)),
+        log(std::move(l)),
+        catalog(settings.plugin_dir) {}
+
+  // spool::Listener, on the spool thread: every call only leaves a note.
+  void on_durable(spool::SourceId source, uint64_t up_to) override { host->durable(source, up_to); }
+  void on_committed(spool::LaneId lane, spool::Seq up_to) override {
+    boost::asio::post(io, [this, lane, up_to] { lanes->committed(lane, up_to); });
+  }
+  void on_room() override { host->room(); }
+  void on_fault(const Error& error) override { fault(error); }
+
+  std::shared_ptr<lane::Lane> make_lane(const spool::LaneState& state);
+  void add_inputs();
+  void stop_lanes();
+
+  const config::Config config;
+  const AgentSettings settings;
+  const std::function<void(const Error&)> fault;
+  const Log log;
+
+  boost::asio::io_context io{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
+  std::thread agent_thread;
+  host::PluginCatalog catalog;
+  std::unique_ptr<spool::Spool> spool;
+  std::map<std::string, std::shared_ptr<lane::Destination>> destinations;
+  std::unique_ptr<lane::LaneSet> lanes;
+  std::unique_ptr<intake::Intake> intake;
+  std::unique_ptr<intake::Sink> wrapped;
+  std::unique_ptr<host::PluginHost> host;
+};
+
+Agent::Agent(config::Config config, AgentSettings settings,
+             std::function<void(const Error&)> on_fault, Log log)
+    : parts_(std::make_unique<Parts>(std::move(config), std::move(settings), std::move(on_fault),
+                                     std::move(log))) {}
+
+Agent::~Agent() = default;
+
+// A lane whose route or destination is gone keeps its records; that is said once, here.
+std::shared_ptr<lane::Lane> Agent::Parts::make_lane(const spool::LaneState& state) {
+  const auto lane_log = log.named(fmt::format("lane/{} {}", state.id, state.key.table));
+  const auto route = std::find_if(config.routes.begin(), config.routes.end(),
+                                  [&](const auto& one) { return one.name == state.key.route; });
+  if (route == config.routes.end()) {
+    lane_log.warning(
+        "route {} is not in the configuration any more; its {} records stay in the spool",
+        state.key.route, state.pending());
+    return nullptr;
+  }
+  const auto destination = destinations.find(route->destination);
+  if (destination == destinations.end()) {
+    lane_log.warning("destination {} cannot be used; records stay in the spool",
+                     route->destination);
+    return nullptr;
+  }
+  auto encoder = make_encoder(config, *route);
+  if (!encoder) {
+    lane_log.error("{}; records stay in the spool", encoder.error().what);
+    return nullptr;
+  }
+  return std::make_shared<lane::Lane>(io, *spool, state, *std::move(encoder), destination->second,
+                                      lane_log);
+}
+
+void Agent::Parts::add_inputs() {
+  std::vector<config::Problem> problems;  // reported by check already
+  intake::Sink& sink = wrapped ? *wrapped : *intake;
+  for (const auto& planned : host::plan_inputs(config, catalog, problems)) {
+    auto topic = Expression::parse(planned.input->topic);
+    const auto source =
+        intake->add_source({planned.input->id, topic ? *std::move(topic) : Expression{}});
+    host->add(planned, source, sink);
+  }
+}
+
+Result<void> Agent::start() {
+  auto& p = *parts_;
+  auto opened = spool::Spool::open(spool_options(p.config), p.log.named("spool"));
+  if (!opened) return std::move(opened.error());
+  p.spool = *std::move(opened);
+  p.destinations = make_destinations(p.config, p.settings.version, p.log);
+  p.lanes = std::make_unique<lane::LaneSet>(*p.spool,
+                                            [&p](const auto& state) { return p.make_lane(state); });
+  auto router = make_router(p.config);
+  if (!router) return std::move(router.error());
+  p.intake =
+      std::make_unique<intake::Intake>(*p.spool, *std::move(router), commit_deadlines(p.config),
+                                       intake_limits(p.config), p.log.named("intake"));
+  p.host = std::make_unique<host::PluginHost>(p.config.agent.id, p.log);
+  if (p.settings.wrap_sink) {
+    p.wrapped = p.settings.wrap_sink(
+        *p.intake, [&p](auto source, auto up_to) { p.host->durable(source, up_to); });
+  }
+  p.add_inputs();
+
+  p.agent_thread = std::thread([&p] { p.io.run(); });
+  p.spool->start(p);
+  boost::asio::post(p.io, [&p] { p.lanes->start(); });
+  p.host->start();
+  return {};
+}
+
+void Agent::Parts::stop_lanes() {
+  std::promise<void> stopped;
+  boost::asio::post(io, [&] { lanes->stop([&] { stopped.set_value(); }); });
+  stopped.get_future().wait();  // bounded by the sessions' drain_timeout
+}
+
+void Agent::stop() {
+  auto& p = *parts_;
+  if (!p.agent_thread.joinable()) return;
+  p.host->quiesce(kQuiesceLimit);
+  if (auto flushed = p.spool->flush(); !flushed)
+    p.log.error("the last commit failed: {}", flushed.error().what);
+  p.intake->close();
+  p.host->stop(kPluginStopLimit);
+  p.stop_lanes();
+  p.spool->stop();
+  p.work.reset();
+  p.io.stop();
+  p.agent_thread.join();
+  p.host->destroy();
+  p.lanes.reset();
+  p.destinations.clear();
+}
+
+void Agent::touch(std::function<void()> done) { boost::asio::post(parts_->io, std::move(done)); }
+
+}  // namespace penstock::app

@@ -1,0 +1,153 @@
+#include "agent/app/compose.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "agent/route/topic_pattern.h"
+
+namespace penstock::app {
+namespace {
+
+Result<codec::ColumnSpec> column_spec(const config::Column& column) {
+  codec::ColumnSpec spec;
+  spec.name = column.name;
+  auto from = Expression::parse(column.from);
+  if (!from) return std::move(from.error()).in("column " + column.name);
+  spec.from = *std::move(from);
+  auto cast = codec::parse_cast(column.as);
+  if (!cast) return std::move(cast.error()).in("column " + column.name);
+  spec.cast = *cast;
+  auto unit = codec::parse_time_unit(column.unit);
+  if (!unit) return std::move(unit.error()).in("column " + column.name);
+  spec.unit = *unit;
+  spec.on_error =
+      column.on_error == config::OnError::kNull ? codec::OnError::kNull : codec::OnError::kReject;
+  spec.default_json = column.default_json;
+  return spec;
+}
+
+codec::UnknownFields native(config::UnknownFields unknown) {
+  switch (unknown) {
+    case config::UnknownFields::kReject:
+      return codec::UnknownFields::kReject;
+    case config::UnknownFields::kIgnore:
+      return codec::UnknownFields::kIgnore;
+    case config::UnknownFields::kRescue:
+      return codec::UnknownFields::kRescue;
+  }
+  return codec::UnknownFields::kReject;
+}
+
+// A quarter of memory_limit for what waits for its commit; the tail and the lanes have the rest.
+uint64_t queue_share(const config::Config& config) { return config.memory_limit_bytes / 4; }
+
+}  // namespace
+
+std::vector<route::RouteSpec> route_specs(const config::Config& config) {
+  std::vector<route::RouteSpec> specs;
+  for (const auto& route : config.routes) {
+    specs.push_back(
+        {route.name, route.topic, route.input, route.table, static_cast<size_t>(route.max_tables)});
+  }
+  return specs;
+}
+
+Result<route::Router> make_router(const config::Config& config) {
+  return route::Router::compile(route_specs(config), config.agent.labels, config.agent.id);
+}
+
+Result<codec::EncoderSpec> encoder_spec(const config::Config& config, const config::Route& route) {
+  codec::EncoderSpec spec;
+  spec.format = route.format == config::Format::kRaw ? codec::PayloadFormat::kRaw
+                                                     : codec::PayloadFormat::kJson;
+  spec.labels = config.agent.labels;
+  spec.agent_id = config.agent.id;
+  spec.unknown_fields = native(route.unknown_fields);
+  auto pattern = route::TopicPattern::parse(route.topic);
+  if (!pattern) return std::move(pattern.error()).in("route " + route.name);
+  for (const auto& [name, index] : pattern->named_levels()) spec.topic_levels.emplace(name, index);
+  for (const auto& column : route.columns) {
+    auto one = column_spec(column);
+    if (!one) return std::move(one.error()).in("route " + route.name);
+    spec.columns.push_back(*std::move(one));
+  }
+  return spec;
+}
+
+Result<codec::RowEncoder> make_encoder(const config::Config& config, const config::Route& route) {
+  auto spec = encoder_spec(config, route);
+  if (!spec) return std::move(spec.error());
+  auto encoder = codec::RowEncoder::make(*std::move(spec));
+  if (!encoder) return std::move(encoder.error()).in("route " + route.name);
+  return encoder;
+}
+
+intake::Limits intake_limits(const config::Config& config) {
+  intake::Limits limits;
+  limits.max_emit_bytes = queue_share(config);
+  limits.max_record_bytes = std::min<size_t>(limits.max_record_bytes, queue_share(config));
+  limits.commit_interval = config.spool.commit_interval;
+  return limits;
+}
+
+std::vector<std::optional<Millis>> commit_deadlines(const config::Config& config) {
+  std::vector<std::optional<Millis>> deadlines;
+  for (const auto& route : config.routes) deadlines.push_back(route.commit_interval);
+  return deadlines;
+}
+
+spool::Options spool_options(const config::Config& config) {
+  constexpr uint64_t kDefaultMax = uint64_t{2} << 30;
+  constexpr uint64_t kDefaultMinFree = uint64_t{512} << 20;
+  std::error_code error;
+  std::filesystem::create_directories(config.spool.dir, error);
+  const auto space = std::filesystem::space(config.spool.dir, error);
+  const uint64_t capacity = error ? 4 * kDefaultMax : space.capacity;
+  spool::Options options;
+  options.dir = config.spool.dir;
+  options.agent_id = config.agent.id;
+  options.max_size_bytes =
+      config.spool.max_size_bytes.value_or(std::min(kDefaultMax, capacity / 4));
+  options.min_free_bytes = config.spool.min_free_bytes.value_or(
+      std::min(std::max(kDefaultMinFree, capacity / 10), capacity / 4));
+  options.queue_bytes = queue_share(config);
+  options.tail_bytes = std::min<size_t>(options.tail_bytes, config.memory_limit_bytes / 6);
+  options.allow_volatile = config.spool.allow_volatile;
+  return options;
+}
+
+zerobus::SessionConfig session_config(const config::Destination& destination) {
+  zerobus::SessionConfig session;
+  session.idle_close = destination.stream_idle_close;
+  session.in_flight_bytes = destination.in_flight_bytes;
+  session.batch_bytes = destination.batch.max_size_bytes;
+  session.retry.min = destination.backoff.min;
+  session.retry.max = destination.backoff.max;
+  session.retry.held = destination.backoff.held;
+  return session;
+}
+
+lane::BatchLimits batch_limits(const config::Destination& destination) {
+  lane::BatchLimits limits;
+  limits.max_bytes = destination.batch.max_size_bytes;
+  limits.max_rows = static_cast<uint32_t>(destination.batch.max_records);
+  limits.max_delay = destination.batch.max_delay;
+  return limits;
+}
+
+void check_composition(const config::Config& config, std::vector<config::Problem>& problems) {
+  bool columns_ok = true;
+  for (const auto& route : config.routes) {
+    if (auto encoder = make_encoder(config, route); !encoder) {
+      problems.push_back({route.at, encoder.error().what, "", false});
+      columns_ok = false;
+    }
+  }
+  if (!columns_ok) return;
+  if (auto router = make_router(config); !router) {
+    problems.push_back({config.routes.empty() ? config::Position{} : config.routes.front().at,
+                        router.error().what, "", false});
+  }
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,19 @@
+// The configured destinations as the lanes use them: transport, token source, limits.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "agent/base/log.h"
+#include "agent/config/config.h"
+#include "agent/lane/destination.h"
+
+namespace penstock::app {
+
+// By name. One that cannot be used at all (its CA file is unreadable, say) is left out and that is
+// logged; one that only lacks its token is there and says so when a lane asks.
+std::map<std::string, std::shared_ptr<lane::Destination>> make_destinations(
+    const config::Config& config, const std::string& version, const Log& log);
+
+}  // namespace penstock::app

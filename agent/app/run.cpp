@@ -1,0 +1,132 @@
+#include "agent/app/run.h"
+
+#include <atomic>
+#include <cstdio>
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "agent/app/check.h"
+#include "agent/ops/service_manager.h"
+
+namespace penstock::app {
+namespace {
+
+// Why the wait ended.
+enum class Wake { kSignal, kFault, kTick };
+
+// Signals and faults as file descriptors, so that one poll waits for all.
+class Doorbell {
+ public:
+  Doorbell() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    signals_ = signalfd(-1, &set, SFD_CLOEXEC);
+    faults_ = eventfd(0, EFD_CLOEXEC);
+  }
+  ~Doorbell() {
+    close(signals_);
+    close(faults_);
+  }
+  Doorbell(const Doorbell&) = delete;
+  Doorbell& operator=(const Doorbell&) = delete;
+
+  void ring() {
+    const uint64_t one = 1;
+    (void)!write(faults_, &one, sizeof one);
+  }
+
+  Wake wait(std::optional<Millis> tick, int& number) {
+    pollfd fds[] = {{signals_, POLLIN, 0}, {faults_, POLLIN, 0}};
+    const int ready = poll(fds, 2, tick ? static_cast<int>(tick->count()) : -1);
+    if (ready <= 0) return Wake::kTick;
+    if (fds[1].revents) return Wake::kFault;
+    signalfd_siginfo info{};
+    (void)!read(signals_, &info, sizeof info);
+    number = static_cast<int>(info.ssi_signo);
+    return Wake::kSignal;
+  }
+
+ private:
+  int signals_ = -1;
+  int faults_ = -1;
+};
+
+int refuse(const config::Loaded& loaded, const Log& log) {
+  for (const auto& problem : loaded.problems)
+    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+  log.error(
+      "the configuration cannot be used; nothing was started. `penstock check` shows the same "
+      "list");
+  return kExitConfig;
+}
+
+// Returns when the agent is to stop. A ping goes out only if the agent thread answered the one
+// before.
+void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, const Log& log,
+                bool& faulted) {
+  auto answered = std::make_shared<std::atomic<bool>>(true);
+  for (;;) {
+    int number = 0;
+    switch (doorbell.wait(systemd.watchdog_interval(), number)) {
+      case Wake::kTick:
+        if (answered->exchange(false)) {
+          systemd.alive();
+          agent.touch([answered] { *answered = true; });
+        }
+        break;
+      case Wake::kFault:
+        faulted = true;
+        return;
+      case Wake::kSignal:
+        if (number == SIGHUP) {
+          log.warning(
+              "reloading is not supported yet; restart the agent to use a changed configuration");
+          break;
+        }
+        log.info("stopping on signal {}", number);
+        return;
+    }
+  }
+}
+
+}  // namespace
+
+int run_agent(const std::filesystem::path& config_file, AgentSettings settings) {
+  Doorbell doorbell;
+  ops::ServiceManager systemd;
+  const auto loaded = check_config(config_file, settings.plugin_dir, true);
+  const auto log =
+      Log::to_stderr(loaded.ok() ? loaded.config.agent.level : LogLevel::kInfo).named("agent");
+  if (!loaded.ok()) return refuse(loaded, log);
+  for (const auto& problem : loaded.problems) log.warning("{}", to_string(problem));
+
+  const auto on_fault = [&](const Error& error) {
+    log.error("the spool cannot be written any more, stopping so that a restart can recover: {}",
+              error.what);
+    doorbell.ring();
+  };
+  log.info("penstock {} as {}, spool {}", settings.version, loaded.config.agent.id,
+           loaded.config.spool.dir.string());
+  Agent agent(loaded.config, std::move(settings), on_fault, log);
+  if (auto started = agent.start(); !started) {
+    log.error("not started: {}", started.error().what);
+    return kExitFailure;
+  }
+  systemd.ready("collecting");
+  log.info("agent ready");
+  bool faulted = false;
+  keep_watch(doorbell, agent, systemd, log, faulted);
+  systemd.stopping();
+  agent.stop();
+  log.info("stopped");
+  return faulted ? kExitFailure : 0;
+}
+
+}  // namespace penstock::app

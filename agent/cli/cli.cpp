@@ -1,0 +1,73 @@
+#include "agent/cli/cli.h"
+
+#include <cstdio>
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+
+#include "agent/app/check.h"
+#include "agent/app/run.h"
+
+namespace penstock::cli {
+namespace {
+
+constexpr int kExitUsage = 2;
+
+struct Common {
+  std::filesystem::path config = "/etc/penstock/penstock.yaml";
+  std::filesystem::path plugin_dir = PENSTOCK_PLUGIN_DIR;
+};
+
+void add_common(CLI::App& command, Common& common) {
+  command.add_option("-c,--config", common.config, "Configuration file")->capture_default_str();
+  command.add_option("--plugin-dir", common.plugin_dir, "Where the input plugins are")
+      ->capture_default_str();
+}
+
+int check(const Common& common) {
+  const auto loaded = app::check_config(common.config, common.plugin_dir, false);
+  for (const auto& problem : loaded.problems)
+    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+  const auto errors = std::count_if(loaded.problems.begin(), loaded.problems.end(),
+                                    [](const auto& problem) { return !problem.warning; });
+  if (errors) {
+    std::fprintf(stderr, "%s: %ld error%s\n", common.config.c_str(), static_cast<long>(errors),
+                 errors == 1 ? "" : "s");
+    return kExitUsage;
+  }
+  std::printf("%s: fine (%zu inputs, %zu routes, %zu destinations)\n", common.config.c_str(),
+              loaded.config.inputs.size(), loaded.config.routes.size(),
+              loaded.config.destinations.size());
+  return 0;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  CLI::App app("Penstock: durable store-and-forward agent for gateways", "penstock");
+  app.require_subcommand(1);
+  Common common;
+  auto* run_command =
+      app.add_subcommand("run", "Collect, store and forward until stopped (SIGTERM)");
+  auto* check_command = app.add_subcommand(
+      "check", "List everything wrong with a configuration; exit 2 if anything is");
+  auto* version_command = app.add_subcommand("version", "Print the version");
+  add_common(*run_command, common);
+  add_common(*check_command, common);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  if (*version_command) {
+    std::printf("penstock %s\n", PENSTOCK_VERSION);
+    return 0;
+  }
+  if (*check_command) return check(common);
+  app::AgentSettings settings;
+  settings.plugin_dir = common.plugin_dir;
+  settings.version = PENSTOCK_VERSION;
+  return app::run_agent(common.config, std::move(settings));
+}
+
+}  // namespace penstock::cli

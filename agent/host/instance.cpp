@@ -1,0 +1,340 @@
+#include "agent/host/instance.h"
+
+#include <array>
+#include <cstddef>
+
+namespace penstock::host {
+namespace {
+
+std::string_view view(penstock_str text) { return {text.data, text.size}; }
+penstock_str str(std::string_view text) { return {text.data(), text.size()}; }
+
+penstock_emit_status native(intake::EmitStatus status) {
+  switch (status) {
+    case intake::EmitStatus::kOk:
+      return PENSTOCK_EMIT_OK;
+    case intake::EmitStatus::kFull:
+      return PENSTOCK_EMIT_FULL;
+    case intake::EmitStatus::kTooBig:
+      return PENSTOCK_EMIT_TOO_BIG;
+    case intake::EmitStatus::kClosed:
+      return PENSTOCK_EMIT_CLOSED;
+  }
+  return PENSTOCK_EMIT_CLOSED;
+}
+
+LogLevel native(penstock_log_level level) {
+  switch (level) {
+    case PENSTOCK_LOG_DEBUG:
+      return LogLevel::kDebug;
+    case PENSTOCK_LOG_INFO:
+      return LogLevel::kInfo;
+    case PENSTOCK_LOG_WARNING:
+      return LogLevel::kWarning;
+    case PENSTOCK_LOG_ERROR:
+      return LogLevel::kError;
+  }
+  return LogLevel::kError;
+}
+
+InstanceState native(penstock_state state) {
+  switch (state) {
+    case PENSTOCK_STATE_STARTING:
+      return InstanceState::kStarting;
+    case PENSTOCK_STATE_UP:
+      return InstanceState::kUp;
+    case PENSTOCK_STATE_DEGRADED:
+      return InstanceState::kDegraded;
+    case PENSTOCK_STATE_DOWN:
+      return InstanceState::kDown;
+    case PENSTOCK_STATE_STOPPED:
+      return InstanceState::kStopped;
+  }
+  return InstanceState::kDown;
+}
+
+// Views of one emit call. Kept per plugin thread, so that emitting costs no allocation once warm.
+struct EmitBuffers {
+  std::vector<RecordView> records;
+  std::vector<AttributeView> attributes;
+};
+
+constexpr Millis kRoomRepeat{250};
+
+std::span<const RecordView> borrow(const penstock_record* records, size_t count,
+                                   EmitBuffers& buffers) {
+  buffers.records.clear();
+  buffers.attributes.clear();
+  const size_t stride = count ? records[0].struct_size : 0;
+  const auto at = [&](size_t i) -> const penstock_record& {
+    return *reinterpret_cast<const penstock_record*>(reinterpret_cast<const std::byte*>(records) +
+                                                     i * stride);
+  };
+  size_t attributes = 0;
+  for (size_t i = 0; i < count; ++i) attributes += at(i).attribute_count;
+  buffers.attributes.reserve(attributes);  // spans into it must stay valid
+  for (size_t i = 0; i < count; ++i) {
+    const auto& from = at(i);
+    const size_t first = buffers.attributes.size();
+    for (size_t k = 0; k < from.attribute_count; ++k) {
+      buffers.attributes.push_back({view(from.attributes[k].key), view(from.attributes[k].value)});
+    }
+    RecordView record;
+    record.topic = view(from.topic);
+    record.payload = view(from.payload);
+    record.attributes = std::span(buffers.attributes).subspan(first);
+    record.received_at_us = from.received_at_us;
+    buffers.records.push_back(record);
+  }
+  return buffers.records;
+}
+
+}  // namespace
+
+std::string_view to_string(InstanceState state) {
+  switch (state) {
+    case InstanceState::kStarting:
+      return "starting";
+    case InstanceState::kUp:
+      return "up";
+    case InstanceState::kDegraded:
+      return "degraded";
+    case InstanceState::kDown:
+      return "down";
+    case InstanceState::kStopped:
+      return "stopped";
+    case InstanceState::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+Instance::Instance(const PluginLibrary& library, std::string id, std::string agent_id,
+                   spool::SourceId source, intake::Sink& sink, Log log)
+    : plugin_(library.descriptor()),
+      id_(std::move(id)),
+      agent_id_(std::move(agent_id)),
+      source_(source),
+      sink_(sink),
+      log_(std::move(log)) {
+  functions_ = {sizeof(penstock_host),
+                PENSTOCK_ABI_MINOR,
+                this,
+                str(id_),
+                str(agent_id_),
+                sink_.max_emit_bytes(),
+                emit_entry,
+                flush_hint_entry,
+                log_entry,
+                state_entry};
+}
+
+Result<std::unique_ptr<Instance>> Instance::create(const PluginLibrary& library, std::string id,
+                                                   std::string agent_id,
+                                                   const std::vector<config::OptionValue>& values,
+                                                   spool::SourceId source, intake::Sink& sink,
+                                                   Log log) {
+  std::unique_ptr<Instance> instance(
+      new Instance(library, std::move(id), std::move(agent_id), source, sink, std::move(log)));
+  std::vector<penstock_value> native_values;
+  native_values.reserve(values.size());
+  for (const auto& value : values) {
+    native_values.push_back({sizeof(penstock_value), static_cast<penstock_option_type>(value.type),
+                             value.name.c_str(), str(value.text), value.number});
+  }
+  std::array<char, 1024> reason{};
+  const int failed =
+      instance->plugin_.create(&instance->functions_, native_values.data(), native_values.size(),
+                               &instance->plugin_instance_, reason.data(), reason.size());
+  if (failed || !instance->plugin_instance_) {
+    reason.back() = '\0';
+    instance->plugin_instance_ = nullptr;
+    return Error{ErrorKind::kDenied, fmt::format("input {}: {}", instance->id_, reason.data()), {}};
+  }
+  instance->dispatcher_ = std::thread([raw = instance.get()] { raw->dispatch(); });
+  return instance;
+}
+
+Instance::~Instance() {
+  if (dispatcher_.joinable()) {
+    {
+      const std::lock_guard lock(mutex_);
+      end_wanted_ = true;
+    }
+    changed_.notify_all();
+    dispatcher_.join();
+  }
+  if (plugin_instance_) plugin_.destroy(plugin_instance_);
+}
+
+penstock_emit_status Instance::emit_entry(void* context, const penstock_record* records,
+                                          size_t count, uint64_t* last_seq) {
+  auto& self = *static_cast<Instance*>(context);
+  thread_local EmitBuffers buffers;
+  self.full_answered_ = false;
+  self.room_ = false;
+  const auto status = self.sink_.emit(self.source_, borrow(records, count, buffers), *last_seq);
+  if (status == intake::EmitStatus::kFull) {
+    self.full_answered_ = true;
+    self.notify();
+  }
+  return native(status);
+}
+
+void Instance::flush_hint_entry(void* context) {
+  static_cast<Instance*>(context)->sink_.flush_hint();
+}
+
+void Instance::log_entry(void* context, penstock_log_level level, penstock_str text) {
+  static_cast<Instance*>(context)->log_.write(native(level), view(text));
+}
+
+void Instance::state_entry(void* context, penstock_state state, penstock_str text) {
+  static_cast<Instance*>(context)->set_state(native(state), std::string(view(text)));
+}
+
+void Instance::set_state(InstanceState state, std::string text) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (state == state_ && text == state_text_) return;
+    state_ = state;
+    state_text_ = text;
+  }
+  changed_.notify_all();
+  const bool trouble = state == InstanceState::kDown || state == InstanceState::kDegraded ||
+                       state == InstanceState::kFailed;
+  log_.write(
+      trouble ? LogLevel::kWarning : LogLevel::kInfo,
+      text.empty() ? std::string(to_string(state)) : fmt::format("{}: {}", to_string(state), text));
+}
+
+void Instance::start() {
+  const std::lock_guard lock(mutex_);
+  start_wanted_ = true;
+  changed_.notify_all();
+}
+
+void Instance::durable(uint64_t up_to) {
+  const std::lock_guard lock(mutex_);
+  durable_ = std::max(durable_, up_to);
+  changed_.notify_all();
+}
+
+void Instance::room() {
+  room_ = true;
+  notify();
+}
+
+void Instance::notify() {
+  {
+    const std::lock_guard lock(mutex_);
+  }  // a dispatcher between its check and its wait must not miss this
+  changed_.notify_all();
+}
+
+void Instance::quiesce() {
+  const std::lock_guard lock(mutex_);
+  quiesce_wanted_ = true;
+  changed_.notify_all();
+}
+
+void Instance::stop() {
+  const std::lock_guard lock(mutex_);
+  stop_wanted_ = true;
+  changed_.notify_all();
+}
+
+bool Instance::wait_quiesced(MonoTime deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline,
+                             [&] { return quiesced_ || state_ == InstanceState::kFailed; });
+}
+
+bool Instance::wait_stopped(MonoTime deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [&] {
+    return state_ == InstanceState::kStopped || state_ == InstanceState::kFailed;
+  });
+}
+
+bool Instance::call_start() {
+  std::array<char, 1024> reason{};
+  if (plugin_.start(plugin_instance_, reason.data(), reason.size()) == 0) return true;
+  reason.back() = '\0';
+  set_state(InstanceState::kFailed, fmt::format("it did not start: {}", reason.data()));
+  return false;
+}
+
+// The order within a round matters: a watermark goes before stop, so that the plugin can flush what
+// it covers. on_room is repeated until the plugin emits again: the first call may come before the
+// plugin has looked at the FULL that its emit returned.
+void Instance::dispatch() {
+  bool started = false;
+  bool stopped = false;
+  bool quiesce_told = false;
+  uint64_t durable_told = 0;
+  MonoTime next_room{};
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const bool start = start_wanted_ && !started && !stop_wanted_;
+    const bool tell_durable = started && durable_ > durable_told;
+    const bool room_due = started && full_answered_ && room_ && !stop_wanted_;
+    const bool tell_room = room_due && std::chrono::steady_clock::now() >= next_room;
+    const bool tell_quiesce = quiesce_wanted_ && !quiesce_told;
+    const bool tell_stop = stop_wanted_ && !stopped;
+    if (!start && !tell_durable && !tell_room && !tell_quiesce && !tell_stop) {
+      if (end_wanted_) return;
+      if (room_due) {
+        changed_.wait_until(lock, next_room);
+      } else {
+        next_room = {};
+        changed_.wait(lock);
+      }
+      continue;
+    }
+    const uint64_t up_to = durable_;
+    if (tell_room) next_room = std::chrono::steady_clock::now() + kRoomRepeat;
+    lock.unlock();
+    if (start) {
+      started = call_start();
+      if (!started) stopped = true;
+    }
+    if (tell_durable && started) plugin_.on_durable(plugin_instance_, durable_told = up_to);
+    if (tell_room) plugin_.on_room(plugin_instance_);
+    if (tell_quiesce) {
+      if (started) plugin_.quiesce(plugin_instance_);
+      quiesce_told = true;
+    }
+    if (tell_stop) {
+      if (started) {
+        plugin_.stop(plugin_instance_);
+      } else if (!stopped) {
+        set_state(InstanceState::kStopped, "");
+      }
+      stopped = true;
+    }
+    lock.lock();
+    if (start) start_wanted_ = false;
+    if (tell_quiesce) {
+      quiesced_ = true;
+      changed_.notify_all();
+    }
+  }
+}
+
+InstanceStatus Instance::status() const {
+  const std::lock_guard lock(mutex_);
+  return {id_, plugin_.name, state_, state_text_};
+}
+
+std::vector<std::pair<std::string, uint64_t>> Instance::stats() const {
+  std::vector<std::pair<std::string, uint64_t>> named;
+  if (!plugin_.stats || !plugin_instance_) return named;
+  std::array<penstock_stat, 64> stats{};
+  const size_t count =
+      std::min(plugin_.stats(plugin_instance_, stats.data(), stats.size()), stats.size());
+  for (size_t i = 0; i < count; ++i) named.emplace_back(stats[i].name, stats[i].value);
+  return named;
+}
+
+}  // namespace penstock::host

@@ -1,0 +1,32 @@
+#include "agent/host/plan.h"
+
+namespace penstock::host {
+
+Result<const PluginLibrary*> PluginCatalog::get(const std::string& plugin) {
+  auto known = loaded_.find(plugin);
+  if (known == loaded_.end()) known = loaded_.emplace(plugin, find_plugin(dir_, plugin)).first;
+  if (!known->second) return known->second.error();
+  return &*known->second;
+}
+
+std::vector<PlannedInput> plan_inputs(const config::Config& config, PluginCatalog& catalog,
+                                      std::vector<config::Problem>& problems) {
+  std::vector<PlannedInput> plan;
+  for (const auto& input : config.inputs) {
+    if (!input.enabled) continue;
+    PlannedInput planned;
+    planned.input = &input;
+    planned.failure = input.disabled;
+    if (auto library = catalog.get(input.plugin); !library) {
+      planned.failure = library.error().what;
+    } else {
+      planned.values =
+          config::check_options(input.options, (*library)->options(), input.plugin, problems);
+      if (planned.failure.empty()) planned.library = *library;
+    }
+    plan.push_back(std::move(planned));
+  }
+  return plan;
+}
+
+}  // namespace penstock::host

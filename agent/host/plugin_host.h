@@ -1,0 +1,54 @@
+// PluginHost: all input instances of the agent, and the order in which they stop.
+//
+// Owner: the composition. add() before start(); afterwards durable() and room() may be called from
+// any thread (they only leave a note for the dispatchers). The stop steps follow agent/DESIGN.md,
+// "Stopping"; each waits up to its deadline and an instance that misses it is named, logged and
+// left behind, so that one plugin cannot keep the agent from stopping.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/host/instance.h"
+#include "agent/host/plan.h"
+
+namespace penstock::host {
+
+class PluginHost {
+ public:
+  PluginHost(std::string agent_id, Log log)
+      : agent_id_(std::move(agent_id)), log_(std::move(log)) {}
+  ~PluginHost();
+  PluginHost(const PluginHost&) = delete;
+  PluginHost& operator=(const PluginHost&) = delete;
+
+  // Creates the instance; when the plugin cannot be had or refuses, says why once and goes on
+  // without it.
+  void add(const PlannedInput& input, spool::SourceId source, intake::Sink& sink);
+  void start();
+
+  void durable(spool::SourceId source, uint64_t up_to);
+  void room();
+
+  void quiesce(Millis limit);  // sources are no longer read
+  void stop(Millis limit);     // acknowledgements flushed, plugins said goodbye
+  void destroy();              // no plugin code runs after this, but for instances left behind
+
+  std::vector<InstanceStatus> status() const;
+  // (instance, counter) -> value
+  std::vector<std::tuple<std::string, std::string, uint64_t>> stats() const;
+
+ private:
+  Instance* find(spool::SourceId source) const;
+  void leave_behind(std::unique_ptr<Instance>& instance, std::string_view step);
+
+  const std::string agent_id_;
+  const Log log_;
+  std::vector<std::unique_ptr<Instance>> instances_;  // fixed between start() and quiesce()
+  std::vector<InstanceStatus> failed_;                // inputs that could not be created
+};
+
+}  // namespace penstock::host

@@ -1,0 +1,116 @@
+#include "agent/host/plugin_library.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+
+#include <dlfcn.h>
+#include <spdlog/fmt/fmt.h>
+
+namespace penstock::host {
+namespace {
+
+Error denied(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
+
+// The options of the table, whatever size the plugin's struct has: later versions only add fields
+// at the end.
+std::vector<config::OptionSpec> read_options(const penstock_plugin& plugin) {
+  std::vector<config::OptionSpec> specs;
+  if (plugin.option_count == 0) return specs;
+  const size_t stride = plugin.options[0].struct_size;
+  const auto* at = reinterpret_cast<const std::byte*>(plugin.options);
+  for (size_t i = 0; i < plugin.option_count; ++i, at += stride) {
+    const auto& option = *reinterpret_cast<const penstock_option*>(at);
+    config::OptionSpec spec;
+    spec.name = option.name;
+    spec.type = static_cast<config::OptionType>(option.type);
+    if (option.default_value) spec.default_value = option.default_value;
+    for (std::string_view rest = option.choices ? option.choices : ""; !rest.empty();) {
+      const size_t bar = std::min(rest.find('|'), rest.size());
+      spec.choices.emplace_back(rest.substr(0, bar));
+      rest.remove_prefix(std::min(bar + 1, rest.size()));
+    }
+    spec.min = option.min;
+    spec.max = option.max;
+    spec.required = option.required != 0;
+    spec.help = option.help ? option.help : "";
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+bool plain_word(const std::string& name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '_' || c == '-';
+  });
+}
+
+std::string plugins_in(const std::filesystem::path& dir) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(dir, error)) {
+    if (entry.path().extension() == ".so") names.push_back(entry.path().stem().string());
+  }
+  if (names.empty()) return fmt::format("there are no plugins in {}", dir.string());
+  std::sort(names.begin(), names.end());
+  return fmt::format("there are: {}", fmt::join(names, ", "));
+}
+
+}  // namespace
+
+std::string descriptor_problem(const penstock_plugin* plugin) {
+  if (!plugin) return "its descriptor is null";
+  // The first three fields stand still for ever: they say whether the rest can be understood.
+  if (plugin->abi_major != PENSTOCK_ABI_MAJOR) {
+    return fmt::format(
+        "it was built for plugin ABI {}.{}, this agent speaks {}.{}; rebuild the plugin against "
+        "this "
+        "agent's headers",
+        plugin->abi_major, plugin->abi_minor, PENSTOCK_ABI_MAJOR, PENSTOCK_ABI_MINOR);
+  }
+  if (plugin->struct_size < sizeof(penstock_plugin)) {
+    return fmt::format("its descriptor has {} bytes, {} are needed", plugin->struct_size,
+                       sizeof(penstock_plugin));
+  }
+  if (!plugin->name || !plugin->version || !plugin->create || !plugin->start ||
+      !plugin->on_durable || !plugin->on_room || !plugin->quiesce || !plugin->stop ||
+      !plugin->destroy) {
+    return "its descriptor lacks a name, a version or a function";
+  }
+  if (plugin->option_count &&
+      (!plugin->options || plugin->options[0].struct_size < sizeof(penstock_option))) {
+    return "its option table is missing or of an unknown shape";
+  }
+  return {};
+}
+
+PluginLibrary::PluginLibrary(const penstock_plugin* descriptor)
+    : descriptor_(descriptor), options_(read_options(*descriptor)) {}
+
+Result<PluginLibrary> PluginLibrary::load(const std::filesystem::path& file) {
+  void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (!handle)
+    return denied(fmt::format("plugin {} cannot be loaded: {}", file.string(), dlerror()));
+  const auto entry =
+      reinterpret_cast<penstock_plugin_descriptor_fn>(dlsym(handle, PENSTOCK_DESCRIPTOR_SYMBOL));
+  if (!entry) {
+    return denied(fmt::format("{} is not a Penstock plugin: it has no symbol {}", file.string(),
+                              PENSTOCK_DESCRIPTOR_SYMBOL));
+  }
+  const penstock_plugin* descriptor = entry();
+  if (auto problem = descriptor_problem(descriptor); !problem.empty()) {
+    return denied(fmt::format("plugin {} is refused: {}", file.string(), problem));
+  }
+  return PluginLibrary(descriptor);
+}
+
+Result<PluginLibrary> find_plugin(const std::filesystem::path& dir, const std::string& plugin) {
+  const auto file = dir / (plugin + ".so");
+  std::error_code error;
+  if (!plain_word(plugin) || !std::filesystem::exists(file, error)) {
+    return denied(fmt::format("there is no plugin `{}`; {}", plugin, plugins_in(dir)));
+  }
+  return PluginLibrary::load(file);
+}
+
+}  // namespace penstock::host

@@ -1,0 +1,199 @@
+#include "agent/intake/intake.h"
+
+#include <utility>
+
+#include "agent/base/clock.h"
+
+namespace penstock::intake {
+namespace {
+
+size_t size_of(const RecordView& record) {
+  size_t size = record.topic.size() + record.payload.size();
+  for (const auto& attribute : record.attributes)
+    size += attribute.key.size() + attribute.value.size();
+  return size;
+}
+
+std::string_view attribute(const RecordView& record, std::string_view key) {
+  for (const auto& candidate : record.attributes) {
+    if (candidate.key == key) return candidate.value;
+  }
+  return {};
+}
+
+// The configured topic with ${attr.x} and ${source} filled in; config has checked that nothing else
+// is in it.
+std::string expand_topic(const Expression& topic, const RecordView& record) {
+  std::string text;
+  for (const auto& part : topic.parts()) {
+    if (const auto* literal = std::get_if<std::string>(&part)) {
+      text += *literal;
+      continue;
+    }
+    const auto& reference = std::get<Reference>(part);
+    if (reference.root == "source") {
+      text += record.source;
+    } else if (reference.root == "attr" && !reference.path.empty()) {
+      if (const auto* name = std::get_if<std::string>(&reference.path.front()))
+        text += attribute(record, *name);
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+Intake::Intake(spool::Spool& spool, route::Router router,
+               std::vector<std::optional<Millis>> commit_within, Limits limits, Log log)
+    : spool_(spool),
+      router_(std::move(router)),
+      commit_within_(std::move(commit_within)),
+      limits_(limits),
+      log_(std::move(log)) {
+  for (const auto& state : spool_.lanes()) {
+    lanes_[state.id] = {state.id, state.next_seq};
+    lane_ids_[state.key] = state.id;
+    if (state.id != spool::kUnroutedLane) ++tables_of_route_[state.key.route];
+  }
+}
+
+spool::SourceId Intake::add_source(SourceSpec source) {
+  const std::lock_guard lock(mutex_);
+  sources_.push_back({std::move(source), 1});
+  return static_cast<spool::SourceId>(sources_.size() - 1);
+}
+
+Intake::Prepared Intake::refuse(const RecordView& record, std::string reason,
+                                const Now& now) const {
+  Prepared prepared;
+  prepared.pending.received_at_us = record.received_at_us ? record.received_at_us : now.wall_us;
+  prepared.pending.commit_within = limits_.commit_interval;
+  prepared.pending.refusal = std::move(reason);
+  encode_record(record, prepared.pending.body);
+  return prepared;
+}
+
+Intake::Prepared Intake::prepare(const Source& source, RecordView record, const Now& now) const {
+  record.source = source.spec.id;
+  if (record.received_at_us == 0) record.received_at_us = now.wall_us;
+  std::string topic;
+  if (record.topic.empty()) {
+    topic = expand_topic(source.spec.topic, record);
+    record.topic = topic;
+  }
+  if (const size_t size = size_of(record); size > limits_.max_record_bytes) {
+    RecordView head = record;
+    head.payload = head.payload.substr(0, limits_.oversize_head_bytes);
+    head.topic = head.topic.substr(0, limits_.oversize_head_bytes);
+    head.attributes = {};
+    return refuse(
+        head,
+        fmt::format(
+            "record of {} bytes is above the limit of {}; the first {} payload bytes are kept",
+            size, limits_.max_record_bytes, head.payload.size()),
+        now);
+  }
+  auto decision = router_.route(record);
+  if (!decision.route) return refuse(record, std::move(decision.refusal), now);
+  Prepared prepared;
+  prepared.route = decision.route;
+  prepared.table = std::move(decision.table);
+  prepared.pending.received_at_us = record.received_at_us;
+  prepared.pending.commit_within = commit_within_[decision.index].value_or(limits_.commit_interval);
+  prepared.pending.body.reserve(encoded_record_bound(record));
+  encode_record(record, prepared.pending.body);
+  return prepared;
+}
+
+Intake::Lane& Intake::lane_of(spool::LaneId id) {
+  auto& lane = lanes_[id];
+  lane.id = id;
+  return lane;
+}
+
+Intake::Lane* Intake::find_lane(const route::RouteSpec& route, const std::string& table) {
+  spool::LaneKey key{route.name, table};
+  if (const auto known = lane_ids_.find(key); known != lane_ids_.end())
+    return &lane_of(known->second);
+  auto& tables = tables_of_route_[route.name];
+  if (tables >= route.max_tables) return nullptr;
+  ++tables;
+  const spool::LaneId id = spool_.lane(key);
+  lane_ids_.emplace(std::move(key), id);
+  log_.info("route {}: new lane {} to table {}", route.name, id, table);
+  return &lane_of(id);
+}
+
+// Gives the record its lane and number there. False when the record ended up in the unrouted lane.
+bool Intake::assign_lane(Prepared& prepared) {
+  Lane* lane = prepared.route ? find_lane(*prepared.route, prepared.table) : nullptr;
+  if (prepared.route && !lane) {
+    prepared.pending.refusal =
+        fmt::format("route {} has {} tables already (max_tables); {} would be one more",
+                    prepared.route->name, prepared.route->max_tables, prepared.table);
+  }
+  const bool routed = lane != nullptr;
+  if (!lane) lane = &lane_of(spool::kUnroutedLane);
+  prepared.pending.lane = lane->id;
+  prepared.pending.seq = lane->next_seq++;
+  return routed;
+}
+
+EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> records,
+                        uint64_t& last_seq) {
+  if (records.empty()) return EmitStatus::kOk;
+  Source* source = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return EmitStatus::kClosed;
+    source = &sources_[source_id];  // a deque: stable, and `spec` never changes
+  }
+  const Now now = read_clock();
+  std::vector<Prepared> prepared;
+  prepared.reserve(records.size());
+  uint64_t oversize = 0;
+  for (const auto& record : records) {
+    if (size_of(record) > limits_.max_record_bytes) ++oversize;
+    prepared.push_back(prepare(*source, record, now));
+  }
+
+  const std::lock_guard lock(mutex_);
+  if (closed_) return EmitStatus::kClosed;
+  std::vector<spool::Pending> batch;
+  batch.reserve(prepared.size());
+  std::vector<spool::LaneId> used;  // to give the numbers back if the queue has no room
+  uint64_t routed = 0;
+  uint64_t seq = source->next_seq;
+  for (auto& one : prepared) {
+    routed += assign_lane(one) ? 1 : 0;
+    one.pending.source = source_id;
+    one.pending.source_seq = seq++;
+    used.push_back(one.pending.lane);
+    batch.push_back(std::move(one.pending));
+  }
+  const auto outcome = spool_.enqueue(std::move(batch));
+  if (outcome != spool::Enqueue::kTaken) {
+    for (const auto lane : used) --lanes_[lane].next_seq;
+    if (outcome == spool::Enqueue::kClosed) return EmitStatus::kClosed;
+    ++counters_.refused_full;
+    return EmitStatus::kFull;
+  }
+  source->next_seq = seq;
+  last_seq = seq - 1;
+  counters_.accepted += used.size();
+  counters_.oversize += oversize;
+  counters_.unrouted += used.size() - routed - oversize;
+  return oversize ? EmitStatus::kTooBig : EmitStatus::kOk;
+}
+
+void Intake::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+Counters Intake::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+}  // namespace penstock::intake

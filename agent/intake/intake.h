@@ -1,0 +1,104 @@
+// Intake: routes records, numbers them and queues them for the spool, in one critical section.
+//
+// Owner: the composition; sources are added before the plugins start, then emit is called from
+// plugin threads. Routing and encoding happen in the caller's thread outside the lock; acceptance,
+// lane, sequence and enqueue inside, so a record that was refused never used a number and the queue
+// order is the order of sequence numbers.
+//
+// Refused before commit (counted, P2's second ledger): what the queue could not hold. Taken but put
+// straight into the quarantine of the `_unrouted` lane with a reason: no route, an illegal table
+// name, a route with too many tables, a record above the size limit (its head only).
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/base/expression.h"
+#include "agent/base/log.h"
+#include "agent/intake/sink.h"
+#include "agent/route/router.h"
+#include "agent/spool/spool.h"
+
+namespace penstock::intake {
+
+struct Limits {
+  uint64_t max_emit_bytes = 12 << 20;
+  size_t max_record_bytes =
+      10 << 20;  // payload + topic + attributes; above: quarantined by its head
+  size_t oversize_head_bytes = 4096;  // of the payload, kept in the quarantine
+  Millis commit_interval{50};
+};
+
+struct SourceSpec {
+  std::string id;
+  Expression topic;  // for records without a topic: literals, ${attr.x}, ${source}
+};
+
+struct Counters {
+  uint64_t accepted = 0;      // numbered and queued, the quarantined ones included
+  uint64_t unrouted = 0;      // quarantined at once: no route or no legal table
+  uint64_t oversize = 0;      // quarantined at once: head of a record above the limit
+  uint64_t refused_full = 0;  // emit calls answered kFull
+};
+
+class Intake final : public Sink {
+ public:
+  // `spool` and what the Router refers to must outlive this. `commit_within` by route index.
+  Intake(spool::Spool& spool, route::Router router,
+         std::vector<std::optional<Millis>> commit_within, Limits limits, Log log);
+
+  // Before the first emit only.
+  spool::SourceId add_source(SourceSpec source);
+
+  EmitStatus emit(spool::SourceId source, std::span<const RecordView> records,
+                  uint64_t& last_seq) override;
+  void flush_hint() override { spool_.flush_hint(); }
+  uint64_t max_emit_bytes() const override { return limits_.max_emit_bytes; }
+
+  // From here on emit answers kClosed. Any thread.
+  void close();
+  Counters counters() const;
+
+ private:
+  struct Source {
+    SourceSpec spec;
+    uint64_t next_seq = 1;
+  };
+  struct Lane {
+    spool::LaneId id = 0;
+    spool::Seq next_seq = 1;
+  };
+  struct Prepared {  // a routed, encoded record that has no lane and number yet
+    spool::Pending pending;
+    const route::RouteSpec* route = nullptr;  // null: the unrouted lane
+    std::string table;
+  };
+
+  Prepared prepare(const Source& source, RecordView record, const Now& now) const;
+  Prepared refuse(const RecordView& record, std::string reason, const Now& now) const;
+  bool assign_lane(Prepared& prepared);
+  Lane* find_lane(const route::RouteSpec& route, const std::string& table);
+  Lane& lane_of(spool::LaneId id);
+
+  spool::Spool& spool_;
+  const route::Router router_;
+  const std::vector<std::optional<Millis>> commit_within_;
+  const Limits limits_;
+  const Log log_;
+
+  mutable std::mutex mutex_;  // guards all below; the spool's own lock is taken inside it
+  bool closed_ = false;
+  std::deque<Source> sources_;
+  std::map<spool::LaneId, Lane> lanes_;
+  std::map<spool::LaneKey, spool::LaneId> lane_ids_;
+  std::unordered_map<std::string, size_t> tables_of_route_;
+  Counters counters_;
+};
+
+}  // namespace penstock::intake

@@ -1,0 +1,71 @@
+// BatchBuilder: encodes stored records into the body of the next batch until it is full, and names
+// what cannot be encoded. No I/O, no clock: one owner (a Lane).
+//
+// A batch holds whole records in sequence order and never more bytes than asked for, unless its
+// first record alone is larger. A record that its encoder refuses leaves no bytes behind and is
+// reported to the owner, which must give it its fate; it never keeps the records behind it from
+// being sent.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/codec/row_encoder.h"
+#include "agent/lane/segment_reader.h"
+#include "agent/zerobus/ack_window.h"
+
+namespace penstock::lane {
+
+struct BatchLimits {
+  size_t max_bytes = 256 << 10;
+  uint32_t max_rows = 1000;
+  Millis max_delay{200};  // after the first record came into the batch
+};
+
+struct Batch {
+  zerobus::BatchInfo info;
+  std::shared_ptr<const std::string> body;
+};
+
+class BatchBuilder {
+ public:
+  using Refused = std::function<void(spool::Seq seq, std::string reason)>;
+
+  BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, std::string origin, std::string epoch,
+               uint32_t lane, Refused refused);
+
+  // Starts over; the next batch may have up to `max_bytes`.
+  void begin(size_t max_bytes);
+  // Adds one record. False when it did not fit: the batch is full and the record is to be given
+  // again to the next one.
+  bool add(const StoredRecord& record, MonoTime now);
+
+  bool empty() const { return info_.rows == 0; }
+  bool full() const {
+    return full_ || info_.rows >= limits_.max_rows || body_.size() >= max_bytes_;
+  }
+  // When a batch that is not full should go all the same.
+  MonoTime due() const { return first_added_ + limits_.max_delay; }
+  // The batch, and an empty builder.
+  Batch take();
+
+ private:
+  codec::RowEncoder encoder_;
+  const BatchLimits limits_;
+  const std::string origin_;
+  const std::string epoch_;
+  const uint32_t lane_;
+  const Refused refused_;
+
+  size_t max_bytes_ = 0;
+  bool full_ = false;
+  zerobus::BatchInfo info_;
+  std::string body_;
+  MonoTime first_added_;
+  std::vector<AttributeView> attributes_;
+};
+
+}  // namespace penstock::lane

@@ -1,0 +1,28 @@
+// Destination: what all lanes of one configured destination share: the transport and the token.
+//
+// Built by the composition; used on the agent thread. `bearer` may read a file but does not wait
+// for a network.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/base/result.h"
+#include "agent/lane/batch_builder.h"
+#include "agent/zerobus/session.h"
+#include "agent/zerobus/transport.h"
+
+namespace penstock::lane {
+
+struct Destination {
+  std::string name;
+  std::unique_ptr<zerobus::Transport> transport;
+  // The access token; `fresh` asks for it to be read again because the last one was refused.
+  std::function<Result<std::string>(bool fresh)> bearer;
+  zerobus::SessionConfig session;
+  BatchLimits batch;
+  uint64_t max_rows_per_s = 0;  // 0: unlimited
+};
+
+}  // namespace penstock::lane

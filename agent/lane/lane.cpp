@@ -1,0 +1,311 @@
+#include "agent/lane/lane.h"
+
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+namespace penstock::lane {
+namespace {
+
+constexpr Millis kReadRetry{1000};
+
+}  // namespace
+
+// Lives as long as the lane; the transport holds it weakly. The lane may be gone when a posted
+// event runs.
+class Lane::Events final : public zerobus::StreamEvents {
+ public:
+  Events(boost::asio::io_context& io, std::weak_ptr<Lane> lane) : io_(io), lane_(std::move(lane)) {}
+
+  void on_response(uint64_t generation, zerobus::Response response) override {
+    post([generation, response = std::move(response)](Lane& lane) {
+      lane.apply(lane.session_.response(lane.moment(), generation, response));
+    });
+  }
+  void on_bad_response(uint64_t generation, Error error) override {
+    post([generation, error = std::move(error)](Lane& lane) {
+      lane.apply(lane.session_.bad_response(lane.moment(), generation, error));
+    });
+  }
+  void on_write_done(uint64_t generation) override {
+    post([generation](Lane& lane) {
+      lane.apply(lane.session_.write_done(lane.moment(), generation));
+    });
+  }
+  void on_closed(uint64_t generation, zerobus::Status status) override {
+    post([generation, status = std::move(status)](Lane& lane) {
+      if (generation == lane.stream_generation_) lane.stream_.reset();
+      lane.apply(lane.session_.closed(lane.moment(), generation, status));
+    });
+  }
+
+ private:
+  template <class F>
+  void post(F&& f) {
+    boost::asio::post(io_, [lane = lane_, f = std::forward<F>(f)] {
+      if (const auto alive = lane.lock()) f(*alive);
+    });
+  }
+  boost::asio::io_context& io_;
+  const std::weak_ptr<Lane> lane_;
+};
+
+Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneState& state,
+           codec::RowEncoder encoder, std::shared_ptr<Destination> destination, Log log)
+    : io_(io),
+      spool_(spool),
+      id_(state.id),
+      table_(state.key.table),
+      destination_(std::move(destination)),
+      log_(std::move(log)),
+      session_(destination_->session),
+      session_timer_(io),
+      linger_timer_(io),
+      progress_(state.cursor),
+      next_(state.cursor + 1),
+      committed_(state.next_seq - 1),
+      builder_(std::move(encoder), destination_->batch,
+               fmt::format("{}/{}", spool.origin_prefix(), state.id), spool.epoch(), state.id,
+               [this](spool::Seq seq, std::string reason) { refused(seq, std::move(reason)); }) {}
+
+Lane::~Lane() = default;
+
+zerobus::Moment Lane::moment() {
+  return {std::chrono::steady_clock::now(), std::uniform_real_distribution<double>(0, 1)(random_)};
+}
+
+void Lane::start() {
+  events_ = std::make_shared<Events>(io_, weak_from_this());
+  apply(session_.start(moment(), progress_.cursor()));
+  if (committed_ >= next_) apply(session_.data_available(moment()));
+}
+
+void Lane::committed(spool::Seq up_to) {
+  if (up_to <= committed_) return;
+  committed_ = up_to;
+  if (wanted_) {
+    fill();
+  } else {
+    apply(session_.data_available(moment()));
+  }
+}
+
+void Lane::stop(std::function<void()> done) {
+  stopped_ = std::move(done);
+  apply(session_.stop(moment()));
+}
+
+// Actions are done in order; what they cause (a batch that is ready at once) comes after them,
+// never in between.
+void Lane::apply(zerobus::Actions actions) {
+  for (auto& action : actions) todo_.push_back(std::move(action));
+  if (applying_) return;
+  applying_ = true;
+  while (!todo_.empty()) {
+    const auto action = std::move(todo_.front());
+    todo_.pop_front();
+    std::visit([this](const auto& one) { act(one); }, action);
+  }
+  applying_ = false;
+}
+
+void Lane::act(const zerobus::Open& action) {
+  stream_.reset();
+  stream_generation_ = action.generation;
+  ++counters_.streams_opened;
+  auto token = destination_->bearer(std::exchange(token_refused_, false));
+  if (!token) {
+    apply(session_.open_failed(moment(), action.generation, token.error()));
+    return;
+  }
+  zerobus::StreamOpen open;
+  open.generation = action.generation;
+  open.table = table_;
+  open.encoding = zerobus::Encoding::kJson;
+  open.bearer = *std::move(token);
+  auto stream = destination_->transport->open(std::move(open), events_);
+  if (!stream) {
+    apply(session_.open_failed(moment(), action.generation, stream.error()));
+    return;
+  }
+  stream_ = *std::move(stream);
+}
+
+void Lane::act(const zerobus::WantBatch& action) {
+  wanted_ = action.generation;
+  builder_.begin(action.max_bytes);
+  fill();
+}
+
+void Lane::act(const zerobus::Write& action) {
+  if (!prepared_ || !stream_) return;
+  ++counters_.batches_sent;
+  counters_.rows_sent += action.batch.rows;
+  stream_->write(action.offset, std::move(prepared_->body));
+  prepared_.reset();
+}
+
+void Lane::act(const zerobus::HalfClose& action) {
+  if (stream_ && action.generation == stream_generation_) stream_->half_close();
+}
+
+void Lane::act(const zerobus::Cancel& action) {
+  if (stream_ && action.generation == stream_generation_) stream_->cancel();
+}
+
+void Lane::act(const zerobus::Release& action) {
+  if (progress_.delivered(action.up_to_seq)) spool_.acknowledge(id_, progress_.cursor());
+}
+
+void Lane::act(const zerobus::Rewind& action) {
+  next_ = std::max<spool::Seq>(action.from_seq, progress_.cursor() + 1);
+  wanted_.reset();
+  prepared_.reset();
+  carried_.reset();
+  reader_ = {};
+  reading_ = false;
+  ++read_;
+  linger_timer_.cancel();
+}
+
+void Lane::act(const zerobus::Arm& action) {
+  session_timer_.cancel();
+  if (action.at == MonoTime::max()) return;
+  session_timer_.expires_at(action.at);
+  session_timer_.async_wait([self = weak_from_this()](const boost::system::error_code& error) {
+    const auto lane = self.lock();
+    if (!error && lane) lane->apply(lane->session_.timer(lane->moment()));
+  });
+}
+
+void Lane::act(const zerobus::Report& action) {
+  const bool trouble = action.state == zerobus::SessionState::kBackoff ||
+                       action.state == zerobus::SessionState::kThrottled ||
+                       action.state == zerobus::SessionState::kHeld;
+  log_.write(
+      trouble ? LogLevel::kWarning : LogLevel::kInfo,
+      fmt::format("{}{}{}", to_string(action.state), action.text.empty() ? "" : ": ", action.text));
+}
+
+void Lane::act(const zerobus::Rejected& action) {
+  log_.error("the service refused data among records {} to {}: {}", action.first_seq,
+             action.last_seq, zerobus::describe(action.status, zerobus::StreamPhase::kOpen));
+}
+
+void Lane::act(const zerobus::DropToken&) { token_refused_ = true; }
+
+void Lane::act(const zerobus::Stopped&) {
+  session_timer_.cancel();
+  linger_timer_.cancel();
+  wanted_.reset();
+  if (stopped_) std::exchange(stopped_, nullptr)();
+}
+
+// Encodes records until the wanted batch is full or there is nothing more to encode now.
+void Lane::fill() {
+  while (wanted_ && !builder_.full()) {
+    if (add_from_reader()) continue;
+    if (builder_.full()) break;
+    if (next_ <= committed_) {
+      read_next();
+      return;
+    }
+    break;
+  }
+  if (wanted_) hand_over();
+}
+
+bool Lane::add_from_reader() {
+  auto record = carried_ ? std::exchange(carried_, std::nullopt) : reader_.next();
+  if (!record) return false;
+  if (!builder_.add(*record, std::chrono::steady_clock::now())) {
+    carried_ = record;
+    return false;
+  }
+  next_ = record->seq + 1;
+  return true;
+}
+
+void Lane::read_next() {
+  if (reading_) return;
+  reading_ = true;
+  spool_.read(
+      id_, next_,
+      [&io = io_, self = weak_from_this(), read = ++read_](Result<spool::SegmentPtr> segment) {
+        boost::asio::post(io, [self, read, segment = std::move(segment)]() mutable {
+          if (const auto lane = self.lock()) lane->on_segment(read, std::move(segment));
+        });
+      });
+}
+
+void Lane::on_segment(uint64_t read, Result<spool::SegmentPtr> segment) {
+  if (read != read_ || !reading_) return;  // a Rewind came in between
+  reading_ = false;
+  if (!segment || !*segment) {
+    wait_for_spool(segment ? std::string("they are committed but not there")
+                           : segment.error().what);
+    return;
+  }
+  const auto found = *std::move(segment);
+  if (found->first() > next_) {
+    log_.error("records {} to {} are missing in the spool and are counted as damaged", next_,
+               found->first() - 1);
+    spool_.damaged(id_, next_, found->first() - 1, "missing in the spool");
+    settled(next_, found->first() - 1);
+    next_ = found->first();
+  }
+  reader_ = SegmentReader(found, next_);
+  if (wanted_) fill();
+}
+
+// What cannot be read now is never given up silently: the lane asks again, and says so once.
+void Lane::wait_for_spool(const std::string& why) {
+  if (!spool_trouble_)
+    log_.error("records from {} on cannot be read from the spool: {}; trying again", next_, why);
+  spool_trouble_ = true;
+  linger_until(std::chrono::steady_clock::now() + kReadRetry);
+}
+
+void Lane::hand_over() {
+  const auto now = std::chrono::steady_clock::now();
+  if (builder_.empty()) {
+    const auto generation = *std::exchange(wanted_, std::nullopt);
+    apply(session_.no_data(moment(), generation));
+    return;
+  }
+  const auto earliest = std::max(pace_until_, builder_.full() ? now : builder_.due());
+  if (earliest > now) {
+    linger_until(earliest);
+    return;
+  }
+  linger_timer_.cancel();
+  prepared_ = builder_.take();
+  if (destination_->max_rows_per_s) {
+    pace_until_ = now + std::chrono::microseconds(uint64_t{1'000'000} * prepared_->info.rows /
+                                                  destination_->max_rows_per_s);
+  }
+  const auto generation = *std::exchange(wanted_, std::nullopt);
+  apply(session_.batch_ready(moment(), generation, prepared_->info));
+}
+
+void Lane::linger_until(MonoTime at) {
+  linger_timer_.expires_at(at);
+  linger_timer_.async_wait([self = weak_from_this()](const boost::system::error_code& error) {
+    const auto lane = self.lock();
+    if (!error && lane && lane->wanted_) lane->fill();
+  });
+}
+
+void Lane::refused(spool::Seq seq, std::string reason) {
+  if (counters_.refused_records++ == 0) {
+    log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
+  }
+  spool_.quarantine(id_, seq, std::move(reason));
+  settled(seq, seq);
+}
+
+void Lane::settled(spool::Seq first, spool::Seq last) {
+  if (progress_.settled(first, last)) spool_.acknowledge(id_, progress_.cursor());
+}
+
+}  // namespace penstock::lane

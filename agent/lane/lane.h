@@ -1,0 +1,118 @@
+// Lane: carries the records of one (route, table) from the spool to its table. The driver around
+// StreamSession.
+//
+// Owner: LaneSet. Everything runs on the agent thread (the io_context's); events of gRPC and of the
+// spool are posted to it. The session decides; this class reads segments, has them encoded, writes
+// batches, keeps the timer and tells the spool which records have their fate.
+//
+// Promise: acknowledge(seq) is called only when every record up to seq was acknowledged by the
+// server on the stream that carried it, or is in the quarantine. After a lost stream, sending goes
+// on at the first record without a fate.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <random>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "agent/base/log.h"
+#include "agent/lane/batch_builder.h"
+#include "agent/lane/destination.h"
+#include "agent/lane/progress.h"
+#include "agent/spool/spool.h"
+#include "agent/zerobus/session.h"
+
+namespace penstock::lane {
+
+struct LaneCounters {
+  uint64_t rows_sent = 0;  // also those sent again
+  uint64_t batches_sent = 0;
+  uint64_t refused_records = 0;  // quarantined because they could not be encoded
+  uint64_t streams_opened = 0;
+};
+
+class Lane : public std::enable_shared_from_this<Lane> {
+ public:
+  Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneState& state,
+       codec::RowEncoder encoder, std::shared_ptr<Destination> destination, Log log);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  void start();
+  // The spool can be read up to `up_to`.
+  void committed(spool::Seq up_to);
+  // Half-closes and takes late acknowledgements; `done` is called once, at the latest after the
+  // session's drain time.
+  void stop(std::function<void()> done);
+
+  spool::LaneId id() const { return id_; }
+  zerobus::SessionSnapshot snapshot() const { return session_.snapshot(); }
+  const LaneCounters& counters() const { return counters_; }
+
+ private:
+  class Events;  // posts transport events to the agent thread
+
+  zerobus::Moment moment();
+  void apply(zerobus::Actions actions);
+  void act(const zerobus::Open& action);
+  void act(const zerobus::WantBatch& action);
+  void act(const zerobus::Write& action);
+  void act(const zerobus::HalfClose& action);
+  void act(const zerobus::Cancel& action);
+  void act(const zerobus::Release& action);
+  void act(const zerobus::Rewind& action);
+  void act(const zerobus::Arm& action);
+  void act(const zerobus::Report& action);
+  void act(const zerobus::Rejected& action);
+  void act(const zerobus::DropToken& action);
+  void act(const zerobus::Stopped& action);
+
+  void fill();
+  bool add_from_reader();
+  void read_next();
+  void on_segment(uint64_t read, Result<spool::SegmentPtr> segment);
+  void wait_for_spool(const std::string& why);
+  void hand_over();
+  void linger_until(MonoTime at);
+  void refused(spool::Seq seq, std::string reason);
+  void settled(spool::Seq first, spool::Seq last);
+
+  boost::asio::io_context& io_;
+  spool::Spool& spool_;
+  const spool::LaneId id_;
+  const std::string table_;
+  const std::shared_ptr<Destination> destination_;
+  const Log log_;
+  std::mt19937_64 random_{std::random_device{}()};
+
+  zerobus::StreamSession session_;
+  boost::asio::steady_timer session_timer_;
+  boost::asio::steady_timer linger_timer_;
+  std::shared_ptr<Events> events_;
+  std::shared_ptr<zerobus::Stream> stream_;
+  uint64_t stream_generation_ = 0;
+  bool token_refused_ = false;
+  bool applying_ = false;
+  std::deque<zerobus::Action> todo_;
+
+  Progress progress_;
+  spool::Seq next_;       // of the next record to encode
+  spool::Seq committed_;  // the newest the spool has
+  SegmentReader reader_;
+  std::optional<StoredRecord> carried_;  // did not fit into the last batch
+  uint64_t read_ = 0;                    // number of the read under way; older answers are ignored
+  bool reading_ = false;
+  bool spool_trouble_ = false;
+  std::optional<uint64_t> wanted_;  // generation of the unanswered WantBatch
+  BatchBuilder builder_;
+  std::optional<Batch> prepared_;
+  MonoTime pace_until_{};
+
+  LaneCounters counters_;
+  std::function<void()> stopped_;
+};
+
+}  // namespace penstock::lane
