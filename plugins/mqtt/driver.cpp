@@ -1,0 +1,343 @@
+#include "plugins/mqtt/driver.h"
+
+#include <utility>
+
+#include "plugins/mqtt/reason_text.h"
+
+namespace penstock::mqtt {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kRoomPoll{200};
+constexpr milliseconds kAnswerGrace{2500};  // Paho notices what it was sent within a second or two
+constexpr milliseconds kEndLimit{1500};     // the gate takes up to a second to part from the broker
+constexpr seconds kSteady{10};    // a connection that lasts this long ends the growing of delays
+constexpr seconds kAskAgain{60};  // for a refused subscription
+// Together less than the 3 s a plugin has to stop.
+constexpr milliseconds kDrainLimit{1800};
+constexpr milliseconds kDisconnectLimit{500};
+constexpr milliseconds kHangUpLimit{400};
+
+ProtocolChoice choice_for(const Settings& settings) {
+  return settings.protocol ? ProtocolChoice(*settings.protocol) : ProtocolChoice();
+}
+
+}  // namespace
+
+Driver::Driver(const sdk::Host& host, Parts parts)
+    : host_(host),
+      parts_(parts),
+      choice_(choice_for(parts.settings)),
+      delay_(parts.settings.retry_min, parts.settings.retry_max),
+      granted_(parts.settings.filters.size()) {}
+
+Driver::~Driver() { shutdown(); }
+
+void Driver::shutdown() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (goodbye_ == Goodbye::kNo) goodbye_ = Goodbye::kNow;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Driver::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Driver::quiesce() {
+  const std::lock_guard lock(mutex_);
+  quiesced_ = true;
+}
+
+void Driver::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    goodbye_ = Goodbye::kPolite;
+  }
+  changed_.notify_all();
+}
+
+void Driver::look() { changed_.notify_all(); }
+
+void Driver::session_ended(const SessionLedger& ledger, const SessionEnd& end) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (&ledger != current_) return;
+    end_ = end;
+    ended_at_ = Clock::now();
+  }
+  changed_.notify_all();
+}
+
+void Driver::run() {
+  report(PENSTOCK_STATE_STARTING, "connecting to " + parts_.settings.server.text());
+  while (wait_for_turn()) {
+    if (connect()) watch();
+    connected_ = false;
+    const std::lock_guard lock(mutex_);
+    if (goodbye_ != Goodbye::kNo) break;  // the link is needed for it
+  }
+  say_goodbye();
+}
+
+bool Driver::may_connect() {
+  return Clock::now() >= retry_at_ && parts_.tap.open() && parts_.gate.room();
+}
+
+// False: it is time to say goodbye.
+bool Driver::wait_for_turn() {
+  link_.reset();
+  std::unique_lock lock(mutex_);
+  while (goodbye_ == Goodbye::kNo) {
+    if (!quiesced_) {
+      lock.unlock();
+      const bool turn = may_connect();
+      lock.lock();
+      if (turn) return goodbye_ == Goodbye::kNo;
+    }
+    changed_.wait_until(lock, std::max(std::min(retry_at_, Clock::now() + kRoomPoll),
+                                       Clock::now() + milliseconds(5)));
+  }
+  return false;
+}
+
+bool Driver::connect() {
+  ledger_ = std::make_shared<SessionLedger>(parts_.totals);
+  {
+    const std::lock_guard lock(mutex_);
+    current_ = ledger_.get();
+    end_.reset();
+    lost_ = false;
+    dismissed_.reset();
+  }
+  parts_.gate.expect(ledger_);
+  PahoLink::Handlers handlers;
+  handlers.message = [tap = &parts_.tap, ledger = ledger_](const IncomingMessage& message) {
+    tap->deliver(*ledger, message);
+  };
+  handlers.lost = [this] {
+    {
+      const std::lock_guard lock(mutex_);
+      lost_ = true;
+    }
+    changed_.notify_all();
+  };
+  handlers.dismissed = [this](int reason) {
+    const std::lock_guard lock(mutex_);
+    dismissed_ = reason;
+  };
+  PahoLink::Connected result;
+  try {
+    link_ = std::make_unique<PahoLink>(parts_.settings, choice_.current(), parts_.gate.port(),
+                                       std::move(handlers));
+    result = link_->connect([this] { return should_abandon(); });
+  } catch (const std::exception& problem) {
+    result.detail = problem.what();
+  }
+  if (!result.ok) {
+    explain_failure(result);
+    return false;
+  }
+  choice_.worked();
+  ++connections_;
+  if (serve(result.session_present)) return true;
+  explain_loss(Clock::now());
+  return false;
+}
+
+bool Driver::should_abandon() {
+  const std::lock_guard lock(mutex_);
+  if (goodbye_ != Goodbye::kNo) return true;
+  if (!end_) return false;
+  // When the broker was reached, Paho may still have an answer of it to read.
+  return end_->kind != EndKind::kBrokerClosed || Clock::now() - ended_at_ > kAnswerGrace;
+}
+
+void Driver::explain_failure(const PahoLink::Connected& result) {
+  std::optional<SessionEnd> end;
+  {
+    const std::lock_guard lock(mutex_);
+    if (goodbye_ != Goodbye::kNo) return;
+    end = end_;
+  }
+  const Version tried = choice_.current();
+  std::string why;
+  if (result.refusal != 0) {
+    if (is_version_refusal(result.refusal)) choice_.refused();
+    why = "the broker refuses: " + reason_text(tried, result.refusal);
+  } else if (end && end->kind != EndKind::kBrokerClosed && end->kind != EndKind::kClientClosed) {
+    why = end->text;
+  } else {
+    choice_.hung_up();
+    why = end ? end->text : result.detail;
+  }
+  if (tried == Version::kV5 && choice_.current() == Version::kV311) {
+    retry_after(milliseconds(0));  // try the other version before saying anything
+    return;
+  }
+  down("cannot connect to " + parts_.settings.server.text() + ": " + why);
+  retry_after(next_delay());
+}
+
+bool Driver::serve(bool session_present) {
+  if (!session_present) {
+    for (auto& granted : granted_) granted.reset();
+    if (session_expected_) {
+      ++sessions_lost_;
+      host_.log(PENSTOCK_LOG_WARNING,
+                "the broker has forgotten the session of client_id " + parts_.settings.client_id +
+                    ": what was published while this input was away is lost (check the broker's "
+                    "persistence and its session expiry)");
+    }
+  }
+  session_was_lost_ = session_expected_ && !session_present;
+  if (!subscribe()) return false;
+  const bool kept =
+      choice_.current() == Version::kV311 || parts_.settings.session_expiry.count() > 0;
+  session_expected_ = kept;
+  connected_ = true;
+  report_connected(session_present);
+  return true;
+}
+
+// Asks for what is not granted yet. After a reconnect to a present session that is nothing:
+// subscribing again would make the broker send all retained messages once more.
+bool Driver::subscribe() {
+  std::vector<size_t> which;
+  for (size_t i = 0; i < granted_.size(); ++i) {
+    if (!granted_[i] || !granted_[i]->ok) which.push_back(i);
+  }
+  if (which.empty()) return true;
+  const auto results = link_->subscribe(which, [this] { return should_abandon(); });
+  if (!results) return false;
+  for (size_t i = 0; i < which.size(); ++i) granted_[which[i]] = (*results)[i];
+  return true;
+}
+
+void Driver::report_connected(bool session_present) {
+  const Settings& settings = parts_.settings;
+  const Version version = choice_.current();
+  std::string text = "connected to " + settings.server.text() + ", protocol " +
+                     version_name(version) +
+                     (session_present ? ", session present" : ", new session");
+  penstock_state state = PENSTOCK_STATE_UP;
+  const auto add = [&](const std::string& problem) {
+    state = PENSTOCK_STATE_DEGRADED;
+    text += "; " + problem;
+  };
+  if (session_was_lost_) add("the broker had lost the session: messages may be missing");
+  size_t refused = 0;
+  for (size_t i = 0; i < granted_.size(); ++i) {
+    const auto& granted = *granted_[i];
+    const std::string what = "subscription " + settings.filters[i];
+    if (!granted.ok) {
+      ++refused;
+      add(what + " refused: " + reason_text(version, granted.refusal));
+    } else if (granted.qos < settings.qos[i]) {
+      add(what + " granted with QoS 0 only: its messages cannot be held at the broker");
+    }
+  }
+  if (refused == granted_.size()) state = PENSTOCK_STATE_DOWN;
+  report(state, text);
+}
+
+// Until the session ends or the driver is told to stop.
+void Driver::watch() {
+  const auto since = Clock::now();
+  while (true) {
+    bool refused = false;
+    for (const auto& granted : granted_) refused = refused || !granted->ok;
+    {
+      std::unique_lock lock(mutex_);
+      const auto over = [this] { return goodbye_ != Goodbye::kNo || end_ || lost_; };
+      const auto limit = Clock::now() + (refused ? kAskAgain : seconds(3600));
+      if (changed_.wait_until(lock, limit, over)) {
+        if (goodbye_ != Goodbye::kNo) return;
+        break;
+      }
+    }
+    if (!refused) continue;
+    if (!subscribe()) break;
+    report_connected(true);
+  }
+  explain_loss(since);
+}
+
+void Driver::explain_loss(Clock::time_point since) {
+  std::optional<SessionEnd> end;
+  std::optional<int> dismissed;
+  {
+    std::unique_lock lock(mutex_);
+    // Paho may have noticed first; the gate knows why.
+    changed_.wait_for(lock, kEndLimit, [this] { return end_ || goodbye_ != Goodbye::kNo; });
+    end = end_;
+    dismissed = dismissed_;
+    if (goodbye_ != Goodbye::kNo) return;
+  }
+  if (Clock::now() - since >= kSteady) delay_.reset();
+  const std::string server = parts_.settings.server.text();
+  if (parts_.tap.closed()) {
+    down("the agent takes no more records");
+  } else if (ledger_->refused()) {
+    down("no room in the spool: " + server + " keeps the messages until there is");
+    retry_after(milliseconds(0));  // as soon as on_room says so
+    return;
+  } else if (!parts_.gate.room()) {
+    down("more than max_unacked_bytes wait for the spool: " + server + " keeps the messages");
+  } else if (dismissed) {
+    down(server + " ended the session: " + reason_text(choice_.current(), *dismissed));
+  } else if (end && end->kind != EndKind::kClientClosed) {
+    down("lost " + server + ": " + end->text);
+  } else {
+    down("lost " + server + ": no answer within the keep-alive time");
+  }
+  retry_after(next_delay());
+}
+
+// Acknowledgements first, DISCONNECT behind them; or, when the spool does not get there, just hang
+// up: the broker sends again what it has no PUBACK for.
+void Driver::say_goodbye() {
+  bool polite = false;
+  bool alive = false;
+  {
+    const std::lock_guard lock(mutex_);
+    polite = goodbye_ == Goodbye::kPolite;
+    alive = link_ && !end_ && !lost_;
+  }
+  if (polite && alive) {
+    parts_.gate.pause();
+    if (parts_.gate.wait_idle(true, kDrainLimit)) {
+      link_->disconnect(kDisconnectLimit);
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, kHangUpLimit, [this] { return end_.has_value(); });
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    current_ = nullptr;
+  }
+  parts_.gate.shutdown();
+  link_.reset();
+  connected_ = false;
+  if (polite) report(PENSTOCK_STATE_STOPPED, "stopped");
+}
+
+void Driver::report(penstock_state state, const std::string& text) {
+  if (reported_ && reported_->first == state && reported_->second == text) return;
+  reported_ = {state, text};
+  host_.set_state(state, text);
+}
+
+void Driver::down(const std::string& text) { report(PENSTOCK_STATE_DOWN, text); }
+
+void Driver::retry_after(milliseconds delay) { retry_at_ = Clock::now() + delay; }
+
+milliseconds Driver::next_delay() {
+  return delay_.next(std::uniform_real_distribution<double>(0, 1)(random_));
+}
+
+}  // namespace penstock::mqtt

@@ -1,0 +1,19 @@
+// What a broker's refusal codes mean, in words for the person who reads the status. Pure.
+#pragma once
+
+#include <string>
+
+#include "plugins/mqtt/protocol_choice.h"
+
+namespace penstock::mqtt {
+
+// CONNACK return code (MQTT 3.1.1 section 3.2.2.3) or reason code (MQTT 5 section 2.4; also of
+// SUBACK and DISCONNECT).
+std::string reason_text(Version version, int code);
+
+// The code says that the protocol version is the problem.
+bool is_version_refusal(int code);
+
+const char* version_name(Version version);  // "5", "3.1.1"
+
+}  // namespace penstock::mqtt
