@@ -33,7 +33,8 @@ struct Secret {
   bool available = true;  // false: `source` could not be read; what needs it stays disabled
   std::string source;     // "credential zb_token", "the configuration file"; empty: not configured
   std::string text;       // as written, for reread()
-  std::filesystem::path file;  // not empty: the value is this file's content (token_file)
+  std::filesystem::path folder;  // where relative ${file:...} in `text` start
+  std::filesystem::path file;    // not empty: the value is this file's content (token_file)
 
   bool configured() const { return !source.empty(); }
 };
@@ -129,7 +130,7 @@ struct Column {
   std::string name;
   std::string from;  // expression, load-time references resolved
   std::string as;    // cast as written: "decimal(10,2)"; empty: as it comes
-  std::string unit;  // of a timestamp: s, ms, us, ns; empty: not given
+  std::string unit;  // of a timestamp or date: s, ms, us, ns, iso, auto; empty: not given
   OnError on_error = OnError::kReject;
   std::optional<std::string> default_json;  // one JSON value, used when `from` finds nothing
   Position at;

@@ -59,7 +59,8 @@ struct Node {
 
 struct Entry {
   std::string key;
-  Position at;  // of the key
+  Position at;          // of the key
+  bool quoted = false;  // the key
   Node node;
 };
 

@@ -33,10 +33,9 @@ enum class OptionType {
 struct OptionSpec {
   std::string name;  // `line.baud`, `subscribe[].filter`
   OptionType type = OptionType::kString;
-  std::optional<std::string>
-      default_value;                 // as written in YAML; for a string list one item per line
-  std::vector<std::string> choices;  // for kEnum
-  int64_t min = 0;                   // inclusive; min == max == 0: no limits
+  std::optional<std::string> default_value;  // as written in YAML: `5s`, `[a, b]`
+  std::vector<std::string> choices;          // for kEnum
+  int64_t min = 0;                           // inclusive; min == max == 0: no limits
   int64_t max = 0;
   bool required = false;  // inside a list: in every element
   std::string help;

@@ -1,0 +1,74 @@
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/config/config.h"
+
+namespace penstock::config {
+namespace {
+
+constexpr size_t kMostBytes = 4 * kMiB;
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+Error failed(const std::filesystem::path& path, int code) {
+  return {ErrorKind::kDenied, path.string() + ": " + std::generic_category().message(code), {}};
+}
+
+Result<std::string> read_file(const std::filesystem::path& path) {
+  // Not blocking: a pipe under this name must not hang the agent.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) return failed(path, errno);
+  std::string text;
+  char buffer[16384];
+  for (;;) {
+    const ssize_t got = ::read(file.fd, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return failed(path, errno);
+    if (got == 0) return text;
+    text.append(buffer, static_cast<size_t>(got));
+    if (text.size() > kMostBytes) return failed(path, EFBIG);
+  }
+}
+
+std::vector<std::filesystem::path> find_files(const std::filesystem::path& pattern) {
+  std::vector<std::filesystem::path> files;
+  glob_t found{};
+  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) {
+    for (size_t i = 0; i < found.gl_pathc; ++i) {
+      struct stat info {};
+      const bool is_folder = ::stat(found.gl_pathv[i], &info) == 0 && S_ISDIR(info.st_mode);
+      if (!is_folder) files.emplace_back(found.gl_pathv[i]);
+    }
+  }
+  ::globfree(&found);
+  return files;
+}
+
+std::optional<std::string> read_env(std::string_view name) {
+  const char* value = std::getenv(std::string(name).c_str());
+  if (!value) return {};
+  return std::string(value);
+}
+
+}  // namespace
+
+Environment system_environment() {
+  Environment environment{read_env, read_file, find_files, {}};
+  if (const auto folder = read_env("CREDENTIALS_DIRECTORY"); folder && !folder->empty()) {
+    environment.credentials_dir = *folder;
+  }
+  return environment;
+}
+
+}  // namespace penstock::config
