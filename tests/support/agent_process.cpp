@@ -4,12 +4,11 @@ namespace penstock::test {
 
 void AgentProcess::start() {
   process_.reset();
-  std::filesystem::create_directories(setup_.state_dir);
-  process_ = std::make_unique<Process>(ProcessSpec{
-      {setup_.binary.string(), "run", "--config", setup_.config.string(), "--plugin-dir",
-       setup_.plugin_dir.string(), "--state-dir", setup_.state_dir.string()},
-      setup_.env,
-      setup_.log});
+  process_ = std::make_unique<Process>(
+      ProcessSpec{{setup_.binary.string(), "run", "--config", setup_.config.string(),
+                   "--plugin-dir", setup_.plugin_dir.string()},
+                  setup_.env,
+                  setup_.log});
 }
 
 bool AgentProcess::wait_ready(Millis within) { return wait_for_log("agent ready", within); }

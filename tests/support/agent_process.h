@@ -19,7 +19,6 @@ struct AgentSetup {
   std::filesystem::path binary;
   std::filesystem::path config;
   std::filesystem::path plugin_dir;
-  std::filesystem::path state_dir;
   std::filesystem::path log;
   std::vector<std::pair<std::string, std::string>> env;
 };
