@@ -1,0 +1,165 @@
+#include "agent/codec/row_encoder.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "agent/base/text.h"
+#include "agent/base/varint.h"
+#include "agent/codec/column.h"
+#include "agent/codec/json_reader.h"
+
+namespace penstock::codec {
+namespace {
+
+constexpr char kRowTag = 0x0A;             // field 1, length-delimited: JsonRecordBatch.records
+constexpr size_t kMaxColumns = 2000;       // of a table, by the service's limits page
+constexpr size_t kKeptBytes = 256 * 1024;  // a row buffer beyond this is not kept
+
+Error refused(std::string what) { return {ErrorKind::kRejected, std::move(what), {}}; }
+
+Result<void> check_name(const std::string& name, std::set<std::string>& taken) {
+  const auto is_legal = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  const std::string context = "column '" + shown(name) + "': ";
+  if (name.empty() || !std::all_of(name.begin(), name.end(), is_legal)) {
+    return refused(context + "a name is one or more of [A-Za-z0-9_]");
+  }
+  std::string folded = name;  // Unity Catalog does not tell upper from lower case in names
+  for (char& c : folded) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  if (!taken.insert(std::move(folded)).second) return refused(context + "the name is used twice");
+  return {};
+}
+
+}  // namespace
+
+class RowEncoder::Impl {
+ public:
+  static Result<std::unique_ptr<Impl>> make(EncoderSpec spec);
+
+  Result<size_t> encode(const RecordView& record, const RowMeta& meta, std::string& out);
+  uint64_t nulled() const { return nulled_; }
+
+ private:
+  Impl(EncoderSpec spec, std::vector<Column> columns, PathTree paths)
+      : format_(spec.format),
+        agent_id_(std::move(spec.agent_id)),
+        columns_(std::move(columns)),
+        reader_(std::move(paths), kMaxDepth) {}
+
+  Result<void> build_row(const RecordView& record, const RowMeta& meta);
+  Result<void> append_columns(const RecordView& record, const RowMeta& meta);
+  Result<void> append_payload_object();
+  void release_large_buffers();
+
+  PayloadFormat format_;
+  std::string agent_id_;
+  std::vector<Column> columns_;  // empty: auto, the reader's slot 0 is the payload
+  JsonReader reader_;
+  std::string row_;
+  std::string text_;  // lent to RowInputs
+  uint64_t nulled_ = 0;
+};
+
+Result<std::unique_ptr<RowEncoder::Impl>> RowEncoder::Impl::make(EncoderSpec spec) {
+  if (spec.columns.empty() && spec.format == PayloadFormat::kRaw) {
+    return refused("format raw needs columns, such as {payload: \"${payload}\"}");
+  }
+  if (spec.columns.size() > kMaxColumns) return refused("a table has at most 2000 columns");
+  PathTree paths;
+  if (spec.columns.empty()) paths.add({});
+  std::vector<Column> columns;
+  std::set<std::string> names;
+  for (const auto& column : spec.columns) {
+    if (auto checked = check_name(column.name, names); !checked) return std::move(checked).error();
+    auto compiled = Column::compile(column, spec, paths);
+    if (!compiled) return std::move(compiled).error().in("column '" + column.name + "'");
+    columns.push_back(*std::move(compiled));
+  }
+  return std::unique_ptr<Impl>(new Impl(std::move(spec), std::move(columns), std::move(paths)));
+}
+
+Result<size_t> RowEncoder::Impl::encode(const RecordView& record, const RowMeta& meta,
+                                        std::string& out) {
+  auto built = build_row(record, meta);
+  if (built) {
+    out += kRowTag;
+    append_bytes(row_, out);
+  }
+  release_large_buffers();
+  if (!built) return std::move(built).error();
+  return 1;
+}
+
+Result<void> RowEncoder::Impl::build_row(const RecordView& record, const RowMeta& meta) {
+  row_.clear();
+  if (record.payload.size() > kMaxPayloadBytes) {
+    return refused("payload has " + std::to_string(record.payload.size()) + " bytes, at most " +
+                   std::to_string(kMaxPayloadBytes) + " are taken");
+  }
+  if (format_ == PayloadFormat::kJson) {
+    if (auto read = reader_.read(record.payload); !read) {
+      return Error{read.error().kind, "payload " + read.error().what, {}};
+    }
+  }
+  auto appended = columns_.empty() ? append_payload_object() : append_columns(record, meta);
+  if (appended && row_.size() > kMaxRowBytes) {
+    return refused("the row has more than " + std::to_string(kMaxRowBytes) +
+                   " bytes, the most that the service takes; send less in one message, or fewer "
+                   "columns");
+  }
+  return appended;
+}
+
+Result<void> RowEncoder::Impl::append_columns(const RecordView& record, const RowMeta& meta) {
+  RowInputs inputs{record, meta, agent_id_, reader_, format_, {}, std::move(text_)};
+  Result<void> appended;
+  row_ += '{';
+  for (const auto& column : columns_) {
+    if (row_.size() > 1) row_ += ',';
+    appended = column.append(inputs, row_, nulled_);
+    if (!appended || row_.size() > kMaxRowBytes) break;
+  }
+  row_ += '}';
+  text_ = std::move(inputs.text);
+  return appended;
+}
+
+Result<void> RowEncoder::Impl::append_payload_object() {
+  const JsonValue& payload = reader_.value(0);
+  if (payload.kind != JsonValue::Kind::kObject) {
+    return refused("payload is " + shown(payload.json, 40) +
+                   ", and only an object has fields to fill columns by name; give the route "
+                   "columns");
+  }
+  row_.append(payload.json);
+  return {};
+}
+
+void RowEncoder::Impl::release_large_buffers() {
+  reader_.release_large_buffers();
+  if (row_.capacity() > kKeptBytes) row_ = {};
+  if (text_.capacity() > kKeptBytes) text_ = {};
+}
+
+RowEncoder::RowEncoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RowEncoder::RowEncoder(RowEncoder&&) noexcept = default;
+RowEncoder& RowEncoder::operator=(RowEncoder&&) noexcept = default;
+RowEncoder::~RowEncoder() = default;
+
+Result<RowEncoder> RowEncoder::make(EncoderSpec spec) {
+  auto impl = Impl::make(std::move(spec));
+  if (!impl) return std::move(impl).error();
+  return RowEncoder(*std::move(impl));
+}
+
+Result<size_t> RowEncoder::encode(const RecordView& record, const RowMeta& meta, std::string& out) {
+  return impl_->encode(record, meta, out);
+}
+
+uint64_t RowEncoder::values_nulled() const { return impl_->nulled(); }
+
+}  // namespace penstock::codec
