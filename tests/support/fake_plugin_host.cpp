@@ -1,9 +1,9 @@
 #include "tests/support/fake_plugin_host.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <chrono>
+
+#include <gtest/gtest.h>
 
 namespace penstock::test {
 namespace {
@@ -90,8 +90,8 @@ std::string FakePluginHost::last_state_text() const {
   return states_.empty() ? "" : states_.back().text;
 }
 
-penstock_emit_status FakePluginHost::on_emit(void* self, const penstock_record* records, size_t count,
-                                             uint64_t* last_seq) {
+penstock_emit_status FakePluginHost::on_emit(void* self, const penstock_record* records,
+                                             size_t count, uint64_t* last_seq) {
   return static_cast<FakePluginHost*>(self)->take(records, count, last_seq);
 }
 
@@ -109,7 +109,8 @@ void FakePluginHost::on_state(void* self, penstock_state state, penstock_str tex
   host.changed_.notify_all();
 }
 
-penstock_emit_status FakePluginHost::take(const penstock_record* records, size_t count, uint64_t* last_seq) {
+penstock_emit_status FakePluginHost::take(const penstock_record* records, size_t count,
+                                          uint64_t* last_seq) {
   const std::lock_guard lock(mutex_);
   EmitCall call{count, 0, answer_};
   if (!script_.empty()) {
@@ -117,8 +118,11 @@ penstock_emit_status FakePluginHost::take(const penstock_record* records, size_t
     script_.pop_front();
   }
   for (size_t i = 0; i < count; ++i) {
-    EmittedRecord record{records_.size() + 1, std::string(sdk::view(records[i].topic)),
-                         std::string(sdk::view(records[i].payload)), {}, records[i].received_at_us};
+    EmittedRecord record{records_.size() + 1,
+                         std::string(sdk::view(records[i].topic)),
+                         std::string(sdk::view(records[i].payload)),
+                         {},
+                         records[i].received_at_us};
     call.bytes += record.topic.size() + record.payload.size();
     for (size_t a = 0; a < records[i].attribute_count; ++a) {
       const auto& attribute = records[i].attributes[a];
@@ -139,8 +143,8 @@ bool FakePluginHost::wait(const std::function<bool()>& condition) const {
 }
 
 size_t FakePluginHost::refusals_locked() const {
-  return static_cast<size_t>(
-      std::count_if(calls_.begin(), calls_.end(), [](const EmitCall& call) { return refused(call.status); }));
+  return static_cast<size_t>(std::count_if(
+      calls_.begin(), calls_.end(), [](const EmitCall& call) { return refused(call.status); }));
 }
 
 OptionValues& OptionValues::text(std::string name, std::string value, penstock_option_type type) {
@@ -151,7 +155,8 @@ OptionValues& OptionValues::text(std::string name, std::string value, penstock_o
 }
 
 OptionValues& OptionValues::number(std::string name, int64_t value, penstock_option_type type) {
-  values_.push_back({sizeof(penstock_value), type, keep(std::move(name)).c_str(), sdk::str(""), value});
+  values_.push_back(
+      {sizeof(penstock_value), type, keep(std::move(name)).c_str(), sdk::str(""), value});
   return *this;
 }
 

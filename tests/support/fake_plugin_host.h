@@ -1,7 +1,8 @@
-// A host for tests of input plugins: records what the plugin emits, reports and logs, and answers emit as scripted.
+// A host for tests of input plugins: records what the plugin emits, reports and logs, and answers
+// emit as scripted.
 //
-// The test owns it and keeps it alive longer than the plugin instance. All functions are thread-safe. Waits return as
-// soon as the condition holds and give up after a generous deadline.
+// The test owns it and keeps it alive longer than the plugin instance. All functions are
+// thread-safe. Waits return as soon as the condition holds and give up after a generous deadline.
 #pragma once
 
 #include <condition_variable>
@@ -65,7 +66,8 @@ class FakePluginHost {
   std::string last_state_text() const;
 
  private:
-  static penstock_emit_status on_emit(void* self, const penstock_record* records, size_t count, uint64_t* last_seq);
+  static penstock_emit_status on_emit(void* self, const penstock_record* records, size_t count,
+                                      uint64_t* last_seq);
   static void on_flush_hint(void*) {}
   static void on_log(void* self, penstock_log_level level, penstock_str text);
   static void on_state(void* self, penstock_state state, penstock_str text);
@@ -87,8 +89,10 @@ class FakePluginHost {
 // Checked values as the host passes them to create. Keeps the texts alive.
 class OptionValues {
  public:
-  OptionValues& text(std::string name, std::string value, penstock_option_type type = PENSTOCK_OPTION_STRING);
-  OptionValues& number(std::string name, int64_t value, penstock_option_type type = PENSTOCK_OPTION_INTEGER);
+  OptionValues& text(std::string name, std::string value,
+                     penstock_option_type type = PENSTOCK_OPTION_STRING);
+  OptionValues& number(std::string name, int64_t value,
+                       penstock_option_type type = PENSTOCK_OPTION_INTEGER);
   sdk::Options options() const { return sdk::Options(values_); }
   const std::vector<penstock_value>& values() const { return values_; }
 
@@ -99,7 +103,8 @@ class OptionValues {
   std::vector<penstock_value> values_;
 };
 
-// The value of one entry of an input's stats; fails the test and is 0 when there is none of this name.
+// The value of one entry of an input's stats; fails the test and is 0 when there is none of this
+// name.
 uint64_t stat(const sdk::Input& input, std::string_view name);
 
 }  // namespace penstock::test

@@ -1,0 +1,243 @@
+#include "plugins/serial/reader.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <future>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <pthread.h>
+#include <unistd.h>
+
+namespace penstock::serial {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFirstRetry{100};
+constexpr milliseconds kMaxRetryAbsent{1000};  // looking for a missing device costs one system call
+constexpr milliseconds kMaxRetryRefused{5000};
+
+Instant now() {
+  return {duration_cast<microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(),
+          duration_cast<microseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
+}
+
+// Whether the device is not there, as opposed to there and refusing. A vanishing one answers in
+// several ways.
+bool is_absent(int error) {
+  return error == ENOENT || error == ENXIO || error == ENODEV || error == EIO;
+}
+
+}  // namespace
+
+Reader::Reader(sdk::Host host, SerialSettings settings)
+    : host_(host),
+      settings_(std::move(settings)),
+      framing_(make_framing(settings_.framing)),
+      outbox_(host) {}
+
+Reader::~Reader() { stop(); }
+
+void Reader::start() {
+  boost::asio::post(io_, [this] { open(); });
+  thread_ = std::thread([this] { io_.run(); });
+  pthread_setname_np(thread_.native_handle(), "serial");
+}
+
+void Reader::on_room() {
+  boost::asio::post(io_, [this] {
+    if (!stalled_) return;
+    stalled_ = false;
+    deliver();
+    read();
+  });
+}
+
+void Reader::quiesce() {
+  if (!thread_.joinable()) return;
+  std::promise<void> done;
+  boost::asio::post(io_, [this, &done] {
+    end_reading([this, &done] {
+      stalled_ = false;  // room or not, this is the last chance for what was refused
+      deliver();
+      done.set_value();
+    });
+  });
+  done.get_future().wait();
+}
+
+void Reader::stop() {
+  if (!thread_.joinable()) return;
+  boost::asio::post(io_, [this] {
+    end_reading([this] {
+      close();
+      work_.reset();
+    });
+  });
+  thread_.join();
+  counters_.lost_at_stop += outbox_.waiting();
+}
+
+void Reader::open() {
+  if (ending_) return;
+  auto port = open_port(settings_.device, settings_.line);
+  if (port.fd < 0) {
+    failed(port);
+  } else {
+    opened(std::move(port));
+  }
+}
+
+void Reader::opened(OpenedPort port) {
+  boost::system::error_code error;
+  port_.assign(port.fd, error);
+  if (error) {
+    release_port(port.fd);
+    ::close(port.fd);
+    port.error = error.value();
+    port.what = "cannot watch " + settings_.device + ": " + error.message();
+    return failed(port);
+  }
+  if (!noted_) {
+    for (const auto& note : port.notes)
+      host_.log(PENSTOCK_LOG_DEBUG, settings_.device + ": " + note);
+    noted_ = true;
+  }
+  if (was_open_) ++counters_.reopens;
+  was_open_ = true;
+  failures_ = down_error_ = 0;
+  line_errors_.opened(port.fd);
+  const auto text = "reading " + settings_.device + " at " + describe(settings_.line);
+  if (port.trouble.empty()) {
+    host_.set_state(PENSTOCK_STATE_UP, text);
+  } else {
+    host_.set_state(PENSTOCK_STATE_DEGRADED, text + "; " + port.trouble);
+  }
+  read();
+}
+
+void Reader::failed(const OpenedPort& port) {
+  const bool absent = is_absent(port.error);
+  // One report per reason, not per attempt; after an unplug the absence is no news.
+  if (const int reason = absent ? ENOENT : port.error; reason != down_error_) {
+    down_error_ = reason;
+    host_.set_state(PENSTOCK_STATE_DOWN, port.what + "; trying again");
+  }
+  retry_later(absent);
+}
+
+void Reader::retry_later(bool absent) {
+  const auto delay = kFirstRetry * (1 << std::min(failures_, 6));
+  ++failures_;
+  retry_timer_.expires_after(
+      std::min<milliseconds>(delay, absent ? kMaxRetryAbsent : kMaxRetryRefused));
+  retry_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) open();
+  });
+}
+
+void Reader::lost(const std::string& reason) {
+  close();
+  down_error_ = ENOENT;
+  host_.set_state(PENSTOCK_STATE_DOWN, settings_.device + " is gone (" + reason +
+                                           "); waiting for it to be plugged in again");
+  retry_later(true);
+}
+
+// A read under way ends with operation_aborted.
+void Reader::close() {
+  silence_timer_.cancel();
+  retry_timer_.cancel();
+  framing_->cut();
+  counters_.take(framing_->counts());
+  if (!port_.is_open()) return;
+  release_port(port_.native_handle());
+  boost::system::error_code ignored;
+  port_.close(ignored);
+}
+
+// Starts to read unless there is a reason not to. Every way back to reading ends here.
+void Reader::read() {
+  if (reading_ || stalled_ || ending_ || !port_.is_open()) return;
+  reading_ = true;
+  wait_for_silence();
+  port_.async_read_some(
+      boost::asio::buffer(buffer_),
+      [this](const boost::system::error_code& error, size_t size) { on_read(error, size); });
+}
+
+void Reader::on_read(const boost::system::error_code& error, size_t size) {
+  reading_ = false;
+  if (size > 0) {
+    const auto at = now();
+    counters_.received_bytes += size;
+    framing_->feed({buffer_.data(), size}, at, outbox_.frames());
+    counters_.take(framing_->counts());
+    if (port_.is_open()) line_errors_.sample(port_.native_handle(), at.mono_us, counters_);
+  }
+  deliver();
+  if (error && error != boost::asio::error::operation_aborted && !ending_) lost(error.message());
+  read();
+  tell_if_ended();
+}
+
+void Reader::wait_for_silence() {
+  const auto deadline_us = framing_->deadline_us();
+  if (!deadline_us) return;
+  silence_timer_.expires_at(std::chrono::steady_clock::time_point(microseconds(*deadline_us)));
+  silence_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) on_silence();
+  });
+}
+
+void Reader::on_silence() {
+  // Only while reading: when we are the ones who do not listen, quiet proves nothing. The same for
+  // bytes that are there but not read yet; the read that takes them asks for a new deadline.
+  if (!reading_ || !port_.is_open() || waiting_bytes(port_.native_handle()) > 0) return;
+  framing_->on_time(now(), outbox_.frames());
+  counters_.take(framing_->counts());
+  deliver();
+  if (!stalled_) wait_for_silence();
+}
+
+// Offers the host what is framed. The host may refuse in the middle of a read: that read is called
+// off, and what it has fetched already joins the queue behind.
+void Reader::deliver() {
+  if (stalled_ || outbox_.waiting() == 0) return;
+  uint64_t taken = 0;
+  const auto status = outbox_.flush(taken);
+  counters_.frames += taken;
+  if (status == PENSTOCK_EMIT_FULL) {
+    stalled_ = true;
+    ++counters_.stalls_on_full;
+  } else if (status == PENSTOCK_EMIT_CLOSED) {
+    ending_ = true;
+    return close();
+  }
+  if (stalled_ && reading_) {
+    boost::system::error_code ignored;
+    port_.cancel(ignored);
+  }
+}
+
+void Reader::end_reading(std::function<void()> ended) {
+  ending_ = true;
+  ended_ = std::move(ended);
+  silence_timer_.cancel();
+  retry_timer_.cancel();
+  if (reading_ && port_.is_open()) {
+    boost::system::error_code ignored;
+    port_.cancel(ignored);
+  }
+  tell_if_ended();
+}
+
+void Reader::tell_if_ended() {
+  if (ended_ && !reading_) std::exchange(ended_, nullptr)();
+}
+
+}  // namespace penstock::serial

@@ -1,0 +1,31 @@
+// The option table of the UDP input, and its descriptor.
+#include "plugins/udp/udp_input.h"
+
+namespace {
+
+constexpr penstock_option option(const char* name, penstock_option_type type,
+                                 const char* default_value, const char* choices, int64_t min,
+                                 int64_t max, const char* help) {
+  return {sizeof(penstock_option), 0, name, type, default_value, choices, min, max, help};
+}
+
+constexpr penstock_option kOptions[] = {
+    {sizeof(penstock_option), 1, "listen", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
+     "ADDRESS:PORT with a numeric address, as 0.0.0.0:5140 or [::]:5140 (both families)."},
+    option("allow", PENSTOCK_OPTION_STRING_LIST, nullptr, nullptr, 0, 0,
+           "Networks that may send, as 10.0.5.0/24 or fd00::/8; when absent, everyone."),
+    option("split", PENSTOCK_OPTION_ENUM, "none", "none|line", 0, 0,
+           "none: a datagram is a record; line: each of its lines is."),
+    option("max_datagram", PENSTOCK_OPTION_SIZE, "8KiB", nullptr, 1, 65536,
+           "A longer datagram is dropped and counted."),
+    option("receive_buffer", PENSTOCK_OPTION_SIZE, "4MiB", nullptr, 4096, 1 << 30,
+           "Kernel buffer for bursts; more than net.core.rmem_max needs CAP_NET_ADMIN."),
+    option("multicast.groups", PENSTOCK_OPTION_STRING_LIST, nullptr, nullptr, 0, 0,
+           "Not supported yet."),
+    option("multicast.interface", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
+           "Not supported yet."),
+};
+
+}  // namespace
+
+PENSTOCK_INPUT_PLUGIN(penstock::udp::UdpInput, "udp", "0.1.0", "Receives datagrams", kOptions)

@@ -1,0 +1,56 @@
+#include "plugins/udp/record_builder.h"
+
+namespace penstock::udp {
+
+void RecordBuilder::add(const Datagram& datagram) {
+  ++counters_.datagrams;
+  counters_.bytes += datagram.payload.size();
+  const auto address = IpAddress::of(*datagram.source);
+  if (!settings_.allow.allows(address)) {
+    ++counters_.refused_source;
+  } else if (datagram.truncated) {
+    ++counters_.oversize;
+  } else {
+    const size_t before = records_.size();
+    const auto& source = remember(address, port_of(*datagram.source));
+    if (settings_.split_lines) {
+      append_lines(datagram, source);
+    } else {
+      append(datagram.payload, datagram, source);
+    }
+    if (records_.size() == before) ++counters_.empty;
+  }
+}
+
+void RecordBuilder::clear() {
+  records_.clear();
+  sources_.clear();
+}
+
+const RecordBuilder::Source& RecordBuilder::remember(const IpAddress& address, uint16_t port) {
+  auto& source = sources_.emplace_back();
+  source.ip = address.text();
+  source.port = std::to_string(port);
+  source.attributes = {penstock_attribute{sdk::str("source_ip"), sdk::str(source.ip)},
+                       penstock_attribute{sdk::str("source_port"), sdk::str(source.port)}};
+  return source;
+}
+
+void RecordBuilder::append_lines(const Datagram& datagram, const Source& source) {
+  auto rest = datagram.payload;
+  while (!rest.empty()) {
+    const size_t end = rest.find('\n');
+    auto line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    append(line, datagram, source);
+  }
+}
+
+void RecordBuilder::append(std::string_view payload, const Datagram& datagram,
+                           const Source& source) {
+  if (payload.empty()) return;
+  records_.push_back(sdk::record({}, payload, source.attributes, datagram.received_at_us));
+}
+
+}  // namespace penstock::udp

@@ -1,0 +1,23 @@
+// What the configuration says about one UDP input, as values. Read once, in create.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "plugins/sdk/penstock_plugin.hpp"
+#include "plugins/udp/address.h"
+
+namespace penstock::udp {
+
+struct UdpSettings {
+  Endpoint listen;
+  AllowList allow;
+  bool split_lines = false;
+  size_t max_datagram_bytes = 8192;
+  uint64_t receive_buffer_bytes = 4 << 20;
+};
+
+// Throws std::invalid_argument with the key, what is wrong and what to write.
+UdpSettings read_settings(const sdk::Options& options);
+
+}  // namespace penstock::udp

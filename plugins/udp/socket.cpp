@@ -1,0 +1,116 @@
+#include "plugins/udp/socket.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+#include <linux/sock_diag.h>
+#include <unistd.h>
+
+namespace penstock::udp {
+namespace {
+
+bool enable(int fd, int level, int option) {
+  const int one = 1;
+  return ::setsockopt(fd, level, option, &one, sizeof(one)) == 0;
+}
+
+std::string advice(int error) {
+  switch (error) {
+    case EADDRINUSE:
+      return "; another program or input listens there";
+    case EADDRNOTAVAIL:
+      return "; no interface has this address now";
+    case EACCES:
+      return "; ports below 1024 need CAP_NET_BIND_SERVICE";
+    default:
+      return "";
+  }
+}
+
+void ask_for_buffer(int fd, uint64_t bytes) {
+  const int value = static_cast<int>(std::min<uint64_t>(bytes, INT_MAX));
+  // The first one is not bound to net.core.rmem_max but needs CAP_NET_ADMIN.
+  if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &value, sizeof(value)) != 0) {
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof(value));
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Socket> Socket::open(const Endpoint& listen, uint64_t receive_buffer_bytes,
+                                     std::string& error) {
+  const auto failed = [&](const char* doing) {
+    const int number = errno;
+    error = std::string("cannot ") + doing + " " + listen.text() + ": " + std::strerror(number) +
+            advice(number);
+    return nullptr;
+  };
+  const int fd = ::socket(listen.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+  if (fd < 0) return failed("make a socket for");
+  std::unique_ptr<Socket> socket(new Socket(fd));
+  if (listen.family() == AF_INET6) {
+    // [::] means both families whatever net.ipv6.bindv6only says.
+    const int off = 0;
+    ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  }
+  ask_for_buffer(fd, receive_buffer_bytes);
+  enable(fd, SOL_SOCKET, SO_RXQ_OVFL);
+  enable(fd, SOL_SOCKET, SO_TIMESTAMPNS);
+  // No SO_REUSEADDR: for UDP it would share the port and take another program's datagrams.
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&listen.address), listen.size) != 0)
+    return failed("listen on");
+  return socket;
+}
+
+Socket::~Socket() { ::close(fd_); }
+
+std::string Socket::bound_to() const {
+  Endpoint endpoint;
+  endpoint.size = sizeof(endpoint.address);
+  ::getsockname(fd_, reinterpret_cast<sockaddr*>(&endpoint.address), &endpoint.size);
+  return endpoint.text();
+}
+
+uint64_t Socket::receive_buffer_bytes() const {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  ::getsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &value, &size);
+  return static_cast<uint64_t>(value) /
+         2;  // socket(7): the kernel reports the double of what was set
+}
+
+std::optional<uint32_t> Socket::drops() const {
+  std::array<uint32_t, SK_MEMINFO_VARS> info{};
+  socklen_t size = sizeof(info);
+  if (::getsockopt(fd_, SOL_SOCKET, SO_MEMINFO, info.data(), &size) != 0) return std::nullopt;
+  if (size < (SK_MEMINFO_DROPS + 1) * sizeof(uint32_t)) return std::nullopt;
+  return info[SK_MEMINFO_DROPS];
+}
+
+int Socket::take_error() const {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &value, &size);
+  return value;
+}
+
+uint64_t Socket::discard_waiting() const {
+  constexpr uint64_t kMostCounted = 65536;
+  uint64_t count = 0;
+  char byte = 0;
+  while (count < kMostCounted && ::recv(fd_, &byte, sizeof(byte), MSG_DONTWAIT) >= 0) ++count;
+  return count;
+}
+
+std::string receive_buffer_advice(uint64_t asked_bytes, uint64_t granted_bytes) {
+  if (granted_bytes >= asked_bytes) return "";
+  return "the receive buffer is " + std::to_string(granted_bytes / 1024) + "KiB instead of " +
+         std::to_string(asked_bytes / 1024) +
+         "KiB, so bursts may be lost; allow more with: sysctl -w net.core.rmem_max=" +
+         std::to_string(asked_bytes);
+}
+
+}  // namespace penstock::udp

@@ -1,0 +1,84 @@
+// The UDP input: one socket, one thread, records in batches.
+//
+// Public functions are called by the host, one at a time (stats() also meanwhile); all state after
+// `batch_` belongs to the thread. quiesce() and stop() return when what they promise is done, which
+// takes no longer than a few emits.
+//
+// Back-pressure: UDP has no way to hold its source. While the host has no room the batch it refused
+// is kept and the socket is not read; the kernel's buffer fills, and what it then drops is counted
+// exactly (kernel_drops).
+#pragma once
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "plugins/sdk/penstock_plugin.hpp"
+#include "plugins/udp/counters.h"
+#include "plugins/udp/datagram_batch.h"
+#include "plugins/udp/drop_meter.h"
+#include "plugins/udp/record_builder.h"
+#include "plugins/udp/settings.h"
+#include "plugins/udp/socket.h"
+#include "plugins/udp/wakeup.h"
+
+namespace penstock::udp {
+
+class UdpInput final : public sdk::Input {
+ public:
+  // Throws std::invalid_argument with the key, what is wrong and what to write. Binds nothing yet.
+  UdpInput(sdk::Host host, const sdk::Options& options);
+  ~UdpInput() override;
+
+  void start() override;
+  void on_durable(uint64_t) override {}  // the sender of a datagram is not told
+  void on_room() override;
+  // On return the socket is closed, and what it held was offered to the host.
+  void quiesce() override;
+  void stop() override;
+  std::vector<sdk::Stat> stats() const override;
+
+ private:
+  void end_thread();
+
+  void run();
+  void step();
+  void bind();
+  int receive_batch();
+  void receive();
+  void deliver();
+  void finish_reading();
+  void close_socket();
+  bool pending() const { return delivered_ < builder_.records().size(); }
+  // Until woken, and if `for_datagrams` until one can be read; at most `timeout_ms`, -1: for ever.
+  void wait(int timeout_ms, bool for_datagrams);
+
+  sdk::Host host_;
+  const UdpSettings settings_;
+  Counters counters_;
+  Wakeup wakeup_;
+  std::atomic<bool> room_{false};
+  std::atomic<bool> quiescing_{false};
+  std::atomic<bool> stopping_{false};
+  std::promise<void> quiesced_;
+  mutable std::mutex
+      socket_mutex_;  // the thread changes socket_ under it, others look at it under it
+  std::unique_ptr<Socket> socket_;
+  mutable DropMeter drops_;  // under socket_mutex_
+
+  DatagramBatch batch_;
+  RecordBuilder builder_;
+  size_t delivered_ = 0;  // records of the builder the host has taken
+  bool stalled_ = false;  // the host answered FULL; wait for on_room
+  bool closed_ = false;   // the host answered CLOSED
+  bool ended_ = false;    // quiesced
+  std::string down_;      // reported as the reason for DOWN
+
+  std::thread thread_;
+};
+
+}  // namespace penstock::udp
