@@ -241,20 +241,27 @@ void Lane::read_next() {
 void Lane::on_segment(uint64_t read, Result<spool::SegmentPtr> segment) {
   if (read != read_ || !reading_) return;  // a Rewind came in between
   reading_ = false;
+  if (!segment && segment.error().kind == ErrorKind::kCorrupt) {
+    const auto range = spool_.segment_range(id_, next_);
+    if (range.last >= next_) return give_up(next_, range.last, segment.error().what);
+  }
   if (!segment || !*segment) {
     wait_for_spool(segment ? std::string("they are committed but not there")
                            : segment.error().what);
     return;
   }
   const auto found = *std::move(segment);
-  if (found->first() > next_) {
-    log_.error("records {} to {} are missing in the spool and are counted as damaged", next_,
-               found->first() - 1);
-    spool_.damaged(id_, next_, found->first() - 1, "missing in the spool");
-    settled(next_, found->first() - 1);
-    next_ = found->first();
-  }
+  if (found->first() > next_) return give_up(next_, found->first() - 1, "missing in the spool");
   reader_ = SegmentReader(found, next_);
+  if (wanted_) fill();
+}
+
+// Records whose bytes are lost. They are counted as damaged, and the lane goes on behind them.
+void Lane::give_up(spool::Seq first, spool::Seq last, const std::string& why) {
+  log_.error("records {} to {} are lost and counted as damaged: {}", first, last, why);
+  spool_.damaged(id_, first, last, why);
+  settled(first, last);
+  next_ = last + 1;
   if (wanted_) fill();
 }
 

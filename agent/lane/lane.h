@@ -10,8 +10,10 @@
 // on at the first record without a fate.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 
 #include <boost/asio/io_context.hpp>
@@ -74,6 +76,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   bool add_from_reader();
   void read_next();
   void on_segment(uint64_t read, Result<spool::SegmentPtr> segment);
+  void give_up(spool::Seq first, spool::Seq last, const std::string& why);
   void wait_for_spool(const std::string& why);
   void hand_over();
   void linger_until(MonoTime at);

@@ -1,5 +1,6 @@
-// FakeSpool: the Spool interface in memory, under the test's command: nothing is committed until commit() is called, and
-// every answer can be scripted. Thread-safe. Callbacks of read run on the calling thread.
+// FakeSpool: the Spool interface in memory, under the test's command: nothing is committed until
+// commit() is called, and every answer can be scripted. Thread-safe. Callbacks of read run on the
+// calling thread.
 #pragma once
 
 #include <map>
@@ -114,7 +115,8 @@ class FakeSpool final : public spool::Spool {
     const auto last = std::min<size_t>(first + records_per_segment - 1, found->second.size());
     std::string run;
     for (auto seq = first; seq <= last; ++seq) append_bytes(found->second[seq - 1], run);
-    return std::make_shared<const spool::Segment>(id, first, static_cast<uint32_t>(last - first + 1), std::move(run));
+    return std::make_shared<const spool::Segment>(
+        id, first, static_cast<uint32_t>(last - first + 1), std::move(run));
   }
 
   const std::string origin_ = "gw/0123456789abcdef";

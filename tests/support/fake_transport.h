@@ -1,5 +1,6 @@
-// FakeTransport: Zerobus streams in memory. Records what a lane opens and writes; the test answers as the server would.
-// Single-threaded: events are delivered by calling the lane's StreamEvents from the test.
+// FakeTransport: Zerobus streams in memory. Records what a lane opens and writes; the test answers
+// as the server would. Single-threaded: events are delivered by calling the lane's StreamEvents
+// from the test.
 #pragma once
 
 #include <memory>
@@ -18,7 +19,9 @@ struct FakeStream final : zerobus::Stream {
   bool half_closed = false;
   bool cancelled = false;
 
-  void write(int64_t offset, std::shared_ptr<const std::string> body) override { writes.emplace_back(offset, *body); }
+  void write(int64_t offset, std::shared_ptr<const std::string> body) override {
+    writes.emplace_back(offset, *body);
+  }
   void half_close() override { half_closed = true; }
   void cancel() override { cancelled = true; }
 
@@ -52,8 +55,8 @@ struct FakeStream final : zerobus::Stream {
 struct FakeTransport final : zerobus::Transport {
   std::vector<std::shared_ptr<FakeStream>>& streams;
   explicit FakeTransport(std::vector<std::shared_ptr<FakeStream>>& all) : streams(all) {}
-  Result<std::shared_ptr<zerobus::Stream>> open(zerobus::StreamOpen open,
-                                                std::weak_ptr<zerobus::StreamEvents> events) override {
+  Result<std::shared_ptr<zerobus::Stream>> open(
+      zerobus::StreamOpen open, std::weak_ptr<zerobus::StreamEvents> events) override {
     auto stream = std::make_shared<FakeStream>();
     stream->open = std::move(open);
     stream->events = std::move(events);

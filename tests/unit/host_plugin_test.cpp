@@ -1,0 +1,194 @@
+// Goal: a plugin is checked before it is used, gets its calls in the promised order, and one that
+// refuses, hangs or is of another ABI stops nobody else. Method: real shared objects
+// (tests/support/plugins) against a sink in memory.
+#include <condition_variable>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "agent/host/plugin_host.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait.h"
+
+namespace penstock::host {
+namespace {
+
+using test::wait_until;
+
+const std::filesystem::path kPlugins = PENSTOCK_BUILD_DIR "/test_plugins";
+constexpr Millis kSoon{10'000};
+
+// Numbers records per source; answers kFull while `full`.
+class MemorySink final : public intake::Sink {
+ public:
+  intake::EmitStatus emit(spool::SourceId source, std::span<const RecordView> records,
+                          uint64_t& last_seq) override {
+    const std::lock_guard lock(mutex_);
+    if (closed) return intake::EmitStatus::kClosed;
+    if (full) {
+      ++refused;
+      return intake::EmitStatus::kFull;
+    }
+    for (const auto& record : records) payloads[source].emplace_back(record.payload);
+    last_seq = payloads[source].size();
+    return intake::EmitStatus::kOk;
+  }
+  void flush_hint() override {}
+  uint64_t max_emit_bytes() const override { return 1 << 20; }
+  size_t taken(spool::SourceId source) {
+    const std::lock_guard lock(mutex_);
+    return payloads[source].size();
+  }
+
+  std::atomic<bool> full{false};
+  std::atomic<bool> closed{false};
+  std::atomic<int> refused{0};
+  std::map<spool::SourceId, std::vector<std::string>> payloads;
+
+ private:
+  std::mutex mutex_;
+};
+
+class HostTest : public testing::Test {
+ protected:
+  // Adds an input with the options written in YAML flow style.
+  void add(const std::string& id, const std::string& plugin, const std::string& options) {
+    config::Environment environment = config::system_environment();
+    auto loaded =
+        config::load_text("version: 1\nagent: {id: gw}\ninputs:\n  " + id + ": {plugin: " + plugin +
+                              ", topic: t" + (options.empty() ? "" : ", " + options) + "}\n",
+                          "test.yaml", "/", environment);
+    configs_.push_back(std::make_unique<config::Config>(std::move(loaded.config)));
+    for (const auto& planned : plan_inputs(*configs_.back(), catalog_, problems_)) {
+      host_.add(planned, next_source_++, sink_);
+    }
+  }
+  InstanceStatus status(const std::string& id) {
+    for (auto& status : host_.status()) {
+      if (status.id == id) return status;
+    }
+    return {};
+  }
+  uint64_t stat(const std::string& id, const std::string& name) {
+    for (const auto& [instance, stat, value] : host_.stats()) {
+      if (instance == id && stat == name) return value;
+    }
+    return 0;
+  }
+
+  PluginCatalog catalog_{kPlugins};
+  std::vector<std::unique_ptr<config::Config>> configs_;
+  std::vector<config::Problem> problems_;
+  MemorySink sink_;
+  PluginHost host_{"gw", Log::none()};
+  spool::SourceId next_source_ = 0;
+};
+
+TEST_F(HostTest, RecordsComeInAndWatermarksGoOut) {
+  add("one", "probe", "count: 5");
+  host_.start();
+  ASSERT_TRUE(wait_until([&] { return sink_.taken(0) == 5; }, kSoon));
+  EXPECT_EQ(status("one").state, InstanceState::kUp);
+  EXPECT_EQ(stat("one", "durable"), 0u);
+  host_.durable(0, 4);
+  EXPECT_TRUE(wait_until([&] { return stat("one", "durable") == 4; }, kSoon));
+  host_.quiesce(kSoon);
+  host_.durable(0, 5);
+  host_.stop(kSoon);
+  EXPECT_EQ(stat("one", "durable"), 5u) << "the last watermark goes before stop";
+  host_.destroy();
+}
+
+TEST_F(HostTest, AFullQueueIsFollowedByRoomUntilThePluginEmitsAgain) {
+  sink_.full = true;
+  add("one", "probe", "count: 3");
+  host_.start();
+  ASSERT_TRUE(wait_until([&] { return sink_.refused > 0; }, kSoon));
+  sink_.full = false;
+  host_.room();
+  EXPECT_TRUE(wait_until([&] { return sink_.taken(0) == 3; }, kSoon));
+  EXPECT_EQ(sink_.payloads[0], (std::vector<std::string>{"1", "2", "3"}));
+  host_.quiesce(kSoon);
+  host_.stop(kSoon);
+  host_.destroy();
+}
+
+TEST_F(HostTest, OneThatRefusesOrHangsStopsNobodyElse) {
+  add("refuses", "probe", "mode: refuse_create");
+  add("unwilling", "probe", "mode: refuse_start");
+  add("hangs", "probe", "mode: hang_start");
+  add("good", "probe", "count: 2");
+  host_.start();
+  EXPECT_TRUE(wait_until([&] { return sink_.taken(next_source_ - 1) == 2; }, kSoon));
+  EXPECT_EQ(status("refuses").state, InstanceState::kFailed);
+  EXPECT_NE(status("refuses").text.find("told to refuse"), std::string::npos);
+  EXPECT_TRUE(
+      wait_until([&] { return status("unwilling").state == InstanceState::kFailed; }, kSoon));
+  EXPECT_EQ(status("hangs").state, InstanceState::kStarting);
+  host_.quiesce(Millis(100));
+  host_.stop(Millis(100));
+  EXPECT_EQ(status("good").state, InstanceState::kStopped);
+  host_.destroy();  // returns, though "hangs" never will
+}
+
+TEST_F(HostTest, OneThatHangsInStopIsLeftBehind) {
+  add("hangs", "probe", "mode: hang_stop");
+  host_.start();
+  ASSERT_TRUE(wait_until([&] { return sink_.taken(0) == 3; }, kSoon));
+  host_.quiesce(kSoon);
+  host_.stop(Millis(50));
+  host_.destroy();
+}
+
+TEST_F(HostTest, OptionsAreCheckedAgainstThePluginsTable) {
+  add("one", "probe", "cuont: 3");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_NE(to_string(problems_[0]).find("count"), std::string::npos) << to_string(problems_[0]);
+}
+
+std::string refusal(const std::string& plugin) {
+  auto library = find_plugin(kPlugins, plugin);
+  return library ? "" : library.error().what;
+}
+
+TEST(PluginLibraryTest, AnotherAbiIsRefusedWithBothVersionsAndAdvice) {
+  const auto text = refusal("old_abi");
+  EXPECT_NE(text.find("ABI 41.0"), std::string::npos) << text;
+  EXPECT_NE(text.find("rebuild"), std::string::npos) << text;
+}
+
+TEST(PluginLibraryTest, AFileThatIsNoPluginIsRefused) {
+  EXPECT_NE(refusal("no_descriptor").find("no symbol penstock_plugin_descriptor"),
+            std::string::npos);
+}
+
+TEST(PluginLibraryTest, AnUnknownPluginNamesThoseThatAreThere) {
+  const auto text = refusal("mqqt");
+  EXPECT_NE(text.find("`mqqt`"), std::string::npos) << text;
+  EXPECT_NE(text.find("probe"), std::string::npos) << text;
+}
+
+TEST(PluginLibraryTest, ANameThatLeavesTheDirectoryIsNoPlugin) {
+  EXPECT_NE(refusal("../plugins/udp").find("there is no plugin"), std::string::npos);
+}
+
+TEST(PluginLibraryTest, BytesThatAreNoLibraryAreRefused) {
+  const test::TempDir dir;
+  std::ofstream(dir.path() / "junk.so") << "not an object file";
+  auto library = find_plugin(dir.path(), "junk");
+  ASSERT_FALSE(library);
+  EXPECT_NE(library.error().what.find("cannot be loaded"), std::string::npos);
+}
+
+TEST(PluginLibraryTest, AnIncompleteDescriptorIsRefused) {
+  EXPECT_FALSE(descriptor_problem(nullptr).empty());
+  penstock_plugin plugin{};
+  plugin.struct_size = sizeof plugin;
+  plugin.abi_major = PENSTOCK_ABI_MAJOR;
+  EXPECT_NE(descriptor_problem(&plugin).find("lacks"), std::string::npos);
+  plugin.struct_size = 8;
+  EXPECT_NE(descriptor_problem(&plugin).find("8 bytes"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::host

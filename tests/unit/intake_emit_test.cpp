@@ -1,0 +1,188 @@
+// Goal: acceptance, routing and numbering are one step: what is taken has contiguous numbers in
+// queue order, what is refused has none. Method: Intake over a spool in memory.
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "agent/intake/intake.h"
+#include "tests/support/fake_spool.h"
+
+namespace penstock::intake {
+namespace {
+
+route::Router router(std::vector<route::RouteSpec> routes) {
+  auto compiled = route::Router::compile(std::move(routes), {{"site", "ber1"}}, "gw");
+  EXPECT_TRUE(compiled) << compiled.error().what;
+  return *std::move(compiled);
+}
+
+std::vector<route::RouteSpec> plant_routes() {
+  return {{"telemetry", "plant/{line}/telemetry", "", "main.iot.telemetry_${topic.line}", 2},
+          {"vibration", "", "vib", "main.iot.vibration", 256}};
+}
+
+class IntakeTest : public testing::Test {
+ protected:
+  IntakeTest()
+      : intake_(spool_, router(plant_routes()), {std::nullopt, Millis(20)}, limits(), Log::none()) {
+    plc_ = intake_.add_source({"plc", {}});
+    vib_ = intake_.add_source({"vib", *Expression::parse("vib/${attr.source_ip}")});
+  }
+  static Limits limits() {
+    Limits limits;
+    limits.max_record_bytes = 1000;
+    limits.oversize_head_bytes = 10;
+    return limits;
+  }
+  EmitStatus emit(spool::SourceId source, std::string_view topic, std::string_view payload) {
+    RecordView record;
+    record.topic = topic;
+    record.payload = payload;
+    return intake_.emit(source, std::span(&record, 1), last_seq_);
+  }
+  RecordView stored(const spool::Pending& pending) {
+    auto record = decode_record(pending.body, attributes_);
+    EXPECT_TRUE(record);
+    return *record;
+  }
+
+  test::FakeSpool spool_;
+  Intake intake_;
+  spool::SourceId plc_ = 0;
+  spool::SourceId vib_ = 0;
+  uint64_t last_seq_ = 0;
+  std::vector<AttributeView> attributes_;
+};
+
+TEST_F(IntakeTest, NumbersAreContiguousPerSourceAndPerLane) {
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "1"), EmitStatus::kOk);
+  EXPECT_EQ(emit(plc_, "plant/b/telemetry", "2"), EmitStatus::kOk);
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "3"), EmitStatus::kOk);
+  EXPECT_EQ(last_seq_, 3u);
+  const auto queued = spool_.queued();
+  ASSERT_EQ(queued.size(), 3u);
+  EXPECT_EQ(queued[0].lane, queued[2].lane);
+  EXPECT_NE(queued[0].lane, queued[1].lane);
+  EXPECT_EQ(queued[0].seq, 1u);
+  EXPECT_EQ(queued[1].seq, 1u);
+  EXPECT_EQ(queued[2].seq, 2u);
+  EXPECT_EQ(queued[2].source_seq, 3u);
+  EXPECT_EQ(stored(queued[2]).source, "plc");
+  EXPECT_EQ(stored(queued[2]).payload, "3");
+  EXPECT_GT(stored(queued[2]).received_at_us, 0);
+}
+
+TEST_F(IntakeTest, AFullQueueTakesNothingAndNumbersAreNotUsedUp) {
+  emit(plc_, "plant/a/telemetry", "1");
+  spool_.answer = spool::Enqueue::kFull;
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "2"), EmitStatus::kFull);
+  EXPECT_EQ(last_seq_, 1u);
+  spool_.answer = spool::Enqueue::kTaken;
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "2"), EmitStatus::kOk);
+  EXPECT_EQ(last_seq_, 2u);
+  EXPECT_EQ(spool_.queued().back().seq, 2u);
+  EXPECT_EQ(intake_.counters().refused_full, 1u);
+  EXPECT_EQ(intake_.counters().accepted, 2u);
+}
+
+TEST_F(IntakeTest, ARecordWithoutARouteIsKeptInQuarantineWithTheReason) {
+  EXPECT_EQ(emit(plc_, "office/door", "x"), EmitStatus::kOk);
+  const auto queued = spool_.queued();
+  ASSERT_EQ(queued.size(), 1u);
+  EXPECT_EQ(queued[0].lane, spool::kUnroutedLane);
+  EXPECT_FALSE(queued[0].refusal.empty());
+  EXPECT_EQ(last_seq_, 1u);
+  EXPECT_EQ(intake_.counters().unrouted, 1u);
+}
+
+TEST_F(IntakeTest, AnIllegalTableNameIsUnroutedNotRewritten) {
+  EXPECT_EQ(emit(plc_, "plant/a b/telemetry", "x"), EmitStatus::kOk);
+  EXPECT_EQ(spool_.queued()[0].lane, spool::kUnroutedLane);
+}
+
+TEST_F(IntakeTest, AnOversizeRecordLeavesItsHeadAndIsCovered) {
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", std::string(2000, 'x')), EmitStatus::kTooBig);
+  EXPECT_EQ(last_seq_, 1u);
+  const auto queued = spool_.queued();
+  EXPECT_EQ(queued[0].lane, spool::kUnroutedLane);
+  EXPECT_NE(queued[0].refusal.find("2017 bytes"), std::string::npos) << queued[0].refusal;
+  EXPECT_EQ(stored(queued[0]).payload, std::string(10, 'x'));
+  EXPECT_EQ(intake_.counters().oversize, 1u);
+  EXPECT_EQ(intake_.counters().unrouted, 0u);
+}
+
+TEST_F(IntakeTest, ARouteMakesNoMoreTablesThanAllowed) {
+  emit(plc_, "plant/a/telemetry", "1");
+  emit(plc_, "plant/b/telemetry", "1");
+  emit(plc_, "plant/c/telemetry", "1");
+  emit(plc_, "plant/a/telemetry", "2");
+  const auto queued = spool_.queued();
+  EXPECT_EQ(queued[2].lane, spool::kUnroutedLane);
+  EXPECT_NE(queued[2].refusal.find("max_tables"), std::string::npos);
+  EXPECT_EQ(queued[3].lane, queued[0].lane);
+}
+
+TEST_F(IntakeTest, TheConfiguredTopicIsFilledInFromAttributes) {
+  const AttributeView attribute{"source_ip", "10.0.5.7"};
+  RecordView record;
+  record.payload = "p";
+  record.attributes = std::span(&attribute, 1);
+  EXPECT_EQ(intake_.emit(vib_, std::span(&record, 1), last_seq_), EmitStatus::kOk);
+  const auto queued = spool_.queued();
+  EXPECT_EQ(stored(queued[0]).topic, "vib/10.0.5.7");
+  EXPECT_EQ(queued[0].commit_within, Millis(20));
+}
+
+TEST_F(IntakeTest, AfterCloseNothingIsTaken) {
+  intake_.close();
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "1"), EmitStatus::kClosed);
+  EXPECT_TRUE(spool_.queued().empty());
+}
+
+TEST(IntakeRestart, NumbersGoOnWhereTheSpoolEnds) {
+  test::FakeSpool spool;
+  spool.preload({"vibration", "main.iot.vibration"}, {"a", "b", "c"}, 1);
+  Intake intake(spool, router(plant_routes()), {std::nullopt, std::nullopt}, {}, Log::none());
+  const auto vib = intake.add_source({"vib", *Expression::parse("v")});
+  RecordView record;
+  record.payload = "d";
+  uint64_t last_seq = 0;
+  EXPECT_EQ(intake.emit(vib, std::span(&record, 1), last_seq), EmitStatus::kOk);
+  EXPECT_EQ(last_seq, 1u);  // per source, of this run
+  EXPECT_EQ(spool.queued()[0].seq, 4u);
+}
+
+// A watermark per source is only sound if the queue holds each source's and each lane's records in
+// number order, whatever the threads do.
+TEST(IntakeThreads, QueueOrderIsNumberOrderPerSourceAndLane) {
+  test::FakeSpool spool;
+  Intake intake(spool, router({{"all", "t/{x}", "", "main.s.t_${topic.x}", 256}}), {std::nullopt},
+                {}, Log::none());
+  constexpr int kThreads = 4;
+  constexpr int kEach = 500;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    const auto source = intake.add_source({"s" + std::to_string(t), {}});
+    threads.emplace_back([&intake, source] {
+      for (int i = 0; i < kEach; ++i) {
+        const std::string topic = "t/" + std::to_string(i % 3);
+        RecordView record;
+        record.topic = topic;
+        uint64_t last_seq = 0;
+        ASSERT_EQ(intake.emit(source, std::span(&record, 1), last_seq), EmitStatus::kOk);
+        ASSERT_EQ(last_seq, static_cast<uint64_t>(i + 1));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  std::map<spool::SourceId, uint64_t> sources;
+  std::map<spool::LaneId, spool::Seq> lanes;
+  for (const auto& record : spool.queued()) {
+    EXPECT_EQ(record.source_seq, ++sources[record.source]);
+    EXPECT_EQ(record.seq, ++lanes[record.lane]);
+  }
+  EXPECT_EQ(spool.queued().size(), static_cast<size_t>(kThreads * kEach));
+}
+
+}  // namespace
+}  // namespace penstock::intake
