@@ -17,9 +17,10 @@ class RejectionGuard {
     kHold,   // this batch is refused alone: only a person helps
   };
 
-  // A stream ended with the server refusing data; records first_seq..last_seq were unacknowledged
-  // on it.
-  Verdict rejected(uint64_t first_seq, uint64_t last_seq, bool alone);
+  // A stream ended with the server refusing data; records up to `last_seq` were unacknowledged on
+  // it, in one batch
+  // (`alone`) or several.
+  Verdict rejected(uint64_t last_seq, bool alone);
   // Records up to here are acknowledged.
   void released(uint64_t up_to_seq);
 

@@ -23,11 +23,17 @@ struct RetryConfig {
 
 // Why there is no stream any more.
 struct Failure {
+  enum class End {
+    kFailed,    // trouble
+    kRotation,  // the server ended the stream in order, as it does from time to time
+    kOwn,       // we closed it: idle, or held for a while
+  };
+
   ErrorKind kind = ErrorKind::kTransient;
-  int code = 0;      // gRPC's, or -1 where there was none
+  int code = 0;      // gRPC's; negative where there was none
   std::string text;  // for people, with advice
   std::optional<Millis> retry_after;
-  bool expected = false;  // we or the server closed it in order
+  End end = End::kFailed;
 };
 
 struct RetryStep {
@@ -50,7 +56,7 @@ class RetryPolicy {
   int failures() const { return failures_; }
 
  private:
-  RetryStep held(const Failure& failure, double random);
+  RetryStep denied(const Failure& failure, double random);
 
   RetryConfig config_;
   Backoff backoff_;

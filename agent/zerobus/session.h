@@ -32,6 +32,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/result.h"
 #include "agent/zerobus/ack_window.h"
+#include "agent/zerobus/batch_limit.h"
 #include "agent/zerobus/rejection.h"
 #include "agent/zerobus/retry.h"
 #include "agent/zerobus/status.h"
@@ -190,21 +191,27 @@ class StreamSession {
 
   bool live() const;                        // a stream exists
   bool current(uint64_t generation) const;  // an event of the stream that exists
-  bool something_to_send() const;
-  MonoTime deadline() const;
+  bool wants_nothing() const;               // no record is known that should be sent
+  bool may_write(const BatchInfo& batch) const;
+  bool may_ask() const;
+  MonoTime deadline() const;  // max(): nothing is due
 
   void on_created(const Moment& at, const StreamCreated& created);
   void on_ack(const Moment& at, const Ack& ack);
   void on_close_signal(const Moment& at, const CloseSignal& signal);
   void on_deadline(const Moment& at);
+  void on_open_deadline(const Moment& at);
 
   void open(const Moment& at);
   void pump(const Moment& at);   // writes and asks for batches as far as the rules allow
-  void drain(const Moment& at);  // half-close and wait for late acks
-  void abandon(const Moment& at, const Failure& failure);  // cancel, then stream_ended
-  void stream_ended(const Moment& at, const Failure& failure);
+  void drain(const Moment& at);  // half-closes and waits for late acks
+  void abandon(const Moment& at, Failure failure);  // cancels, then stream_ended
+  void stream_ended(const Moment& at, Failure failure, const Status& status);
+  Failure judge(const Status& status) const;
+  void judge_rejection(Failure& failure, const Status& status);
   void rewind();
-  void settle(const Moment& at, const RetryStep& step);  // what to do without a stream
+  void settle(const Moment& at, const RetryStep& step);  // decides what follows a stream's end
+  void wait(const Moment& at, const RetryStep& step);
   void end();
   void report(SessionState state, std::string text, int cause = 0);
   Actions finish();  // arms the timer if needed and hands out what was decided
@@ -212,6 +219,7 @@ class StreamSession {
   const SessionConfig config_;
   RetryPolicy retry_;
   RejectionGuard rejection_;
+  BatchLimit batch_limit_;
 
   Phase phase_ = Phase::kNotStarted;
   bool stopping_ = false;
@@ -222,7 +230,8 @@ class StreamSession {
   std::string stream_id_;
   AckWindow window_;
   bool write_outstanding_ = false;
-  bool rotating_ = false;    // the server asked for it, or we close an idle stream
+  bool rotating_ = false;    // the server announced the end of this stream
+  bool own_close_ = false;   // we close it: idle or held
   MonoTime phase_deadline_;  // open timeout, pause, drain, or the next attempt
   MonoTime heard_;           // last sign of life, or when the window last began to fill
   MonoTime busy_;            // last time there was something to send

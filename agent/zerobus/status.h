@@ -55,4 +55,8 @@ std::string code_name(int code);
 // cut and cleaned.
 std::string describe(const Status& status, StreamPhase phase);
 
+// Text from a server made fit for a log line: control characters become spaces, and it is cut at
+// 400 bytes.
+std::string printable(std::string_view text);
+
 }  // namespace penstock::zerobus

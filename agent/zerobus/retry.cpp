@@ -1,0 +1,55 @@
+#include "agent/zerobus/retry.h"
+
+#include <algorithm>
+
+namespace penstock::zerobus {
+
+RetryPolicy::RetryPolicy(const RetryConfig& config)
+    : config_(config),
+      backoff_(config.min, config.max),
+      throttled_(config.throttled_min, std::max(config.max, config.throttled_min)) {}
+
+void RetryPolicy::delivered() {
+  failures_ = 0;
+  backoff_.reset();
+  fresh_token_tried_ = false;
+}
+
+RetryStep RetryPolicy::next(const Failure& failure, bool delivered, double random) {
+  using How = RetryStep::How;
+  if (delivered && failure.kind != ErrorKind::kThrottled) throttled_.reset();
+  if (failure.end == Failure::End::kOwn) return {};
+  // A server that rotates streams before they carry anything would be a busy loop: then wait as
+  // after a failure.
+  if (failure.end == Failure::End::kRotation && delivered) return {};
+  ++failures_;
+  RetryStep step{How::kBackoff, {}, false, failure.text, failure.code};
+  switch (failure.kind) {
+    case ErrorKind::kDenied:
+      return denied(failure, random);
+    case ErrorKind::kThrottled:
+      step.how = How::kThrottled;
+      step.delay = throttled_.next(0.5 + random / 2);
+      break;
+    default:
+      step.delay = backoff_.next(random);
+  }
+  if (failure.retry_after) step.delay = std::max(step.delay, *failure.retry_after);
+  return step;
+}
+
+RetryStep RetryPolicy::denied(const Failure& failure, double random) {
+  using How = RetryStep::How;
+  const bool unauthenticated = failure.code == code::kUnauthenticated;
+  // Grants are written into the token, so a fresh one is needed after they were corrected as well.
+  const bool drop = unauthenticated || failure.code == code::kPermissionDenied;
+  if (unauthenticated && !fresh_token_tried_) {
+    fresh_token_tried_ = true;
+    return {How::kNow, {}, drop, failure.text, failure.code};
+  }
+  const double factor = 0.8 + 0.4 * random;
+  const Millis delay(static_cast<int64_t>(static_cast<double>(config_.held.count()) * factor));
+  return {How::kHeld, delay, drop, failure.text, failure.code};
+}
+
+}  // namespace penstock::zerobus

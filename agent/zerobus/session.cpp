@@ -1,0 +1,358 @@
+// Transitions by event. What is decided when a stream has ended is in session_end.cpp.
+#include "agent/zerobus/session.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::zerobus {
+namespace {
+
+constexpr int kNoCode =
+    -1;  // causes without a gRPC status: told apart by their text, which is ours
+
+Failure trouble(std::string text) {
+  return {ErrorKind::kTransient, kNoCode, std::move(text), {}, Failure::End::kFailed};
+}
+
+std::string seconds_text(Millis time) { return std::to_string((time.count() + 999) / 1000) + " s"; }
+
+}  // namespace
+
+std::string_view to_string(SessionState state) {
+  switch (state) {
+    case SessionState::kStopped:
+      return "stopped";
+    case SessionState::kIdle:
+      return "idle";
+    case SessionState::kConnecting:
+      return "connecting";
+    case SessionState::kStreaming:
+      return "streaming";
+    case SessionState::kBackoff:
+      return "backoff";
+    case SessionState::kThrottled:
+      return "throttled";
+    case SessionState::kHeld:
+      return "held";
+    case SessionState::kDraining:
+      return "draining";
+  }
+  return "unknown";
+}
+
+StreamSession::StreamSession(const SessionConfig& config)
+    : config_(config),
+      retry_(config.retry),
+      batch_limit_(std::min(config.batch_bytes, config.in_flight_bytes)) {}
+
+bool StreamSession::live() const {
+  return phase_ == Phase::kOpening || phase_ == Phase::kOpen || phase_ == Phase::kPaused ||
+         phase_ == Phase::kDraining;
+}
+
+bool StreamSession::current(uint64_t generation) const {
+  return live() && generation == generation_;
+}
+
+bool StreamSession::wants_nothing() const { return !data_ && !want_outstanding_ && !prepared_; }
+
+Actions StreamSession::start(const Moment& at, uint64_t acked_seq) {
+  if (phase_ != Phase::kNotStarted) return {};
+  acked_seq_ = acked_seq;
+  phase_ = Phase::kNoStream;
+  settle(at, {});
+  return finish();
+}
+
+Actions StreamSession::data_available(const Moment& at) {
+  data_ = true;
+  data_since_want_ = want_outstanding_;
+  if (phase_ == Phase::kNoStream && !hold_) open(at);
+  if (phase_ == Phase::kOpen) pump(at);
+  return finish();
+}
+
+Actions StreamSession::batch_ready(const Moment& at, uint64_t generation, const BatchInfo& batch) {
+  if (!current(generation) || !want_outstanding_) return {};
+  want_outstanding_ = false;
+  prepared_ = batch;
+  busy_ = at.now;
+  if (phase_ == Phase::kOpen) pump(at);
+  return finish();
+}
+
+Actions StreamSession::no_data(const Moment& at, uint64_t generation) {
+  if (!current(generation) || !want_outstanding_) return {};
+  want_outstanding_ = false;
+  data_ = data_since_want_;
+  if (phase_ == Phase::kOpen) pump(at);
+  return finish();
+}
+
+Actions StreamSession::response(const Moment& at, uint64_t generation, const Response& response) {
+  if (!current(generation)) return {};
+  heard_ = at.now;
+  if (const auto* created = std::get_if<StreamCreated>(&response)) {
+    on_created(at, *created);
+  } else if (std::holds_alternative<UnknownResponse>(response)) {
+    // Something newer than we are; that the server lives is all it tells us.
+  } else if (phase_ == Phase::kOpening) {
+    abandon(at, trouble("the server answered the create request with another message"));
+  } else if (const auto* ack = std::get_if<Ack>(&response)) {
+    on_ack(at, *ack);
+  } else {
+    on_close_signal(at, std::get<CloseSignal>(response));
+  }
+  return finish();
+}
+
+void StreamSession::on_created(const Moment& at, const StreamCreated& created) {
+  if (phase_ != Phase::kOpening) {
+    abandon(at, trouble("the server answered the create request twice"));
+    return;
+  }
+  phase_ = Phase::kOpen;
+  stream_id_ = created.stream_id;
+  busy_ = at.now;
+  report(SessionState::kStreaming, "stream " + printable(stream_id_) + " is open");
+  pump(at);
+}
+
+void StreamSession::on_ack(const Moment& at, const Ack& ack) {
+  auto released = window_.ack(ack.up_to);
+  if (!released) {
+    abandon(at, trouble(std::move(released).error().what));
+    return;
+  }
+  if (!*released) return;
+  busy_ = at.now;
+  acked_seq_ = **released;
+  actions_.push_back(Release{acked_seq_});
+  retry_.delivered();
+  rejection_.released(acked_seq_);
+  batch_limit_.delivered();
+  if (phase_ == Phase::kOpen) pump(at);
+  if (!window_.empty()) return;
+  if (phase_ == Phase::kPaused) drain(at);
+  if (phase_ == Phase::kDraining) {
+    phase_deadline_ = std::min(phase_deadline_, at.now + config_.end_timeout);
+  }
+}
+
+void StreamSession::on_close_signal(const Moment& at, const CloseSignal& signal) {
+  rotating_ = true;
+  if (phase_ == Phase::kDraining) return;
+  if (window_.empty() || signal.grace <= Millis(0)) {
+    drain(at);
+    return;
+  }
+  phase_ = Phase::kPaused;
+  phase_deadline_ = at.now + signal.grace;
+}
+
+Actions StreamSession::bad_response(const Moment& at, uint64_t generation, const Error& error) {
+  if (!current(generation)) return {};
+  abandon(at, trouble(error.what));
+  return finish();
+}
+
+Actions StreamSession::write_done(const Moment& at, uint64_t generation) {
+  if (!current(generation)) return {};
+  write_outstanding_ = false;
+  if (phase_ == Phase::kOpen) pump(at);
+  return finish();
+}
+
+Actions StreamSession::closed(const Moment& at, uint64_t generation, const Status& status) {
+  if (!current(generation)) return {};
+  stream_ended(at, judge(status), status);
+  return finish();
+}
+
+Actions StreamSession::open_failed(const Moment& at, uint64_t generation, const Error& error) {
+  if (!current(generation) || phase_ != Phase::kOpening) return {};
+  const bool denied = error.kind == ErrorKind::kDenied || error.kind == ErrorKind::kRejected;
+  const ErrorKind kind = denied                                ? ErrorKind::kDenied
+                         : error.kind == ErrorKind::kThrottled ? ErrorKind::kThrottled
+                                                               : ErrorKind::kTransient;
+  const Failure failure{kind, kNoCode, error.what, error.retry_after, Failure::End::kFailed};
+  stream_ended(at, failure, {});
+  return finish();
+}
+
+Actions StreamSession::timer(const Moment& at) {
+  armed_ = MonoTime::max();  // whatever was armed has fired
+  if (at.now >= deadline()) on_deadline(at);
+  return finish();
+}
+
+Actions StreamSession::stop(const Moment& at) {
+  if (stopping_ || phase_ == Phase::kEnded) return {};
+  stopping_ = true;
+  if (phase_ == Phase::kOpening) {
+    abandon(at, trouble("stopping"));
+  } else if (!live()) {
+    end();
+  } else {
+    report(SessionState::kDraining, "stopping; waiting for late acknowledgements");
+    if (phase_ != Phase::kDraining) drain(at);
+  }
+  return finish();
+}
+
+Actions StreamSession::hold(const Moment& at, std::string reason) {
+  if (stopping_ || phase_ == Phase::kEnded) return {};
+  hold_ = std::move(reason);
+  if (phase_ == Phase::kNotStarted) return {};
+  report(SessionState::kHeld, *hold_, kNoCode);
+  own_close_ = true;
+  if (phase_ == Phase::kOpening) {
+    abandon(at, trouble("held"));
+  } else if (phase_ == Phase::kWaiting) {
+    phase_ = Phase::kNoStream;
+  } else if (phase_ == Phase::kOpen || phase_ == Phase::kPaused) {
+    drain(at);
+  }
+  return finish();
+}
+
+Actions StreamSession::resume(const Moment& at) {
+  const bool held = std::exchange(hold_, std::nullopt).has_value();
+  if (phase_ == Phase::kWaiting || (held && (phase_ == Phase::kNoStream || live()))) {
+    report(SessionState::kConnecting, "trying again");
+  }
+  if (phase_ == Phase::kWaiting) open(at);
+  if (held && phase_ == Phase::kNoStream) settle(at, {});
+  return finish();
+}
+
+void StreamSession::open(const Moment& at) {
+  ++generation_;
+  window_ = AckWindow();
+  stream_id_.clear();
+  write_outstanding_ = rotating_ = own_close_ = false;
+  phase_ = Phase::kOpening;
+  phase_deadline_ = at.now + config_.open_timeout;
+  // Attempts after a failure, and the reopening of a rotated stream, are not news.
+  if (state_ == SessionState::kIdle || state_ == SessionState::kStopped) {
+    report(SessionState::kConnecting, "opening a stream");
+  }
+  actions_.push_back(Open{generation_});
+}
+
+// The batch that is larger than everything allowed goes alone.
+bool StreamSession::may_write(const BatchInfo& batch) const {
+  if (write_outstanding_) return false;
+  if (window_.empty()) return true;
+  return !rejection_.one_at_a_time() && window_.bytes() + batch.bytes <= config_.in_flight_bytes;
+}
+
+bool StreamSession::may_ask() const {
+  if (!data_ || want_outstanding_ || prepared_) return false;
+  if (window_.empty()) return true;
+  return !rejection_.one_at_a_time() &&
+         window_.bytes() + batch_limit_.bytes() <= config_.in_flight_bytes;
+}
+
+void StreamSession::pump(const Moment& at) {
+  if (prepared_ && may_write(*prepared_)) {
+    if (window_.empty()) heard_ = at.now;
+    busy_ = at.now;
+    const BatchInfo batch = *std::exchange(prepared_, std::nullopt);
+    write_outstanding_ = true;
+    actions_.push_back(Write{generation_, window_.sent(batch), batch});
+  }
+  if (may_ask()) {
+    want_outstanding_ = handed_out_ = true;
+    data_since_want_ = false;
+    actions_.push_back(WantBatch{generation_, batch_limit_.bytes()});
+  }
+}
+
+void StreamSession::drain(const Moment& at) {
+  phase_ = Phase::kDraining;
+  phase_deadline_ = at.now + (window_.empty() ? std::min(config_.end_timeout, config_.drain_timeout)
+                                              : config_.drain_timeout);
+  actions_.push_back(HalfClose{generation_});
+}
+
+MonoTime StreamSession::deadline() const {
+  const bool owed = !window_.empty() || write_outstanding_;
+  switch (phase_) {
+    case Phase::kWaiting:
+    case Phase::kOpening:
+    case Phase::kDraining:
+      return phase_deadline_;
+    case Phase::kPaused:
+      return std::min(phase_deadline_, heard_ + config_.ack_timeout);
+    case Phase::kOpen:
+      if (owed) return heard_ + config_.ack_timeout;
+      return wants_nothing() ? busy_ + config_.idle_close : MonoTime::max();
+    default:
+      return MonoTime::max();
+  }
+}
+
+void StreamSession::on_deadline(const Moment& at) {
+  switch (phase_) {
+    case Phase::kWaiting:
+      open(at);
+      break;
+    case Phase::kOpening:
+      abandon(at, trouble("no stream within " + seconds_text(config_.open_timeout) +
+                          ": the service cannot be reached or does not answer"));
+      break;
+    case Phase::kDraining:
+      abandon(at, judge({code::kOk, {}}));
+      break;
+    default:
+      on_open_deadline(at);
+  }
+}
+
+void StreamSession::on_open_deadline(const Moment& at) {
+  if (phase_ == Phase::kPaused && at.now >= phase_deadline_) {
+    drain(at);
+  } else if (window_.empty() && !write_outstanding_) {
+    own_close_ = true;
+    drain(at);
+  } else {
+    batch_limit_.timed_out();
+    abandon(at, trouble("the server said nothing for " + seconds_text(config_.ack_timeout) +
+                        " while data was unacknowledged"));
+  }
+}
+
+void StreamSession::report(SessionState state, std::string text, int cause) {
+  const bool news = state != state_ || cause != cause_ || (cause < 0 && text != text_);
+  state_ = state;
+  cause_ = cause;
+  text_ = std::move(text);
+  if (news) actions_.push_back(Report{state_, text_});
+}
+
+SessionSnapshot StreamSession::snapshot() const {
+  SessionSnapshot out{state_, text_, generation_, stream_id_, 0, 0, retry_.failures(), {}};
+  if (live()) {
+    out.unacked_batches = window_.count();
+    out.unacked_bytes = window_.bytes();
+  }
+  if (phase_ == Phase::kWaiting) out.retry_at = phase_deadline_;
+  return out;
+}
+
+// The timer is re-armed only to fire earlier: one that fires too early costs a wake-up, re-arming
+// it on every ack more.
+Actions StreamSession::finish() {
+  const MonoTime due = deadline();
+  if (phase_ == Phase::kEnded ? armed_ != MonoTime::max() : due < armed_) {
+    armed_ = due;
+    const Action arm = Arm{due};
+    // Stopped stays last.
+    const bool ended = !actions_.empty() && std::holds_alternative<Stopped>(actions_.back());
+    actions_.insert(actions_.end() - (ended ? 1 : 0), arm);
+  }
+  return std::exchange(actions_, {});
+}
+
+}  // namespace penstock::zerobus

@@ -1,0 +1,110 @@
+// What a StreamSession does when a stream has ended, and while there is none.
+#include <utility>
+
+#include "agent/zerobus/session.h"
+
+namespace penstock::zerobus {
+
+Failure StreamSession::judge(const Status& status) const {
+  const StreamPhase phase = phase_ == Phase::kOpening ? StreamPhase::kOpening : StreamPhase::kOpen;
+  Failure failure{classify(status.code, phase).kind,
+                  status.code,
+                  describe(status, phase),
+                  {},
+                  Failure::End::kFailed};
+  // After a half-close or a close signal these are the orderly ends; anything else is what it says.
+  const bool orderly = status.code == code::kOk || status.code == code::kUnavailable ||
+                       status.code == code::kCancelled;
+  if (orderly && (rotating_ || phase_ == Phase::kDraining)) {
+    failure.end = own_close_ ? Failure::End::kOwn : Failure::End::kRotation;
+  }
+  return failure;
+}
+
+void StreamSession::abandon(const Moment& at, Failure failure) {
+  actions_.push_back(Cancel{generation_});
+  stream_ended(at, std::move(failure), {});
+}
+
+void StreamSession::stream_ended(const Moment& at, Failure failure, const Status& status) {
+  if (failure.kind == ErrorKind::kRejected) judge_rejection(failure, status);
+  const bool delivered = window_.delivered();
+  rewind();
+  phase_ = Phase::kNoStream;
+  stream_id_.clear();
+  if (stopping_) {
+    end();
+  } else if (hold_) {
+    settle(at, {});
+  } else {
+    settle(at, retry_.next(failure, delivered, at.random));
+  }
+}
+
+// Refused data: turns the failure into what the guard says. Without anything unacknowledged there
+// is no suspect.
+void StreamSession::judge_rejection(Failure& failure, const Status& status) {
+  failure.kind = ErrorKind::kTransient;
+  if (window_.empty()) return;
+  const uint64_t first = window_.front().first_seq;
+  const uint64_t last = window_.back().last_seq;
+  const bool alone = window_.count() == 1;
+  actions_.push_back(Rejected{first, last, alone, status});
+  const std::string range = "records " + std::to_string(first) + " to " + std::to_string(last);
+  if (rejection_.rejected(last, alone) == RejectionGuard::Verdict::kHold) {
+    failure.kind = ErrorKind::kDenied;
+    failure.text += " (" + range + " are refused and kept)";
+  } else {
+    failure.text += " (somewhere in " + range + "; sending them one batch at a time)";
+  }
+}
+
+void StreamSession::rewind() {
+  if (!window_.empty() || prepared_ || want_outstanding_) data_ = true;
+  window_ = AckWindow();
+  prepared_.reset();
+  want_outstanding_ = data_since_want_ = write_outstanding_ = false;
+  if (std::exchange(handed_out_, false)) actions_.push_back(Rewind{acked_seq_ + 1});
+}
+
+void StreamSession::settle(const Moment& at, const RetryStep& step) {
+  using How = RetryStep::How;
+  if (step.drop_token) actions_.push_back(DropToken{});
+  if (hold_) {
+    report(SessionState::kHeld, *hold_, -1);
+  } else if (!data_ && step.how != How::kHeld) {
+    report(SessionState::kIdle, "nothing to send");
+  } else if (step.how == How::kNow) {
+    open(at);
+  } else {
+    wait(at, step);
+  }
+}
+
+void StreamSession::wait(const Moment& at, const RetryStep& step) {
+  using How = RetryStep::How;
+  phase_ = Phase::kWaiting;
+  phase_deadline_ = at.now + step.delay;
+  switch (step.how) {
+    case How::kHeld:
+      report(SessionState::kHeld,
+             step.text +
+                 " Nothing is lost: data is kept and sending is tried again from time to "
+                 "time.",
+             step.code);
+      break;
+    case How::kThrottled:
+      report(SessionState::kThrottled, step.text, step.code);
+      break;
+    default:
+      report(SessionState::kBackoff, step.text, step.code);
+  }
+}
+
+void StreamSession::end() {
+  phase_ = Phase::kEnded;
+  report(SessionState::kStopped, "stopped");
+  actions_.push_back(Stopped{});
+}
+
+}  // namespace penstock::zerobus

@@ -1,0 +1,71 @@
+#include "agent/zerobus/status.h"
+
+#include <array>
+
+namespace penstock::zerobus {
+namespace {
+
+constexpr std::array<std::string_view, 17> kNames = {
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+
+constexpr size_t kMaxMessageBytes = 400;
+
+}  // namespace
+
+Verdict classify(int code, StreamPhase phase) {
+  switch (code) {
+    case code::kResourceExhausted:
+      return {ErrorKind::kThrottled, "The service asks for less; sending slower."};
+    case code::kUnauthenticated:
+      return {ErrorKind::kDenied,
+              "Check the destination's `auth`: is the client secret or token valid, and is the "
+              "clock set?"};
+    case code::kPermissionDenied:
+      return {
+          ErrorKind::kDenied,
+          "Grant the service principal USE CATALOG, USE SCHEMA and, on the table itself, SELECT "
+          "and MODIFY."};
+    case code::kNotFound:
+      return {ErrorKind::kDenied, "Create the table, or correct `table` in the route."};
+    case code::kUnimplemented:
+      return {ErrorKind::kDenied,
+              "Check `endpoint`: it must be the Zerobus endpoint of the workspace."};
+    case code::kInvalidArgument:
+    case code::kOutOfRange:
+      if (phase == StreamPhase::kOpen) {
+        return {ErrorKind::kRejected, "Compare the route's `columns` with the table's schema."};
+      }
+      return {ErrorKind::kDenied,
+              "The schema sent does not fit the table: compare the route's `columns` with it."};
+    default:
+      return {ErrorKind::kTransient, ""};
+  }
+}
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text.substr(0, kMaxMessageBytes)) {
+    const auto byte = static_cast<unsigned char>(c);
+    out.push_back(byte < 0x20 || byte == 0x7F ? ' ' : c);
+  }
+  if (text.size() > kMaxMessageBytes) out += "...";
+  return out;
+}
+
+std::string code_name(int code) {
+  if (code >= 0 && code < static_cast<int>(kNames.size())) return std::string(kNames[code]);
+  return "code " + std::to_string(code);
+}
+
+std::string describe(const Status& status, StreamPhase phase) {
+  if (status.code == code::kOk) return "the server ended the stream";
+  std::string text = code_name(status.code) + ": " + printable(status.message);
+  const std::string_view advice = classify(status.code, phase).advice;
+  if (!advice.empty()) text.append(". ").append(advice);
+  return text;
+}
+
+}  // namespace penstock::zerobus

@@ -1,0 +1,656 @@
+// StreamSession as a script: one event in, the actions out, as text.
+#include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/zerobus/session.h"
+
+namespace penstock::zerobus {
+namespace {
+
+struct Printer {
+  std::string operator()(const Open& a) const { return fmt::format("open {}", a.generation); }
+  std::string operator()(const WantBatch& a) const { return fmt::format("want {}", a.generation); }
+  std::string operator()(const Write& a) const {
+    return fmt::format("write {}:{} [{}-{}]", a.generation, a.offset, a.batch.first_seq,
+                       a.batch.last_seq);
+  }
+  std::string operator()(const HalfClose& a) const { return fmt::format("half {}", a.generation); }
+  std::string operator()(const Cancel& a) const { return fmt::format("cancel {}", a.generation); }
+  std::string operator()(const Release& a) const { return fmt::format("release {}", a.up_to_seq); }
+  std::string operator()(const Rewind& a) const { return fmt::format("rewind {}", a.from_seq); }
+  std::string operator()(const Arm&) const { return ""; }
+  std::string operator()(const Report& a) const { return std::string(to_string(a.state)); }
+  std::string operator()(const Rejected& a) const {
+    return fmt::format("rejected [{}-{}]{}", a.first_seq, a.last_seq, a.alone ? " alone" : "");
+  }
+  std::string operator()(const DropToken&) const { return "drop"; }
+  std::string operator()(const Stopped&) const { return "end"; }
+};
+
+// One session with a clock that the test moves. Timers are not run by themselves.
+class ZerobusSession : public ::testing::Test {
+ protected:
+  using Script = std::string;
+
+  void configure(SessionConfig config) {
+    session_ = std::make_unique<StreamSession>(config);
+    config_ = config;
+  }
+
+  Script run(const Actions& actions) {
+    Script script;
+    for (const Action& action : actions) {
+      if (const auto* arm = std::get_if<Arm>(&action)) armed_ = arm->at;
+      if (const auto* want = std::get_if<WantBatch>(&action)) max_bytes_ = want->max_bytes;
+      if (const auto* report = std::get_if<Report>(&action)) text_ = report->text;
+      const std::string word = std::visit(Printer(), action);
+      if (!word.empty()) script += (script.empty() ? "" : ", ") + word;
+    }
+    return script;
+  }
+
+  Moment at() const { return {now_, random_}; }
+  Script start(uint64_t acked = 0) { return run(session_->start(at(), acked)); }
+  Script data() { return run(session_->data_available(at())); }
+  Script batch(uint64_t gen, uint64_t first, uint64_t last, size_t size = 1000) {
+    return run(session_->batch_ready(at(), gen,
+                                     {first, last, static_cast<uint32_t>(last - first + 1), size}));
+  }
+  Script no_data(uint64_t gen) { return run(session_->no_data(at(), gen)); }
+  Script created(uint64_t gen) { return run(session_->response(at(), gen, StreamCreated{"s"})); }
+  Script ack(uint64_t gen, int64_t up_to) { return run(session_->response(at(), gen, Ack{up_to})); }
+  Script close_signal(uint64_t gen, int ms) {
+    return run(session_->response(at(), gen, CloseSignal{Millis(ms)}));
+  }
+  Script write_done(uint64_t gen) { return run(session_->write_done(at(), gen)); }
+  Script closed(uint64_t gen, int code, const char* message = "m") {
+    return run(session_->closed(at(), gen, {code, message}));
+  }
+  Script stop() { return run(session_->stop(at())); }
+  Script hold(const char* why) { return run(session_->hold(at(), why)); }
+  Script resume() { return run(session_->resume(at())); }
+  // Time passes; the timer fires only if it was armed for then.
+  Script pass(int64_t ms) {
+    now_ += Millis(ms);
+    if (now_ < armed_) return "";
+    armed_ = MonoTime::max();
+    return run(session_->timer(at()));
+  }
+  // Runs the timer as often as it is due, moving the clock to each deadline.
+  Script to_deadline() {
+    Script script;
+    for (int i = 0; i < 5 && script.empty() && armed_ != MonoTime::max(); ++i) {
+      now_ = std::max(now_, armed_);
+      script = pass(0);
+    }
+    return script;
+  }
+  int64_t delay_ms() const {
+    const auto retry_at = session_->snapshot().retry_at;
+    return retry_at ? std::chrono::duration_cast<Millis>(*retry_at - now_).count() : -1;
+  }
+  int64_t elapsed_ms() const { return std::chrono::duration_cast<Millis>(now_ - begin_).count(); }
+
+  // An open stream 1 that has been asked for its first batch.
+  void open_stream() {
+    start();
+    ASSERT_EQ(data(), "connecting, open 1");
+    ASSERT_EQ(created(1), "streaming, want 1");
+  }
+  // `count` batches of ten records each are on their way on stream `gen`, from `first` on.
+  void send(uint64_t gen, int count, uint64_t first = 1) {
+    for (int i = 0; i < count; ++i, first += 10) {
+      batch(gen, first, first + 9);
+      write_done(gen);
+    }
+  }
+
+  const MonoTime begin_ = MonoTime() + std::chrono::hours(1);
+  MonoTime now_ = begin_;
+  double random_ = 0.5;
+  SessionConfig config_;
+  std::unique_ptr<StreamSession> session_ = std::make_unique<StreamSession>(config_);
+  MonoTime armed_ = MonoTime::max();
+  size_t max_bytes_ = 0;
+  std::string text_;
+};
+
+// --- opening
+
+TEST_F(ZerobusSession, NothingIsOpenedBeforeThereIsData) {
+  EXPECT_EQ(start(), "idle");
+  EXPECT_EQ(armed_, MonoTime::max());
+  EXPECT_EQ(data(), "connecting, open 1");
+  EXPECT_EQ(data(), "");
+}
+
+TEST_F(ZerobusSession, NoBatchIsAskedForBeforeTheStreamIsOpen) {
+  start();
+  data();
+  EXPECT_EQ(batch(1, 1, 10), "");
+  EXPECT_EQ(created(1), "streaming, want 1");
+  EXPECT_EQ(batch(1, 1, 10), "write 1:0 [1-10], want 1");
+}
+
+TEST_F(ZerobusSession, AnOpenThatIsNeverAnsweredIsCancelledAndTriedAgainForEver) {
+  start();
+  data();
+  EXPECT_EQ(pass(14'999), "");
+  EXPECT_EQ(pass(1), "cancel 1, backoff");
+  EXPECT_NE(text_.find("15 s"), std::string::npos);
+  for (uint64_t generation = 2; generation < 2000; ++generation) {
+    ASSERT_EQ(to_deadline(), fmt::format("open {}", generation));
+    ASSERT_EQ(to_deadline(), fmt::format("cancel {}", generation));
+  }
+  EXPECT_EQ(to_deadline(), "open 2000");
+  EXPECT_EQ(created(2000), "streaming, want 2000");
+}
+
+TEST_F(ZerobusSession, ConnectionTroubleBacksOffAndIsReportedOnce) {
+  start();
+  data();
+  EXPECT_EQ(closed(1, code::kUnavailable, "connection refused"), "backoff");
+  EXPECT_EQ(text_, "UNAVAILABLE: connection refused");
+  EXPECT_EQ(to_deadline(), "open 2");
+  EXPECT_EQ(closed(2, code::kUnavailable, "connection refused"), "");
+  EXPECT_EQ(to_deadline(), "open 3");
+  EXPECT_EQ(closed(3, code::kInternal), "backoff");  // another trouble is news
+}
+
+TEST_F(ZerobusSession, BackoffStartsAnewOnlyAfterAnAck) {
+  random_ = 0.999;
+  start();
+  data();
+  closed(1, code::kUnavailable);
+  EXPECT_EQ(delay_ms(), 499);
+  to_deadline();
+  created(2);
+  closed(2, code::kUnavailable);  // opened, but nothing was delivered
+  EXPECT_EQ(delay_ms(), 999);
+  to_deadline();
+  created(3);
+  send(3, 1);
+  ack(3, 0);
+  closed(3, code::kUnavailable);
+  EXPECT_EQ(delay_ms(), 499);
+}
+
+TEST_F(ZerobusSession, AFirstMessageThatIsNotTheCreateResponseEndsTheStream) {
+  start();
+  data();
+  EXPECT_EQ(run(session_->response(at(), 1, UnknownResponse{})), "");
+  EXPECT_EQ(ack(1, 0), "cancel 1, backoff");
+}
+
+TEST_F(ZerobusSession, ASecondCreateResponseEndsTheStream) {
+  open_stream();
+  send(1, 1);
+  EXPECT_EQ(created(1), "cancel 1, rewind 1, backoff");
+}
+
+TEST_F(ZerobusSession, WithoutATokenItKeepsTheDataAndTriesAgain) {
+  start();
+  data();
+  EXPECT_EQ(run(session_->open_failed(at(), 1, {ErrorKind::kTransient, "token: timeout", {}})),
+            "backoff");
+  EXPECT_EQ(to_deadline(), "open 2");
+  EXPECT_EQ(run(session_->open_failed(at(), 2, {ErrorKind::kDenied, "token: no such client", {}})),
+            "held");
+  EXPECT_EQ(to_deadline(), "open 3");
+  EXPECT_EQ(
+      run(session_->open_failed(at(), 3, {ErrorKind::kThrottled, "token: 429", Millis(70'000)})),
+      "throttled");
+  EXPECT_GE(delay_ms(), 70'000);
+}
+
+TEST_F(ZerobusSession, RefusalsThatNeedAPersonAreHeldWithAdvice) {
+  for (const int refusal : {code::kInvalidArgument, code::kOutOfRange, code::kNotFound,
+                            code::kPermissionDenied, code::kUnimplemented}) {
+    configure({});
+    armed_ = MonoTime::max();
+    start();
+    data();
+    const bool drop = refusal == code::kPermissionDenied;
+    EXPECT_EQ(closed(1, refusal), drop ? "drop, held" : "held") << refusal;
+    EXPECT_NE(text_.find("data is kept"), std::string::npos);
+    EXPECT_EQ(delay_ms(), 300'000);
+    EXPECT_EQ(data(), "");  // new data does not shorten it
+    EXPECT_EQ(to_deadline(), "open 2");
+    EXPECT_EQ(created(2), "streaming, want 2");
+  }
+}
+
+TEST_F(ZerobusSession, ARefusedTokenIsReplacedAtOnceAndOnlyOnce) {
+  start();
+  data();
+  EXPECT_EQ(closed(1, code::kUnauthenticated), "drop, open 2");
+  EXPECT_EQ(closed(2, code::kUnauthenticated), "drop, held");
+  EXPECT_EQ(to_deadline(), "open 3");
+  EXPECT_EQ(created(3), "streaming, want 3");
+}
+
+TEST_F(ZerobusSession, ATokenThatOnlyOpensStreamsIsNoBusyLoop) {
+  open_stream();
+  EXPECT_EQ(closed(1, code::kUnauthenticated), "rewind 1, drop, open 2");
+  created(2);
+  EXPECT_EQ(closed(2, code::kUnauthenticated), "rewind 1, drop, held");
+}
+
+TEST_F(ZerobusSession, ThrottlingWaitsLonger) {
+  start();
+  data();
+  EXPECT_EQ(closed(1, code::kResourceExhausted), "throttled");
+  EXPECT_GE(delay_ms(), 2'500);
+  EXPECT_EQ(to_deadline(), "open 2");
+}
+
+// --- sending and acknowledgements
+
+TEST_F(ZerobusSession, OffsetsCountFromZeroOnEveryStream) {
+  open_stream();
+  EXPECT_EQ(batch(1, 1, 10), "write 1:0 [1-10], want 1");
+  EXPECT_EQ(batch(1, 11, 20), "");  // one write in flight
+  EXPECT_EQ(write_done(1), "write 1:1 [11-20], want 1");
+  EXPECT_EQ(ack(1, 0), "release 10");
+  EXPECT_EQ(closed(1, code::kUnavailable), "rewind 11, backoff");
+  EXPECT_EQ(to_deadline(), "open 2");
+  EXPECT_EQ(created(2), "streaming, want 2");
+  EXPECT_EQ(batch(2, 11, 30), "write 2:0 [11-30], want 2");
+}
+
+TEST_F(ZerobusSession, AnAckReleasesAllBeforeItAndARepeatedOneNothing) {
+  open_stream();
+  send(1, 4);
+  EXPECT_EQ(ack(1, 2), "release 30");
+  EXPECT_EQ(ack(1, 2), "");
+  EXPECT_EQ(ack(1, 3), "release 40");
+}
+
+TEST_F(ZerobusSession, AckZeroReleasesTheFirstBatch) {
+  open_stream();
+  batch(1, 1, 10);
+  EXPECT_EQ(ack(1, 0), "release 10");  // also before the write is reported as done
+  EXPECT_EQ(batch(1, 11, 20), "");
+  EXPECT_EQ(write_done(1), "write 1:1 [11-20], want 1");
+}
+
+TEST_F(ZerobusSession, AnAckThatGoesBackReleasesNothingAndEndsTheStream) {
+  open_stream();
+  send(1, 3);
+  ack(1, 1);
+  EXPECT_EQ(ack(1, 0), "cancel 1, rewind 21, backoff");
+}
+
+TEST_F(ZerobusSession, AnAckBeyondWhatWasSentReleasesNothingAndEndsTheStream) {
+  open_stream();
+  send(1, 3);
+  EXPECT_EQ(ack(1, 3), "cancel 1, rewind 1, backoff");
+}
+
+TEST_F(ZerobusSession, AnUnreadableMessageEndsTheStream) {
+  open_stream();
+  send(1, 1);
+  EXPECT_EQ(run(session_->bad_response(at(), 1, {ErrorKind::kTransient, "no ack field", {}})),
+            "cancel 1, rewind 1, backoff");
+}
+
+TEST_F(ZerobusSession, NoEventOfAnOlderStreamHasAnyEffect) {
+  open_stream();
+  send(1, 3);
+  closed(1, code::kUnavailable);
+  to_deadline();
+  EXPECT_EQ(ack(1, 2), "");  // while 2 is being opened
+  created(2);
+  send(2, 1);
+  EXPECT_EQ(ack(1, 0), "");
+  EXPECT_EQ(ack(1, 2), "");
+  EXPECT_EQ(close_signal(1, 0), "");
+  EXPECT_EQ(write_done(1), "");
+  EXPECT_EQ(batch(1, 31, 40), "");
+  EXPECT_EQ(no_data(1), "");
+  EXPECT_EQ(created(1), "");
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "");
+  EXPECT_EQ(run(session_->bad_response(at(), 1, {})), "");
+  EXPECT_EQ(run(session_->open_failed(at(), 1, {})), "");
+  EXPECT_EQ(ack(2, 0), "release 10");
+}
+
+TEST_F(ZerobusSession, InFlightBytesAreBounded) {
+  SessionConfig config;
+  config.in_flight_bytes = 10'000;
+  config.batch_bytes = 4'000;
+  configure(config);
+  open_stream();
+  EXPECT_EQ(max_bytes_, 4'000u);
+  EXPECT_EQ(batch(1, 1, 10, 4'000), "write 1:0 [1-10], want 1");
+  write_done(1);
+  EXPECT_EQ(batch(1, 11, 20, 4'000), "write 1:1 [11-20]");  // no room for another: not asked
+  EXPECT_EQ(write_done(1), "");
+  EXPECT_EQ(session_->snapshot().unacked_bytes, 8'000u);
+  EXPECT_EQ(ack(1, 0), "release 10, want 1");
+}
+
+TEST_F(ZerobusSession, ABatchLargerThanTheBoundGoesAlone) {
+  SessionConfig config;
+  config.in_flight_bytes = 10'000;
+  config.batch_bytes = 4'000;
+  configure(config);
+  open_stream();
+  batch(1, 1, 10, 4'000);
+  EXPECT_EQ(write_done(1), "");
+  EXPECT_EQ(batch(1, 11, 11, 50'000), "");  // has to wait
+  EXPECT_EQ(ack(1, 0), "release 10, write 1:1 [11-11]");
+  EXPECT_EQ(write_done(1), "");
+  EXPECT_EQ(ack(1, 1), "release 11, want 1");
+}
+
+TEST_F(ZerobusSession, DataThatComesWhileTheDriverSaysNoIsNotForgotten) {
+  open_stream();
+  EXPECT_EQ(data(), "");
+  EXPECT_EQ(no_data(1), "want 1");
+  EXPECT_EQ(no_data(1), "");
+  EXPECT_EQ(data(), "want 1");
+}
+
+// --- watchdog and idle close
+
+TEST_F(ZerobusSession, SilenceWhileSomethingIsUnackedEndsTheStream) {
+  open_stream();
+  EXPECT_EQ(pass(59'000), "");  // nothing sent: no watchdog
+  send(1, 2);
+  EXPECT_EQ(pass(59'000), "");
+  EXPECT_EQ(ack(1, 0), "release 10");
+  EXPECT_EQ(pass(59'999), "");
+  EXPECT_EQ(run(session_->response(at(), 1, UnknownResponse{})), "");  // any message counts
+  EXPECT_EQ(pass(59'999), "");
+  EXPECT_EQ(pass(1), "cancel 1, rewind 11, backoff");
+}
+
+TEST_F(ZerobusSession, AfterATimeoutBatchesAreSmaller) {
+  open_stream();
+  const size_t before = max_bytes_;
+  send(1, 1);
+  EXPECT_EQ(to_deadline(), "cancel 1, rewind 1, backoff");
+  to_deadline();
+  created(2);
+  EXPECT_EQ(max_bytes_, before / 2);
+}
+
+TEST_F(ZerobusSession, AnIdleStreamIsClosedAndOpenedAgainForData) {
+  open_stream();
+  send(1, 1);
+  ack(1, 0);
+  EXPECT_EQ(no_data(1), "");
+  EXPECT_EQ(to_deadline(), "half 1");
+  EXPECT_EQ(elapsed_ms(), 120'000);
+  EXPECT_EQ(closed(1, code::kOk), "rewind 11, idle");
+  EXPECT_EQ(data(), "connecting, open 2");
+}
+
+TEST_F(ZerobusSession, AnIdleStreamThatTheServerDoesNotEndIsCancelled) {
+  open_stream();
+  no_data(1);
+  EXPECT_EQ(to_deadline(), "half 1");
+  EXPECT_EQ(pass(499), "");
+  EXPECT_EQ(pass(1), "cancel 1, rewind 1, idle");
+}
+
+TEST_F(ZerobusSession, DataDuringAnIdleCloseGoesOutAtOnceAfterwards) {
+  open_stream();
+  no_data(1);
+  EXPECT_EQ(to_deadline(), "half 1");
+  EXPECT_EQ(data(), "");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 1, open 2");
+}
+
+TEST_F(ZerobusSession, AnIdleStreamThatBreaksIsNotReopenedWithoutData) {
+  open_stream();
+  no_data(1);
+  EXPECT_EQ(closed(1, code::kUnavailable), "rewind 1, idle");
+  EXPECT_EQ(data(), "connecting, open 2");
+}
+
+// --- close signal
+
+TEST_F(ZerobusSession, CloseSignalPausesWritingUntilTheGraceIsOver) {
+  open_stream();
+  send(1, 3);
+  ack(1, 1);
+  EXPECT_EQ(close_signal(1, 1'000), "");
+  EXPECT_EQ(batch(1, 31, 40), "");  // prepared, not written
+  EXPECT_EQ(pass(999), "");
+  EXPECT_EQ(pass(1), "half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 21, open 2");
+  EXPECT_EQ(created(2), "want 2");  // a rotation is no change of state
+}
+
+TEST_F(ZerobusSession, CloseSignalEndsEarlyWhenEverythingIsAcked) {
+  open_stream();
+  send(1, 3);
+  close_signal(1, 30'000);
+  EXPECT_EQ(ack(1, 1), "release 20");
+  EXPECT_EQ(ack(1, 2), "release 30, half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 31, open 2");
+}
+
+TEST_F(ZerobusSession, CloseSignalWithNothingUnackedOrNoGraceClosesAtOnce) {
+  open_stream();
+  EXPECT_EQ(close_signal(1, 30'000), "half 1");
+  configure({});
+  open_stream();
+  send(1, 1);
+  EXPECT_EQ(close_signal(1, 0), "half 1");
+  EXPECT_EQ(ack(1, 0), "release 10");  // the late ack spares a duplicate
+  EXPECT_EQ(closed(1, code::kOk), "rewind 11, open 2");
+}
+
+TEST_F(ZerobusSession, ASecondCloseSignalMovesTheDeadline) {
+  open_stream();
+  send(1, 1);
+  close_signal(1, 10'000);
+  pass(5'000);
+  EXPECT_EQ(close_signal(1, 1'000), "");
+  EXPECT_EQ(pass(1'000), "half 1");
+  configure({});
+  open_stream();
+  send(1, 1);
+  close_signal(1, 1'000);
+  EXPECT_EQ(close_signal(1, 10'000), "");
+  EXPECT_EQ(pass(9'999), "");
+  EXPECT_EQ(pass(1), "half 1");
+}
+
+TEST_F(ZerobusSession, DataDuringThePauseIsSentOnTheNextStream) {
+  open_stream();
+  send(1, 1);
+  no_data(1);
+  close_signal(1, 30'000);
+  EXPECT_EQ(data(), "");
+  EXPECT_EQ(ack(1, 0), "release 10, half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 11, open 2");
+  EXPECT_EQ(created(2), "want 2");
+}
+
+TEST_F(ZerobusSession, AnErrorDuringThePauseIsAnOrdinaryOne) {
+  open_stream();
+  send(1, 2);
+  ack(1, 0);
+  close_signal(1, 30'000);
+  EXPECT_EQ(closed(1, code::kInternal), "rewind 11, backoff");
+  EXPECT_EQ(to_deadline(), "open 2");
+}
+
+TEST_F(ZerobusSession, TheAnnouncedEndItselfIsNoFailure) {
+  open_stream();
+  send(1, 2);
+  ack(1, 0);
+  close_signal(1, 1'000);
+  EXPECT_EQ(closed(1, code::kUnavailable, "Stream timeout reached"), "rewind 11, open 2");
+}
+
+TEST_F(ZerobusSession, LateAcksAfterTheHalfCloseAreTakenForABoundedTime) {
+  open_stream();
+  send(1, 3);
+  close_signal(1, 1'000);
+  EXPECT_EQ(pass(1'000), "half 1");
+  EXPECT_EQ(pass(4'000), "");
+  EXPECT_EQ(ack(1, 1), "release 20");
+  EXPECT_EQ(pass(1'000), "cancel 1, rewind 21, open 2");
+  EXPECT_EQ(ack(1, 2), "");
+}
+
+TEST_F(ZerobusSession, AServerThatRotatesStreamsBeforeTheyCarryAnythingIsNoBusyLoop) {
+  open_stream();
+  EXPECT_EQ(close_signal(1, 0), "half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 1, backoff");
+  EXPECT_EQ(to_deadline(), "open 2");
+}
+
+TEST_F(ZerobusSession, AnIdleStreamThatIsRotatedStaysClosed) {
+  open_stream();
+  send(1, 1);
+  ack(1, 0);
+  no_data(1);
+  EXPECT_EQ(close_signal(1, 30'000), "half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 11, idle");
+}
+
+// --- refused data
+
+TEST_F(ZerobusSession, RefusedDataIsSentAgainOneBatchAtATimeAndThenHeld) {
+  open_stream();
+  send(1, 3);
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "rejected [1-30], rewind 1, backoff");
+  EXPECT_EQ(to_deadline(), "open 2");
+  EXPECT_EQ(created(2), "streaming, want 2");
+  EXPECT_EQ(batch(2, 1, 10), "write 2:0 [1-10]");
+  EXPECT_EQ(write_done(2), "");  // alone
+  EXPECT_EQ(ack(2, 0), "release 10, want 2");
+  EXPECT_EQ(batch(2, 11, 20), "write 2:1 [11-20]");
+  EXPECT_EQ(closed(2, code::kOutOfRange), "rejected [11-20] alone, rewind 11, held");
+  EXPECT_NE(text_.find("records 11 to 20"), std::string::npos) << text_;
+  EXPECT_EQ(delay_ms(), 300'000);
+  EXPECT_EQ(to_deadline(), "open 3");  // never gives up, keeps the data
+  created(3);
+  EXPECT_EQ(batch(3, 11, 20), "write 3:0 [11-20]");
+  EXPECT_EQ(ack(3, 0), "release 20, want 3");
+  EXPECT_EQ(write_done(3), "");
+}
+
+TEST_F(ZerobusSession, AfterTheSuspectsSendingIsParallelAgain) {
+  open_stream();
+  send(1, 2);
+  closed(1, code::kInvalidArgument);
+  to_deadline();
+  created(2);
+  batch(2, 1, 20);
+  write_done(2);
+  EXPECT_EQ(ack(2, 0), "release 20, want 2");
+  EXPECT_EQ(batch(2, 21, 30), "write 2:1 [21-30], want 2");
+}
+
+TEST_F(ZerobusSession, ARefusalWithNothingUnackedBlamesNobody) {
+  open_stream();
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "rewind 1, backoff");
+}
+
+// --- stop, hold, resume
+
+TEST_F(ZerobusSession, StopTakesLateAcksAndEndsWithTheServer) {
+  open_stream();
+  send(1, 2);
+  EXPECT_EQ(stop(), "draining, half 1");
+  EXPECT_EQ(stop(), "");
+  EXPECT_EQ(data(), "");
+  EXPECT_EQ(ack(1, 1), "release 20");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 21, stopped, end");
+  EXPECT_EQ(data() + created(1) + resume() + hold("x") + stop() + pass(1'000'000), "");
+}
+
+TEST_F(ZerobusSession, StopDoesNotWaitLongerThanTheDrainTimeout) {
+  open_stream();
+  send(1, 2);
+  stop();
+  EXPECT_EQ(pass(4'999), "");
+  EXPECT_EQ(pass(1), "cancel 1, rewind 1, stopped, end");
+}
+
+TEST_F(ZerobusSession, StopWithoutAStreamIsImmediate) {
+  EXPECT_EQ(start(), "idle");
+  EXPECT_EQ(stop(), "stopped, end");
+  configure({});
+  start();
+  data();
+  EXPECT_EQ(stop(), "cancel 1, stopped, end");
+  configure({});
+  start();
+  data();
+  closed(1, code::kUnavailable);
+  EXPECT_EQ(stop(), "stopped, end");
+  EXPECT_EQ(armed_, MonoTime::max());
+}
+
+TEST_F(ZerobusSession, StopDuringTheCloseOfARotationEndsToo) {
+  open_stream();
+  send(1, 1);
+  close_signal(1, 0);
+  EXPECT_EQ(stop(), "draining");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 1, stopped, end");
+}
+
+TEST_F(ZerobusSession, HoldKeepsEverythingUntilResume) {
+  open_stream();
+  send(1, 2);
+  EXPECT_EQ(hold("column ts: no such field"), "held, half 1");
+  EXPECT_EQ(text_, "column ts: no such field");
+  EXPECT_EQ(ack(1, 0), "release 10");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 11");
+  EXPECT_EQ(data(), "");
+  EXPECT_EQ(pass(10'000'000), "");
+  EXPECT_EQ(resume(), "connecting, open 2");
+  EXPECT_EQ(created(2), "streaming, want 2");
+}
+
+TEST_F(ZerobusSession, HoldDuringOpeningAndBackoffStopsTheAttempts) {
+  start();
+  data();
+  EXPECT_EQ(hold("a"), "held, cancel 1");
+  EXPECT_EQ(hold("b"), "held");  // another reason is news
+  EXPECT_EQ(resume(), "connecting, open 2");
+  closed(2, code::kUnavailable);
+  EXPECT_EQ(hold("a"), "held");
+  EXPECT_EQ(pass(10'000'000), "");
+  EXPECT_EQ(resume(), "connecting, open 3");
+}
+
+TEST_F(ZerobusSession, ResumeBeforeTheStreamHasEndedReopensIt) {
+  open_stream();
+  send(1, 1);
+  EXPECT_EQ(hold("reload"), "held, half 1");
+  EXPECT_EQ(resume(), "connecting");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 1, open 2");
+}
+
+TEST_F(ZerobusSession, ResumeEndsTheWaitOfAHeldLane) {
+  start();
+  data();
+  EXPECT_EQ(closed(1, code::kNotFound), "held");
+  EXPECT_TRUE(session_->snapshot().retry_at);
+  EXPECT_EQ(resume(), "connecting, open 2");
+}
+
+TEST_F(ZerobusSession, StopWhileHeldEnds) {
+  start();
+  hold("x");
+  EXPECT_EQ(stop(), "stopped, end");
+}
+
+TEST_F(ZerobusSession, WhatWasAckedBeforeTheStartIsNotAskedForAgain) {
+  EXPECT_EQ(start(500), "idle");
+  data();
+  created(1);
+  EXPECT_EQ(closed(1, code::kUnavailable), "rewind 501, backoff");
+}
+
+}  // namespace
+}  // namespace penstock::zerobus

@@ -1,0 +1,604 @@
+// The gRPC transport against a small server made with the generated code.
+#include <condition_variable>
+#include <fstream>
+#include <functional>
+#include <mutex>
+#include <random>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "zerobus.grpc.pb.h"
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/zerobus/transport.h"
+#include "tests/support/ports.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait.h"
+
+namespace penstock::zerobus {
+namespace {
+
+namespace pb = databricks::zerobus;
+using ServerStream =
+    grpc::ServerReaderWriter<pb::EphemeralStreamResponse, pb::EphemeralStreamRequest>;
+using Script = std::function<grpc::Status(grpc::ServerContext&, ServerStream&)>;
+
+constexpr Millis kSoon{30'000};
+
+void answer_create(ServerStream& stream) {
+  pb::EphemeralStreamRequest request;
+  stream.Read(&request);
+  pb::EphemeralStreamResponse response;
+  response.mutable_create_stream_response()->set_stream_id("stream-1");
+  stream.Write(response);
+}
+
+void send_ack(ServerStream& stream, int64_t up_to) {
+  pb::EphemeralStreamResponse response;
+  response.mutable_ingest_record_response()->set_durability_ack_up_to_offset(up_to);
+  stream.Write(response);
+}
+
+class Server : public pb::Zerobus::Service {
+ public:
+  explicit Server(
+      Script script, uint16_t port = 0,
+      std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials())
+      : script_(std::move(script)) {
+    grpc::ServerBuilder builder;
+    int bound = 0;
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), credentials, &bound);
+    builder.SetMaxReceiveMessageSize(-1);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    port_ = static_cast<uint16_t>(bound);
+  }
+  ~Server() override { die(); }
+
+  void die() {
+    if (server_) server_->Shutdown(std::chrono::system_clock::now());
+    server_.reset();
+  }
+  bool running() const { return server_ != nullptr; }
+  Endpoint endpoint() const { return {"127.0.0.1", port_, false, ""}; }
+  uint16_t port() const { return port_; }
+
+  std::set<std::string> peers() {
+    const std::lock_guard lock(mutex_);
+    return peers_;
+  }
+
+ private:
+  grpc::Status EphemeralStream(grpc::ServerContext* context, ServerStream* stream) override {
+    {
+      const std::lock_guard lock(mutex_);
+      peers_.insert(context->peer());
+    }
+    stream->SendInitialMetadata();
+    return script_(*context, *stream);
+  }
+
+  Script script_;
+  std::unique_ptr<grpc::Server> server_;
+  uint16_t port_ = 0;
+  std::mutex mutex_;
+  std::set<std::string> peers_;
+};
+
+// Remembers events and lets a test wait for them; fails it when an event follows on_closed.
+class Recorder : public StreamEvents {
+ public:
+  void on_response(uint64_t generation, Response response) override {
+    event(generation, [&] {
+      if (std::holds_alternative<StreamCreated>(response)) ++created;
+      if (const auto* ack = std::get_if<Ack>(&response)) acked = ack->up_to;
+      if (const auto* close = std::get_if<CloseSignal>(&response)) grace = close->grace;
+    });
+  }
+  void on_bad_response(uint64_t generation, Error error) override {
+    event(generation, [&] { bad = error.what; });
+  }
+  void on_write_done(uint64_t generation) override {
+    event(generation, [&] { ++written; });
+  }
+  void on_closed(uint64_t generation, Status status) override {
+    event(generation, [&] {
+      closed.insert(generation);
+      last = status;
+    });
+  }
+
+  template <class Condition>
+  bool wait(Condition condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kSoon, condition);
+  }
+  bool wait_created() {
+    return wait([&] { return created > 0; });
+  }
+  bool wait_closed(uint64_t generation = 1) {
+    return wait([&] { return closed.count(generation) > 0; });
+  }
+  bool wait_written(int count) {
+    return wait([&] { return written >= count; });
+  }
+  Status status() {
+    const std::lock_guard lock(mutex_);
+    return last;
+  }
+  size_t closed_count() {
+    const std::lock_guard lock(mutex_);
+    return closed.size();
+  }
+
+  int created = 0;
+  int64_t acked = -1;
+  std::optional<Millis> grace;
+  std::string bad;
+  int written = 0;
+  std::set<uint64_t> closed;
+  Status last{-1, ""};
+
+ private:
+  template <class Use>
+  void event(uint64_t generation, Use use) {
+    const std::lock_guard lock(mutex_);
+    EXPECT_FALSE(closed.count(generation)) << "an event after on_closed, or on_closed twice";
+    use();
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+std::unique_ptr<Transport> transport_to(const Endpoint& endpoint) {
+  auto transport = Transport::connect(endpoint, "penstock/test", Log::none());
+  EXPECT_TRUE(transport) << transport.error().what;
+  return std::move(transport).value();
+}
+
+StreamOpen request(uint64_t generation = 1, Encoding encoding = Encoding::kJson) {
+  return {generation, "main.iot.t", encoding, "\n\x01t", "secret"};
+}
+
+std::shared_ptr<Stream> open(Transport& transport, const std::shared_ptr<Recorder>& recorder,
+                             StreamOpen what = request()) {
+  auto stream = transport.open(std::move(what), recorder);
+  EXPECT_TRUE(stream) << stream.error().what;
+  return std::move(stream).value();
+}
+
+std::shared_ptr<const std::string> body_of(std::initializer_list<std::string> rows) {
+  std::string body;
+  for (const auto& row : rows) append_row(row, body);
+  return std::make_shared<const std::string>(std::move(body));
+}
+
+void wait_for_cancel(grpc::ServerContext& context) {
+  test::wait_until([&] { return context.IsCancelled(); }, kSoon);
+}
+
+// What a server understood of one stream.
+struct Landed {
+  std::string authorization;
+  std::string table_header;
+  std::string user_agent;
+  pb::CreateIngestStreamRequest create;
+  std::vector<std::string> rows;
+  std::vector<int64_t> offsets;
+};
+
+std::string header(const grpc::ServerContext& context, const std::string& name) {
+  const auto found = context.client_metadata().find(name);
+  if (found == context.client_metadata().end()) return {};
+  return {found->second.data(), found->second.size()};
+}
+
+Script collect(Landed& landed) {
+  return [&landed](grpc::ServerContext& context, ServerStream& stream) {
+    landed.authorization = header(context, "authorization");
+    landed.table_header = header(context, "x-databricks-zerobus-table-name");
+    landed.user_agent = header(context, "user-agent");
+    pb::EphemeralStreamRequest request;
+    while (stream.Read(&request)) {
+      if (request.has_create_stream()) {
+        landed.create = request.create_stream();
+        pb::EphemeralStreamResponse response;
+        response.mutable_create_stream_response()->set_stream_id("stream-1");
+        stream.Write(response);
+        continue;
+      }
+      const auto& batch = request.ingest_record_batch();
+      const auto& rows = batch.has_json_batch() ? batch.json_batch().records()
+                                                : batch.proto_encoded_batch().records();
+      landed.rows.insert(landed.rows.end(), rows.begin(), rows.end());
+      landed.offsets.push_back(batch.offset_id());
+      send_ack(stream, batch.offset_id());
+    }
+    return grpc::Status::OK;
+  };
+}
+
+TEST(ZerobusTransport, ManyBatchesArriveByteForByteInOrder) {
+  for (const Encoding encoding : {Encoding::kJson, Encoding::kProto}) {
+    Landed landed;
+    Server server(collect(landed));
+    const auto transport = transport_to(server.endpoint());
+    const auto recorder = std::make_shared<Recorder>();
+    const auto stream = open(*transport, recorder, request(1, encoding));
+    ASSERT_TRUE(recorder->wait_created());
+    std::vector<std::string> sent;
+    for (int i = 0; i < 300; ++i) {
+      std::string body;
+      for (int row = 0; row < 1 + i % 50; ++row) {
+        sent.push_back("{\"n\":" + std::to_string(i) + ",\"pad\":\"" + std::string(i * 7, 'p') +
+                       "\"}");
+        append_row(sent.back(), body);
+      }
+      stream->write(i, std::make_shared<const std::string>(std::move(body)));
+      ASSERT_TRUE(recorder->wait_written(i + 1)) << i;
+    }
+    stream->half_close();
+    ASSERT_TRUE(recorder->wait_closed());
+    EXPECT_EQ(recorder->status().code, code::kOk);
+    EXPECT_EQ(recorder->acked, 299);
+    EXPECT_TRUE(landed.rows == sent) << landed.rows.size() << " of " << sent.size();
+    EXPECT_EQ(landed.offsets.front(), 0);
+    EXPECT_EQ(landed.offsets.size(), 300u);
+    EXPECT_EQ(landed.authorization, "Bearer secret");
+    EXPECT_EQ(landed.table_header, "main.iot.t");
+    EXPECT_EQ(landed.user_agent.rfind("penstock/test ", 0), 0u) << landed.user_agent;
+    EXPECT_EQ(landed.create.table_name(), "main.iot.t");
+    EXPECT_EQ(landed.create.has_descriptor_proto(), encoding == Encoding::kProto);
+  }
+}
+
+TEST(ZerobusTransport, TheBodyIsSharedWhileNeededAndThenReleased) {
+  Landed landed;
+  Server server(collect(landed));
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_created());
+  auto body = body_of({std::string(3 << 20, 'x')});
+  const std::weak_ptr<const std::string> watch = body;
+  stream->write(0, std::move(body));
+  ASSERT_TRUE(recorder->wait([&] { return recorder->acked == 0; }));
+  EXPECT_TRUE(test::wait_until([&] { return watch.expired(); }, kSoon));
+  ASSERT_EQ(landed.rows.size(), 1u);
+  EXPECT_EQ(landed.rows[0].size(), size_t{3} << 20);
+}
+
+TEST(ZerobusTransport, AWriteRightAfterTheCreateResponseIsNeverLost) {
+  for (uint64_t generation = 1; generation <= 100; ++generation) {
+    Landed landed;
+    Server server(collect(landed));
+    const auto transport = transport_to(server.endpoint());
+    const auto recorder = std::make_shared<Recorder>();
+    const auto stream = open(*transport, recorder, request(generation));
+    stream->write(0, body_of({"{}"}));  // even earlier: before the create request is out
+    stream->half_close();
+    ASSERT_TRUE(recorder->wait_closed(generation));
+    ASSERT_EQ(landed.rows.size(), 1u);
+    ASSERT_EQ(recorder->acked, 0);
+    ASSERT_EQ(recorder->written, 1);
+  }
+}
+
+TEST(ZerobusTransport, AcksStillArriveAfterTheHalfClose) {
+  Server server([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    int64_t last = -1;
+    while (stream.Read(&request)) last = request.ingest_record_batch().offset_id();
+    send_ack(stream, last);  // only once the client is done
+    return grpc::Status::OK;
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_created());
+  stream->write(0, body_of({"{}"}));
+  ASSERT_TRUE(recorder->wait_written(1));
+  stream->write(1, body_of({"{}"}));
+  stream->half_close();  // with a write outstanding
+  stream->write(2, body_of({"{}"}));
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->acked, 1);
+  EXPECT_EQ(recorder->status().code, code::kOk);
+}
+
+TEST(ZerobusTransport, CancelEndsAWriteThatTheServerDoesNotTake) {
+  Server server([](grpc::ServerContext& context, ServerStream& stream) {
+    answer_create(stream);
+    wait_for_cancel(context);  // reads nothing: flow control stops the client
+    return grpc::Status::OK;
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_created());
+  auto body = body_of({std::string(32 << 20, 'x')});
+  const std::weak_ptr<const std::string> watch = body;
+  stream->write(0, std::move(body));
+  stream->cancel();
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->status().code, code::kCancelled);
+  EXPECT_TRUE(test::wait_until([&] { return watch.expired(); }, kSoon));
+  stream->write(1, body_of({"{}"}));  // all without effect now
+  stream->half_close();
+  stream->cancel();
+  EXPECT_EQ(recorder->closed_count(), 1u);
+}
+
+TEST(ZerobusTransport, DroppingTheHandleCancels) {
+  Server server([](grpc::ServerContext& context, ServerStream& stream) {
+    answer_create(stream);
+    wait_for_cancel(context);
+    return grpc::Status::OK;
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_created());
+  stream.reset();
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->status().code, code::kCancelled);
+}
+
+TEST(ZerobusTransport, StatusesAndCloseSignalsAreHandedOn) {
+  Server server([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamResponse response;
+    response.mutable_close_stream_signal()->mutable_duration()->set_seconds(7);
+    stream.Write(response);
+    response.mutable_ingest_record_response();  // without the field
+    stream.Write(response);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no such column: x");
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->grace, Millis(7'000));
+  EXPECT_NE(recorder->bad.find("durability_ack_up_to_offset"), std::string::npos) << recorder->bad;
+  EXPECT_EQ(recorder->status().code, code::kInvalidArgument);
+  EXPECT_EQ(recorder->status().message, "no such column: x");
+}
+
+TEST(ZerobusTransport, ADyingServerEndsTheStreamAndANewOneIsFoundAgain) {
+  const auto script = [](grpc::ServerContext& context, ServerStream& stream) {
+    answer_create(stream);
+    wait_for_cancel(context);
+    return grpc::Status::OK;
+  };
+  auto server = std::make_unique<Server>(script);
+  const uint16_t port = server->port();
+  const auto transport = transport_to(server->endpoint());
+  auto recorder = std::make_shared<Recorder>();
+  auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_created());
+  server->die();
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(classify(recorder->status().code, StreamPhase::kOpen).kind, ErrorKind::kTransient);
+
+  recorder = std::make_shared<Recorder>();
+  stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->status().code, code::kUnavailable);
+  EXPECT_NE(recorder->status().message.find("refused"), std::string::npos)
+      << recorder->status().message;
+
+  server = std::make_unique<Server>(script, port);
+  ASSERT_TRUE(server->running());
+  const bool found = test::wait_until(
+      [&] {
+        recorder = std::make_shared<Recorder>();
+        stream = open(*transport, recorder);
+        recorder->wait([&] { return recorder->created > 0 || !recorder->closed.empty(); });
+        return recorder->created > 0;
+      },
+      kSoon, Millis(100));
+  EXPECT_TRUE(found);
+}
+
+// A host that takes the connection and says nothing, as one behind a broken firewall.
+TEST(ZerobusTransport, ASilentServerCanBeLeft) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener, 5), 0);
+  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const auto transport = transport_to({"127.0.0.1", ntohs(address.sin_port), false, ""});
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  const int connection = ::accept(listener, nullptr, nullptr);  // the client has connected
+  EXPECT_EQ(recorder->closed_count(), 0u);
+  stream->cancel();
+  EXPECT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->status().code, code::kCancelled);
+  ::close(connection);
+  ::close(listener);
+}
+
+TEST(ZerobusTransport, TheTransportEndsItsStreamsBeforeItGoes) {
+  Server server([](grpc::ServerContext& context, ServerStream& stream) {
+    answer_create(stream);
+    wait_for_cancel(context);
+    return grpc::Status::OK;
+  });
+  auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (uint64_t i = 1; i <= 5; ++i) streams.push_back(open(*transport, recorder, request(i)));
+  ASSERT_TRUE(recorder->wait_created());
+  transport.reset();
+  EXPECT_EQ(recorder->closed_count(), 5u);
+  streams[0]->write(0, body_of({"{}"}));
+  streams[0]->cancel();
+}
+
+TEST(ZerobusTransport, ManyStreamsUseSeveralConnections) {
+  Server server([](grpc::ServerContext& context, ServerStream& stream) {
+    answer_create(stream);
+    wait_for_cancel(context);
+    return grpc::Status::OK;
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (uint64_t i = 1; i <= 33; ++i) streams.push_back(open(*transport, recorder, request(i)));
+  ASSERT_TRUE(recorder->wait([&] { return recorder->created == 33; }));
+  EXPECT_EQ(server.peers().size(), 2u);
+  streams.clear();
+  ASSERT_TRUE(recorder->wait([&] { return recorder->closed.size() == 33; }));
+  const auto again = open(*transport, recorder, request(100));
+  ASSERT_TRUE(recorder->wait([&] { return recorder->created == 34; }));
+  EXPECT_EQ(server.peers().size(), 2u);  // room was given back
+}
+
+TEST(ZerobusTransport, EventsOfForgottenOwnersGoNowhere) {
+  Server server([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    return grpc::Status::OK;
+  });
+  const auto transport = transport_to(server.endpoint());
+  auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  recorder.reset();
+}  // the transport waits for the stream's end
+
+// Streams that are opened, used, cancelled and dropped at random from several threads.
+TEST(ZerobusTransport, EveryStreamIsClosedExactlyOnceWhateverHappensToIt) {
+  Landed ignored;
+  Server server([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    while (stream.Read(&request)) send_ack(stream, request.ingest_record_batch().offset_id());
+    return grpc::Status::OK;
+  });
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  const auto recorder = std::make_shared<Recorder>();
+  {
+    const auto transport = transport_to(server.endpoint());
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        std::mt19937 random(seed + t);
+        for (uint64_t i = 1; i <= 60; ++i) {
+          const auto stream = open(*transport, recorder, request(1000 * t + i));
+          if (random() % 3 == 0) stream->write(0, body_of({std::string(random() % 100'000, 'x')}));
+          if (random() % 3 == 0) std::this_thread::yield();
+          if (random() % 3 == 0) stream->half_close();
+          if (random() % 2 == 0) stream->cancel();
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+  }
+  EXPECT_EQ(recorder->closed_count(), 180u);
+}
+
+TEST(ZerobusTransport, ATokenThatNoHeaderCanCarryIsRefusedNotACrash) {
+  const auto transport = transport_to({"127.0.0.1", test::free_tcp_port(), false, ""});
+  const auto recorder = std::make_shared<Recorder>();
+  for (const auto* token : {"secret\n", "sec\x01ret", "s\xC3\xA9", ""}) {
+    StreamOpen bad = request();
+    bad.bearer = token;
+    const auto stream = transport->open(bad, recorder);
+    ASSERT_FALSE(stream);
+    EXPECT_EQ(stream.error().kind, ErrorKind::kDenied);
+    EXPECT_EQ(stream.error().what.find("secret"), std::string::npos) << "a secret in an error";
+  }
+  StreamOpen bad = request();
+  bad.table = "a.b.\n";
+  EXPECT_FALSE(transport->open(bad, recorder));
+}
+
+// --- TLS
+
+struct Certificate {
+  std::string key;
+  std::string pem;
+  std::string file;
+};
+
+std::string slurp(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+Certificate make_certificate(const test::TempDir& dir, const std::string& name) {
+  const std::string key = dir.path() / (name + ".key");
+  const std::string pem = dir.path() / (name + ".pem");
+  const std::string command =
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
+      "/CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout '" +
+      key + "' -out '" + pem + "' 2>/dev/null";
+  EXPECT_EQ(std::system(command.c_str()), 0) << command;
+  return {slurp(key), slurp(pem), pem};
+}
+
+std::shared_ptr<grpc::ServerCredentials> tls(const Certificate& certificate) {
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({certificate.key, certificate.pem});
+  return grpc::SslServerCredentials(options);
+}
+
+TEST(ZerobusTransport, TlsTrustsTheGivenCaAndNoOther) {
+  const test::TempDir dir("tls");
+  const Certificate right = make_certificate(dir, "right");
+  const Certificate wrong = make_certificate(dir, "wrong");
+  Landed landed;
+  Server server(collect(landed), 0, tls(right));
+  {
+    const auto transport = transport_to({"127.0.0.1", server.port(), true, right.file});
+    const auto recorder = std::make_shared<Recorder>();
+    const auto stream = open(*transport, recorder);
+    ASSERT_TRUE(recorder->wait_created()) << recorder->status().message;
+    stream->write(0, body_of({"{}"}));
+    stream->half_close();
+    ASSERT_TRUE(recorder->wait_closed());
+    EXPECT_EQ(recorder->acked, 0);
+  }
+  for (const std::string& ca : {wrong.file, std::string()}) {  // another CA, the system's
+    landed = Landed();
+    const auto transport = transport_to({"127.0.0.1", server.port(), true, ca});
+    const auto recorder = std::make_shared<Recorder>();
+    const auto stream = open(*transport, recorder);
+    ASSERT_TRUE(recorder->wait_closed());
+    EXPECT_EQ(recorder->created, 0);
+    EXPECT_EQ(recorder->status().code, code::kUnavailable);
+    EXPECT_NE(recorder->status().message.find("certificate"), std::string::npos)
+        << recorder->status().message;
+    EXPECT_EQ(landed.authorization, "") << "the token went to a server that is not trusted";
+  }
+}
+
+TEST(ZerobusTransport, ACaFileThatCannotBeUsedIsSaidSoAtOnce) {
+  const test::TempDir dir("tls");
+  const std::string empty = dir.path() / "empty.pem";
+  std::ofstream(empty) << "not a certificate";
+  for (const std::string& file : {empty, std::string("/nonexistent/ca.pem"), dir.path().string()}) {
+    const auto transport =
+        Transport::connect({"localhost", 1, true, file}, "penstock/test", Log::none());
+    ASSERT_FALSE(transport);
+    EXPECT_EQ(transport.error().kind, ErrorKind::kDenied);
+    EXPECT_NE(transport.error().what.find(file), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace penstock::zerobus
