@@ -43,7 +43,9 @@ int check(const Common& common) {
 
 }  // namespace
 
-int run(int argc, char** argv) {
+int run(int argc, char** argv) { return run(argc, argv, {}); }
+
+int run(int argc, char** argv, app::AgentSettings settings) {
   CLI::App app("Penstock: durable store-and-forward agent for gateways", "penstock");
   app.require_subcommand(1);
   Common common;
@@ -64,7 +66,6 @@ int run(int argc, char** argv) {
     return 0;
   }
   if (*check_command) return check(common);
-  app::AgentSettings settings;
   settings.plugin_dir = common.plugin_dir;
   settings.version = PENSTOCK_VERSION;
   return app::run_agent(common.config, std::move(settings));
