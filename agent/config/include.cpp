@@ -71,8 +71,11 @@ class Includer {
       merged_.complete = false;
       return;
     }
-    check_version(take(*root, "version"), Position{file, 1, 1});
+    const auto version = take(*root, "version");
     const auto include = take(*root, "include");
+    check_version(version, Position{file, 1, 1});
+    if (open_.size() == 1 && !version) merged_.absent.emplace_back("version");
+    if (open_.size() == 1 && !include) merged_.absent.emplace_back("include");
     merge(merged_.root, std::move(*root), "", context_);
     if (include) read_includes(*include, folder);
   }
@@ -103,7 +106,7 @@ class Includer {
       const auto files = context_.environment.find_files ? context_.environment.find_files(full)
                                                          : std::vector<std::filesystem::path>();
       if (files.empty() && !is_pattern) {
-        context_.error(item.node->at, item.path + ": there is no file " + full.string(),
+        context_.error(item.node->at, item.path + ": there is no file " + quote(item.node->written),
                        "relative paths start at the folder of this file");
         merged_.complete = false;
       }

@@ -18,6 +18,7 @@ struct Merged {
   Node root;  // a map; `version` of every file is checked, `version` and `include` are taken out
   bool complete =
       true;  // false: a file could not be read or is no YAML, so what is missing says nothing
+  std::vector<std::string> absent;  // which of `version` and `include` the first file lacks
   std::vector<SourceFile> sources;
 };
 

@@ -14,7 +14,7 @@ void read_control(Reader& root, Control& out) {
   control.finish();
 }
 
-Config read_config(const Node& tree, Context& context) {
+Config read_config(const Node& tree, const std::vector<std::string>& absent, Context& context) {
   Config config;
   Reader root({&tree, "", "", "", tree.at}, context);
   config.agent = read_agent(root);
@@ -27,7 +27,7 @@ Config read_config(const Node& tree, Context& context) {
   set(config.unrouted, root.word<Unrouted>("unrouted", {{"quarantine", Unrouted::kQuarantine},
                                                         {"drop", Unrouted::kDrop}}));
   read_control(root, config.control);
-  for (const std::string_view taken_before : {"version", "include"}) root.get(taken_before);
+  for (const auto& key : absent) root.get(key);  // so that it can be suggested
   root.finish();
   context.agent = nullptr;
   return config;
@@ -69,7 +69,7 @@ Loaded load_text(std::string_view text, const std::string& file,
   Context context{environment, loaded.problems, {}, nullptr};
   Merged merged = read_with_includes(text, file, base_dir, context);
   // Without all of the text, most of what would be reported is not the matter.
-  if (merged.complete) loaded.config = read_config(merged.root, context);
+  if (merged.complete) loaded.config = read_config(merged.root, merged.absent, context);
   loaded.sources = std::move(merged.sources);
   std::vector<std::string> files{file};
   for (const auto& source : loaded.sources) files.push_back(source.path.string());

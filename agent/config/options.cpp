@@ -99,12 +99,13 @@ class Checker {
   static std::string suggest(const Node& map, const std::string& key,
                              const std::vector<const Option*>& options, size_t depth) {
     std::vector<std::string_view> free;
+    std::vector<std::string_view> taken;
     for (const auto* option : options) {
       const std::string& known = option->steps[depth].key;
-      const bool listed = std::find(free.begin(), free.end(), known) != free.end();
-      if (!listed && !map.find(known)) free.push_back(known);
+      auto& keys = map.find(known) ? taken : free;
+      if (std::find(keys.begin(), keys.end(), known) == keys.end()) keys.push_back(known);
     }
-    return suggestion(key, free);
+    return key_suggestion(key, free, taken);
   }
 
   void wrong_kind(const Node& node, const std::string& name, std::string_view wanted) {

@@ -315,15 +315,17 @@ void Reader::require(std::string_view key, std::string hint) {
 }
 
 void Reader::finish() {
-  std::vector<std::string_view> free;  // a key that is there already was not meant
+  std::vector<std::string_view> free;
+  std::vector<std::string_view> taken;
   for (const auto& key : known_) {
-    if (!has(key)) free.push_back(key);
+    auto& keys = has(key) ? taken : free;
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
   }
   for (const auto& entry : node_->entries) {
     if (std::find(known_.begin(), known_.end(), entry.key) != known_.end()) continue;
     const std::string where = path_.empty() ? "" : path_ + ": ";
     context_.error(entry.at, where + "unknown key " + quote(entry.key),
-                   suggestion(entry.key, free));
+                   key_suggestion(entry.key, free, taken));
   }
 }
 

@@ -20,9 +20,10 @@ void check_known(const std::optional<Named>& value, const std::string& name,
   std::vector<std::string_view> names;
   for (const auto& thing : things) names.push_back(thing.*field);
   if (std::find(names.begin(), names.end(), name) != names.end()) return;
-  context.error(value->node->at,
-                value->path + ": there is no " + std::string(kind) + " " + quote(name),
-                names.empty() ? "none is configured" : suggestion(name, names));
+  context.error(
+      value->node->at,
+      value->path + ": there is no " + std::string(kind) + " " + quote(value->node->written),
+      names.empty() ? "none is configured" : suggestion(value->node->written, names));
 }
 
 void read_overflow(Reader& reader, Overflow& out) {
@@ -209,8 +210,9 @@ std::vector<Route> read_routes(Reader& root, const Config& config) {
     const auto same = std::find_if(out.begin(), out.end(),
                                    [&](const Route& route) { return route.name == added.name; });
     if (added.name.empty() || &*same == &added) continue;
-    context.error(value.node->find("name")->at,
-                  value.path + ".name: " + quote(added.name) + " is taken by another route",
+    const Node& name = *value.node->find("name");
+    context.error(name.at,
+                  value.path + ".name: " + quote(name.written) + " is taken by another route",
                   "first at " + to_string(same->at) + "; give each route its own name");
   }
   return out;

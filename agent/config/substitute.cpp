@@ -37,7 +37,7 @@ class Substitution {
   Substituted run(std::string_view written) {
     const auto expression = Expression::parse(written);
     if (!expression) {
-      refuse("`${...}`: " + expression.error().what, "write `$${` for the text `${`");
+      refuse(expression.error().what, "");
       return std::move(out_);
     }
     for (const auto& part : expression->parts()) {

@@ -33,7 +33,7 @@ Result<void> take_level(std::string_view level, bool is_last, TopicShape& shape)
   const std::string name(level.substr(1, level.size() - 2));
   if (!is_identifier(name)) return refused("{name} takes letters, digits and _ between the braces");
   if (std::find(shape.names.begin(), shape.names.end(), name) != shape.names.end()) {
-    return refused("the name {" + name + "} stands twice");
+    return refused("a {name} stands twice");
   }
   shape.names.push_back(name);
   return {};

@@ -7,6 +7,7 @@ namespace penstock::config {
 namespace {
 
 constexpr size_t kLongestWord = 64;  // nothing known is longer; also bounds the work below
+constexpr size_t kShortestStart = 3;
 constexpr size_t kMostListed = 16;
 constexpr size_t kLongestQuote = 60;
 
@@ -41,18 +42,28 @@ size_t distance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
+// More edits count as a slip the longer the word is, and when one word is the start of the other.
+size_t most_edits(std::string_view word, std::string_view candidate) {
+  const bool is_start = word.starts_with(candidate) || candidate.starts_with(word);
+  const bool tells = std::min(word.size(), candidate.size()) >= kShortestStart;
+  return is_start && tells ? 3 : std::max<size_t>(1, word.size() / 3);
+}
+
 }  // namespace
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> known) {
   if (word.size() > kLongestWord) return {};
   const std::string wanted = lowered(word);
   std::string_view best;
-  size_t best_distance = std::max<size_t>(1, wanted.size() / 3) + 1;
+  size_t best_distance = kLongestWord;
   for (const auto candidate : known) {
     if (candidate.size() > kLongestWord) continue;
-    const size_t found = distance(wanted, lowered(candidate));
+    const std::string other = lowered(candidate);
+    const size_t found = distance(wanted, other);
     // Sharing no letter at all is no likeness: `x` is not a slip for `b`.
-    if (found < best_distance && found < std::max(wanted.size(), candidate.size())) {
+    const bool is_near =
+        found <= most_edits(wanted, other) && found < std::max(wanted.size(), other.size());
+    if (is_near && found < best_distance) {
       best = candidate;
       best_distance = found;
     }
@@ -65,6 +76,12 @@ std::string suggestion(std::string_view word, std::span<const std::string_view> 
   if (!meant.empty()) return "did you mean `" + std::string(meant) + "`?";
   if (known.empty() || known.size() > kMostListed) return {};
   return "known here: " + join(known, ", ");
+}
+
+std::string key_suggestion(std::string_view key, std::span<const std::string_view> free,
+                           std::span<const std::string_view> taken) {
+  const bool only_taken = nearest(key, free).empty() && !nearest(key, taken).empty();
+  return suggestion(key, only_taken ? taken : free);
 }
 
 bool is_boolean_word(std::string_view word) {

@@ -16,6 +16,11 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 // be empty.
 std::string suggestion(std::string_view word, std::span<const std::string_view> known);
 
+// For an unknown key: of `free` as above, or else the nearest of `taken`, which the same map holds
+// already.
+std::string key_suggestion(std::string_view key, std::span<const std::string_view> free,
+                           std::span<const std::string_view> taken);
+
 // What YAML 1.1 readers take for a boolean: true, False, on, OFF, yes, No, ...
 bool is_boolean_word(std::string_view word);
 

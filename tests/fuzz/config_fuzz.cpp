@@ -1,4 +1,5 @@
-// Any bytes as a configuration: loading ends, with a configuration or with problems, and shows no secret.
+// Any bytes as a configuration: loading ends, with a configuration or with problems, and shows no
+// secret.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -12,7 +13,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Environment environment;
   environment.env = give_secret;
   environment.read_file = give_secret;
-  environment.find_files = [](const auto& pattern) { return std::vector{pattern}; };
+  environment.find_files = [&](const auto& pattern) {  // no file is named like the secret
+    const bool exists = pattern.string().find(kSecret) == std::string::npos;
+    return exists ? std::vector{pattern} : std::vector<std::filesystem::path>();
+  };
   environment.credentials_dir = "/credentials";
   const std::string text(reinterpret_cast<const char*>(data), size);
   const auto loaded = penstock::config::load_text(text, "fuzz.yaml", "/etc/fuzz", environment);
