@@ -11,6 +11,7 @@ FrameScan::Status FrameScan::next(std::span<const uint8_t>& in, FramePiece& piec
   const size_t taken = std::min<size_t>(in.size(), body_left_);
   body_left_ -= static_cast<uint32_t>(taken);
   piece.first_byte = header_[0];
+  piece.frame_bytes = frame_bytes_;
   piece.bytes = in.first(taken);
   piece.starts = false;
   piece.ends = body_left_ == 0;
@@ -36,7 +37,7 @@ FrameScan::Status FrameScan::next_of_header(std::span<const uint8_t>& in, FrameP
       return Status::kMalformed;
     }
     piece.first_byte = header_[0];
-    piece.frame_bytes = header_bytes_ + body_bytes_;
+    piece.frame_bytes = frame_bytes_ = header_bytes_ + body_bytes_;
     piece.bytes = std::span<const uint8_t>(header_).first(header_bytes_);
     piece.starts = true;
     piece.ends = body_bytes_ == 0;

@@ -62,6 +62,7 @@ class FrameScan {
   uint32_t header_bytes_ = 0;
   uint32_t body_bytes_ = 0;  // length field as far as read
   uint32_t body_left_ = 0;   // bytes of the current body still to come
+  uint32_t frame_bytes_ = 0;
   bool malformed_ = false;
 };
 

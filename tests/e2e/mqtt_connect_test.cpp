@@ -1,0 +1,223 @@
+// Getting to the broker and staying there: versions, refusals, lost sessions, subscriptions, what a
+// message carries.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/mqtt_rig.h"
+
+namespace penstock::test {
+namespace {
+
+using mqtt::Version;
+using ::testing::HasSubstr;
+
+class MqttConnect : public ::testing::TestWithParam<Version> {};
+
+INSTANTIATE_TEST_SUITE_P(Versions, MqttConnect, ::testing::Values(Version::kV311, Version::kV5),
+                         [](const auto& tested) { return version_label(tested.param); });
+
+TEST_P(MqttConnect, AsksForASessionThatSurvivesAndSaysSo) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "new session"));
+  const auto connect = broker.connects().at(0);
+  EXPECT_EQ(connect.level, static_cast<int>(GetParam()));
+  EXPECT_FALSE(connect.clean);
+  EXPECT_EQ(connect.client_id, "gw-plc");
+  if (GetParam() == Version::kV5) {
+    EXPECT_THAT(connect.properties, HasSubstr(std::string("\x11\x00\x00\x0e\x10", 5)));  // 3600 s
+    EXPECT_THAT(connect.properties, HasSubstr("\x21\xff\xff"));  // receive maximum
+    EXPECT_THAT(connect.properties, HasSubstr(std::string("\x27\x00\xa0\x00\x00", 5)));
+  }
+  EXPECT_EQ(life.host.state().second, "connected to " + broker.url() + ", protocol " +
+                                          (GetParam() == Version::kV5 ? "5" : "3.1.1") +
+                                          ", new session");
+}
+
+TEST(MqttConnectAuto, FallsBackWhateverWayTheBrokerRefusesVersionFive) {
+  for (const int how : {0x84, 1, -1, -2}) {
+    SCOPED_TRACE(how);
+    ScriptBroker broker;
+    broker.answer_connect([how](const SeenConnect& seen) { return seen.level == 5 ? how : 0; });
+    MqttLife life(mqtt_settings(broker.port(), std::nullopt));
+    life.start();
+    ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "protocol 3.1.1"));
+    for (const auto& [state, text] : life.host.states())
+      EXPECT_NE(state, PENSTOCK_STATE_DOWN) << text;
+  }
+}
+
+TEST(MqttConnectAuto, AFixedVersionSaysThatTheBrokerDoesNotHaveIt) {
+  ScriptBroker broker;
+  broker.answer_connect([](const SeenConnect& seen) { return seen.level == 5 ? 0x84 : 0; });
+  MqttLife life(mqtt_settings(broker.port(), Version::kV5));
+  life.start();
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "protocol version not supported"));
+}
+
+TEST_P(MqttConnect, ARefusalIsToldInWordsOnceWithoutCredentialsAndRetried) {
+  ScriptBroker broker;
+  std::atomic<bool> welcome{false};
+  const int code = GetParam() == Version::kV5 ? 0x86 : 4;
+  broker.answer_connect([&](const SeenConnect&) { return welcome ? 0 : code; });
+  auto settings = mqtt_settings(broker.port(), GetParam());
+  settings.username = "gw-user";
+  settings.password = "s3cret";
+  MqttLife life(settings);
+  life.start();
+  ASSERT_TRUE(
+      life.host.wait_state(PENSTOCK_STATE_DOWN, "the broker refuses: bad user name or password"));
+  ASSERT_TRUE(broker.wait_for([&] { return broker.connects().size() >= 3; }));
+  EXPECT_EQ(life.host.states().size(), 2U);  // STARTING, DOWN
+  welcome = true;
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  for (const auto& [state, text] : life.host.states()) {
+    EXPECT_EQ(text.find("s3cret"), std::string::npos);
+    EXPECT_EQ(text.find("gw-user"), std::string::npos);
+  }
+}
+
+TEST_P(MqttConnect, AServerThatDoesNotSpeakMqttIsNamedAsSuch) {
+  ScriptBroker broker;
+  broker.answer_connect([](const SeenConnect&) { return -3; });
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.start();
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "does not speak MQTT"));
+}
+
+TEST_P(MqttConnect, ReconnectsWithoutSubscribingAgainWhenTheSessionIsThere) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.host.commit_with(instant_commit());
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  broker.hang_up();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "session present"));
+  EXPECT_EQ(broker.subscriptions().size(), 1U);
+  EXPECT_TRUE(life.host.logs().empty());
+  publish_numbers(broker, 3);
+  EXPECT_TRUE(broker.wait_acks(3));
+}
+
+TEST_P(MqttConnect, ALostSessionIsADegradedStateAWarningAndANewSubscription) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  broker.forget_session();
+  broker.hang_up();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_DEGRADED, "lost the session"));
+  EXPECT_EQ(broker.subscriptions().size(), 2U);
+  ASSERT_EQ(life.host.logs().size(), 1U);
+  EXPECT_THAT(life.host.logs()[0], HasSubstr("client_id gw-plc"));
+  EXPECT_EQ(life.stat("sessions_lost"), 1U);
+  broker.hang_up();
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "session present"));
+}
+
+TEST_P(MqttConnect, ARefusedSubscriptionIsNamedAndTheOthersWork) {
+  ScriptBroker broker;
+  const int refusal = GetParam() == Version::kV5 ? 0x87 : 0x80;
+  broker.answer_subscribe([&](const std::string& filter, int qos) {
+    return filter == "secret/#" ? refusal : filter == "cheap/#" ? 0 : qos;
+  });
+  auto settings = mqtt_settings(broker.port(), GetParam());
+  settings.filters = {"secret/#", "plant/#", "cheap/#"};
+  settings.qos = {1, 1, 1};
+  MqttLife life(settings);
+  life.host.commit_with(instant_commit());
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_DEGRADED, "subscription secret/# refused"));
+  EXPECT_THAT(life.host.state().second, HasSubstr("subscription cheap/# granted with QoS 0 only"));
+  EXPECT_EQ(life.host.state().second.find("plant/#"), std::string::npos);
+  publish_numbers(broker, 3);
+  EXPECT_TRUE(broker.wait_acks(3));
+}
+
+TEST_P(MqttConnect, AnInputWithEverySubscriptionRefusedIsDown) {
+  ScriptBroker broker;
+  broker.answer_subscribe([](const std::string&, int) { return 0x80; });
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.start();
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "subscription plant/# refused"));
+}
+
+TEST_P(MqttConnect, APacketOverTheLimitIsNamedWithItsSize) {
+  ScriptBroker broker;
+  auto settings = mqtt_settings(broker.port(), GetParam());
+  settings.max_packet_bytes = 10000;
+  MqttLife life(settings);
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  broker.publish({"plant/t", std::string(10001, 'x'), 1, false, ""});
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "max_packet_size (10000)"));
+  EXPECT_EQ(life.host.records().size(), 0U);
+}
+
+TEST_P(MqttConnect, APacketOfTenMegabytesPasses) {
+  ScriptBroker broker;
+  auto settings = mqtt_settings(broker.port(), GetParam());
+  settings.max_packet_bytes = 11 << 20;
+  MqttLife life(settings);
+  life.host.commit_with(instant_commit());
+  life.start();
+  std::string payload(10 << 20, 'x');
+  payload.back() = 'y';
+  broker.publish({"plant/t", payload, 1, false, ""});
+  ASSERT_TRUE(broker.wait_acks(1));
+  EXPECT_EQ(life.host.payloads().at(0), payload);
+}
+
+TEST_P(MqttConnect, RetainedMessagesAreKeptOrSkippedAsConfigured) {
+  for (const bool skip : {false, true}) {
+    ScriptBroker broker;
+    auto settings = mqtt_settings(broker.port(), GetParam());
+    settings.skip_retained = skip;
+    MqttLife life(settings);
+    life.host.commit_with(instant_commit());
+    life.start();
+    broker.publish({"plant/t", "old", 1, true, ""});
+    broker.publish({"plant/t", "new", 1, false, ""});
+    ASSERT_TRUE(broker.wait_acks(2));  // a skipped one is acknowledged as well
+    const auto expected =
+        skip ? std::vector<std::string>{"new"} : std::vector<std::string>{"old", "new"};
+    EXPECT_EQ(life.host.payloads(), expected);
+  }
+}
+
+TEST_P(MqttConnect, TopicPayloadAndPropertiesBecomeTheRecord) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.start();
+  const std::string properties = std::string(
+                                     "\x03\0\x10"
+                                     "application/json",
+                                     19) +
+                                 std::string("\x26\0\4unit\0\3bar", 12);
+  const bool v5 = GetParam() == Version::kV5;
+  const std::string binary("a\0b\xff", 4);
+  broker.publish({"plant/a/t", binary, 1, false, v5 ? properties : ""});
+  broker.publish({"plant/empty", "", 1, false, ""});
+  ASSERT_TRUE(life.host.wait_records(2));
+  const auto records = life.host.records();
+  EXPECT_EQ(records[0].topic, "plant/a/t");
+  EXPECT_EQ(records[0].payload, binary);
+  std::map<std::string, std::string> expected;
+  if (v5) expected = {{"mqtt.content_type", "application/json"}, {"mqtt.user.unit", "bar"}};
+  EXPECT_EQ(records[0].attributes, expected);
+  EXPECT_EQ(records[1].payload, "");
+  EXPECT_TRUE(records[1].attributes.empty());
+}
+
+TEST(MqttConnectV5, TheBrokersReasonForEndingTheSessionIsTold) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), Version::kV5));
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  broker.send_raw(std::string("\xE0\x01\x8E", 3));
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "another client uses the same client_id"));
+}
+
+}  // namespace
+}  // namespace penstock::test

@@ -1,0 +1,146 @@
+// T13: what a configuration may say, and what the person who got it wrong is told.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "plugins/mqtt/mqtt_input.h"
+#include "plugins/mqtt/settings.h"
+#include "tests/support/fake_plugin_host.h"
+#include "tests/support/mqtt_commit_host.h"
+
+namespace penstock::mqtt {
+namespace {
+
+using test::OptionValues;
+using ::testing::HasSubstr;
+
+OptionValues minimal() {
+  OptionValues values;
+  values.text("server", "mqtt://10.0.4.10").text("subscribe[0].filter", "plant/+/telemetry");
+  return values;
+}
+
+Settings parse(const OptionValues& values) {
+  const test::FakePluginHost host;
+  return parse_settings(host.face(), values.options());
+}
+
+std::string complaint(const OptionValues& values) {
+  try {
+    parse(values);
+  } catch (const std::invalid_argument& problem) {
+    return problem.what();
+  }
+  return "";
+}
+
+std::string server_complaint(const std::string& url) {
+  try {
+    parse_server(url);
+  } catch (const std::invalid_argument& problem) {
+    return problem.what();
+  }
+  return "";
+}
+
+TEST(MqttSettings, T13_TheMinimumTakesTheDocumentedDefaults) {
+  const Settings settings = parse(minimal());
+  EXPECT_EQ(settings.server.text(), "mqtt://10.0.4.10:1883");
+  EXPECT_EQ(settings.client_id, "test-agent-under_test");
+  EXPECT_FALSE(settings.protocol);
+  EXPECT_EQ(settings.session_expiry, std::chrono::hours(7 * 24));
+  EXPECT_EQ(settings.keepalive, std::chrono::seconds(60));
+  EXPECT_EQ(settings.qos, std::vector<int>{1});
+  EXPECT_FALSE(settings.skip_retained);
+  EXPECT_EQ(settings.receive_maximum, 1000U);
+  EXPECT_EQ(settings.max_packet_bytes, 10U << 20);
+  EXPECT_EQ(settings.max_unacked_bytes, 16U << 20);
+}
+
+TEST(MqttSettings, T13_QosTwoIsRefusedWithTheReason) {
+  auto values = minimal();
+  values.number("subscribe[0].qos", 2);
+  EXPECT_THAT(complaint(values), HasSubstr("subscribe[0].qos: 2 is not offered"));
+  EXPECT_THAT(complaint(values), HasSubstr("power cut"));
+  EXPECT_THAT(complaint(values), HasSubstr("qos: 1"));
+}
+
+TEST(MqttSettings, T13_CreateReportsTheComplaintInsteadOfThrowing) {
+  auto values = minimal();
+  values.number("subscribe[0].qos", 2);
+  using Glue = sdk::detail::Glue<MqttInput>;
+  test::FakePluginHost host;
+  void* instance = nullptr;
+  char error[200] = "";
+  EXPECT_NE(Glue::create(host.host(), values.values().data(), values.values().size(), &instance,
+                         error, sizeof error),
+            0);
+  EXPECT_THAT(error, HasSubstr("qos: 2"));
+}
+
+TEST(MqttSettings, T13_AddressesAreTakenApart) {
+  EXPECT_EQ(parse_server("mqtt://plc").port, 1883);
+  EXPECT_EQ(parse_server("tcp://plc:99").port, 99);
+  EXPECT_EQ(parse_server("mqtts://plc").port, 8883);
+  EXPECT_TRUE(parse_server("ssl://plc").tls);
+  EXPECT_EQ(parse_server("mqtts://[::1]:8884").host, "::1");
+  EXPECT_EQ(parse_server("mqtts://[::1]:8884").text(), "mqtts://[::1]:8884");
+  EXPECT_EQ(parse_server("mqtt://plc:1883/").host, "plc");
+}
+
+TEST(MqttSettings, T13_BadAddressesSayWhatIsWrong) {
+  EXPECT_THAT(server_complaint("10.0.4.10:1883"), HasSubstr("mqtt://host:port"));
+  EXPECT_THAT(server_complaint("ws://plc"), HasSubstr("WebSockets"));
+  EXPECT_THAT(server_complaint("mqtt://"), HasSubstr("host is missing"));
+  EXPECT_THAT(server_complaint("mqtt://plc:"), HasSubstr("no port"));
+  EXPECT_THAT(server_complaint("mqtt://plc:0"), HasSubstr("1 to 65535"));
+  EXPECT_THAT(server_complaint("mqtt://plc:65536"), HasSubstr("1 to 65535"));
+  EXPECT_THAT(server_complaint("mqtt://plc:18x3"), HasSubstr("1 to 65535"));
+  EXPECT_THAT(server_complaint("mqtt://::1"), HasSubstr("brackets"));
+  EXPECT_THAT(server_complaint("mqtt://[::1"), HasSubstr("]"));
+  EXPECT_THAT(server_complaint("mqtt://plc/path"), HasSubstr("nothing may follow"));
+  EXPECT_THAT(server_complaint(""), HasSubstr("mqtt://host:port"));
+}
+
+TEST(MqttSettings, T13_CredentialsInTheAddressAreRefusedAndNotRepeated) {
+  const std::string said = server_complaint("mqtt://gw:s3cret@plc:1883");
+  EXPECT_THAT(said, HasSubstr("username and password"));
+  EXPECT_EQ(said.find("s3cret"), std::string::npos);
+}
+
+TEST(MqttSettings, T13_FiltersMustBeFilters) {
+  for (const char* bad : {"plant/#/x", "plant#", "a+/b", "a/+b", "##", ""}) {
+    auto values = OptionValues();
+    values.text("server", "mqtt://plc").text("subscribe[0].filter", bad);
+    EXPECT_THAT(complaint(values), HasSubstr("subscribe[0].filter")) << bad;
+  }
+  for (const char* good : {"#", "+", "plant/+/telemetry", "plant/#", "/", "$share/gw/plant/+"}) {
+    auto values = OptionValues();
+    values.text("server", "mqtt://plc").text("subscribe[0].filter", good);
+    EXPECT_EQ(complaint(values), "") << good;
+  }
+}
+
+TEST(MqttSettings, T13_NothingSubscribedIsRefused) {
+  OptionValues values;
+  values.text("server", "mqtt://plc");
+  EXPECT_THAT(complaint(values), HasSubstr("subscribe: at least one"));
+}
+
+TEST(MqttSettings, T13_TlsOptionsNeedATlsAddressAndComeInPairs) {
+  auto plain = minimal();
+  plain.text("tls.ca", "/etc/ca.pem", PENSTOCK_OPTION_PATH);
+  EXPECT_THAT(complaint(plain), HasSubstr("mqtts://"));
+  OptionValues half;
+  half.text("server", "mqtts://plc").text("subscribe[0].filter", "#").text("tls.cert", "/c.pem");
+  EXPECT_THAT(complaint(half), HasSubstr("tls.cert and tls.key"));
+}
+
+TEST(MqttSettings, T13_APasswordNeedsAUserName) {
+  auto values = minimal();
+  values.text("password", "s3cret", PENSTOCK_OPTION_SECRET);
+  EXPECT_THAT(complaint(values), HasSubstr("username"));
+  EXPECT_EQ(complaint(values).find("s3cret"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::mqtt
