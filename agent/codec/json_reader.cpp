@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -66,8 +67,9 @@ struct JsonReader::State {
   std::vector<Found> found;
   std::vector<uint64_t> seen;  // for each node of `paths`, the read that met it last
   uint64_t read_number = 0;
-  std::vector<std::string_view>
-      keys;             // of the objects being copied that are open, one after the other
+  // Keys of the objects being copied that are open, one object after the other. With a hash in
+  // front, sorting them compares integers.
+  std::vector<std::pair<size_t, std::string_view>> keys;
   std::string problem;  // what the walk stumbled over, when simdjson has no word for it
 
  private:
@@ -194,7 +196,7 @@ bool JsonReader::State::enter_field(std::string_view key, PathTree::NodeId node,
   if (copying) {
     append_json_string(key, scratch);
     scratch += ':';
-    keys.push_back(key);
+    keys.emplace_back(std::hash<std::string_view>()(key), key);
   }
   if (node == PathTree::kNowhere) return true;
   if (seen[node] == read_number) return fail("has the key '" + shown(key) + "' twice");
@@ -207,7 +209,7 @@ bool JsonReader::State::check_keys(size_t first_key) {
   const auto begin = keys.begin() + static_cast<std::ptrdiff_t>(first_key);
   std::sort(begin, keys.end());
   const auto twice = std::adjacent_find(begin, keys.end());
-  if (twice != keys.end()) return fail("has the key '" + shown(*twice) + "' twice");
+  if (twice != keys.end()) return fail("has the key '" + shown(twice->second) + "' twice");
   keys.resize(first_key);
   return true;
 }
