@@ -125,6 +125,8 @@ void Scenario::cut_server() {
 void Scenario::restore_server() { server_.start(); }
 
 void Scenario::start_feeders() {
+  if (!agent_.wait_for_log("mqtt/plant: up", Millis(30000)))
+    throw std::runtime_error("the agent did not subscribe; its log:\n" + agent_.log());
   if (!line_.plugged()) serial_->plug();
   mqtt_->start();
   udp_->start();

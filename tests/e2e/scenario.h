@@ -73,7 +73,8 @@ class Scenario {
   void cut_server();
   void restore_server();
 
-  // Needs the broker; plugs the serial line in unless it already is.
+  // Needs broker and agent: waits until the agent has subscribed, because a broker keeps messages
+  // only for sessions it knows. Plugs the serial line in unless it already is.
   void start_feeders();
   // Stops all; false when the broker did not acknowledge everything in time.
   bool stop_feeders();

@@ -120,7 +120,7 @@ class MqttFeeder::Impl : public mqtt::iaction_listener {
   PacedThread pace_;
 };
 
-MqttFeeder::MqttFeeder(uint16_t broker_port, std::string client_id, std::vector<Feed> feeds)
+MqttFeeder::MqttFeeder(uint16_t broker_port, const std::string& client_id, std::vector<Feed> feeds)
     : impl_(std::make_unique<Impl>(broker_port, client_id, std::move(feeds))) {}
 MqttFeeder::~MqttFeeder() = default;
 void MqttFeeder::start() { impl_->start(); }

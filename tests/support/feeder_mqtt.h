@@ -18,7 +18,7 @@ namespace penstock::test {
 
 class MqttFeeder {
  public:
-  MqttFeeder(uint16_t broker_port, std::string client_id, std::vector<Feed> feeds);
+  MqttFeeder(uint16_t broker_port, const std::string& client_id, std::vector<Feed> feeds);
   ~MqttFeeder();
 
   // Connects and begins to publish.

@@ -19,7 +19,7 @@ uint16_t port_after(const std::string& line, const std::string& key) {
 }  // namespace
 
 LocalServer::LocalServer(std::filesystem::path binary, std::filesystem::path tables,
-                         std::filesystem::path dir)
+                         const std::filesystem::path& dir)
     : binary_(std::move(binary)),
       tables_(std::move(tables)),
       log_(dir / "server.log"),

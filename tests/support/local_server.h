@@ -19,7 +19,7 @@ class LocalServer {
  public:
   // `dir` takes the data directory and the log. Chooses a port; does not start the server yet.
   LocalServer(std::filesystem::path binary, std::filesystem::path tables,
-              std::filesystem::path dir);
+              const std::filesystem::path& dir);
 
   // Returns when it accepts streams. What landed before is still there.
   void start();
