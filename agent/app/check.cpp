@@ -1,23 +1,78 @@
 #include "agent/app/check.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "agent/app/compose.h"
+#include "agent/host/instance.h"
 #include "agent/host/plan.h"
 
 namespace penstock::app {
+
+namespace {
+
+// A sink for trial instances, which never start.
+class NoSink final : public intake::Sink {
+ public:
+  intake::EmitStatus emit(spool::SourceId, std::span<const RecordView>, uint64_t&) override {
+    return intake::EmitStatus::kClosed;
+  }
+  void flush_hint() override {}
+  uint64_t max_emit_bytes() const override { return 1; }
+};
+
+// What the plugin itself finds wrong: an instance is made and thrown away. create() does no I/O by
+// contract.
+void check_input(const host::PlannedInput& planned, const config::Config& config, bool tolerate,
+                 std::vector<config::Problem>& problems) {
+  if (!planned.library) {
+    if (planned.failure != planned.input->disabled) {
+      problems.push_back({planned.input->at, planned.failure, "", tolerate});
+    }
+    return;
+  }
+  if (!planned.complete) return;
+  NoSink sink;
+  auto trial = host::Instance::create(*planned.library, planned.input->id, config.agent.id,
+                                      planned.values, 0, sink, Log::none());
+  if (!trial) problems.push_back({planned.input->at, trial.error().what, "", tolerate});
+}
+
+// The next route's position, or the end of everything.
+config::Position end_of(const config::Config& config, size_t route) {
+  if (route + 1 < config.routes.size()) return config.routes[route + 1].at;
+  return {config.routes[route].at.file, std::numeric_limits<int>::max(), 0};
+}
+
+// The modules' own findings, but for routes that have a problem already: that would say the same
+// twice.
+void check_routes(config::Loaded& loaded) {
+  const auto& config = loaded.config;
+  std::vector<config::Problem> found;
+  check_composition(config, found);
+  for (auto& problem : found) {
+    const bool known =
+        std::any_of(loaded.problems.begin(), loaded.problems.end(), [&](const auto& other) {
+          for (size_t i = 0; i < config.routes.size(); ++i) {
+            if (config.routes[i].at == problem.at)
+              return other.at >= problem.at && other.at < end_of(config, i);
+          }
+          return false;
+        });
+    if (!known) loaded.problems.push_back(std::move(problem));
+  }
+}
+
+}  // namespace
 
 config::Loaded check_config(const std::filesystem::path& file,
                             const std::filesystem::path& plugin_dir, bool tolerate_plugins) {
   auto loaded = config::load_file(file, config::system_environment());
   host::PluginCatalog catalog(plugin_dir);
   for (const auto& planned : host::plan_inputs(loaded.config, catalog, loaded.problems)) {
-    if (!planned.library && planned.failure != planned.input->disabled) {
-      loaded.problems.push_back({planned.input->at, planned.failure, "", tolerate_plugins});
-    }
+    check_input(planned, loaded.config, tolerate_plugins, loaded.problems);
   }
-  if (loaded.ok() || !loaded.config.routes.empty())
-    check_composition(loaded.config, loaded.problems);
+  check_routes(loaded);
   std::stable_sort(loaded.problems.begin(), loaded.problems.end(),
                    [](const auto& a, const auto& b) { return a.at < b.at; });
   return loaded;

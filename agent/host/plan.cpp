@@ -1,5 +1,7 @@
 #include "agent/host/plan.h"
 
+#include <algorithm>
+
 namespace penstock::host {
 
 Result<const PluginLibrary*> PluginCatalog::get(const std::string& plugin) {
@@ -20,8 +22,12 @@ std::vector<PlannedInput> plan_inputs(const config::Config& config, PluginCatalo
     if (auto library = catalog.get(input.plugin); !library) {
       planned.failure = library.error().what;
     } else {
+      const size_t before = problems.size();
       planned.values =
           config::check_options(input.options, (*library)->options(), input.plugin, problems);
+      planned.complete =
+          std::none_of(problems.begin() + static_cast<std::ptrdiff_t>(before), problems.end(),
+                       [](const auto& problem) { return !problem.warning; });
       if (planned.failure.empty()) planned.library = *library;
     }
     plan.push_back(std::move(planned));

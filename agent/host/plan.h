@@ -31,6 +31,7 @@ struct PlannedInput {
   const config::Input* input = nullptr;
   const PluginLibrary* library = nullptr;  // null: `failure` says why
   std::vector<config::OptionValue> values;
+  bool complete = false;  // the option table found nothing wrong
   std::string failure;
 };
 
