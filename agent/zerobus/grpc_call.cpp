@@ -1,0 +1,155 @@
+#include "agent/zerobus/grpc_call.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/slice.h>
+
+namespace penstock::zerobus {
+namespace {
+
+grpc::Slice referring_slice(std::shared_ptr<const std::string> body) {
+  using Owner = std::shared_ptr<const std::string>;
+  const auto owner = new Owner(std::move(body));
+  auto* const bytes = const_cast<char*>((*owner)->data());  // gRPC's signature; it only reads
+  return grpc::Slice(
+      bytes, (*owner)->size(), [](void* held) { delete static_cast<Owner*>(held); }, owner);
+}
+
+std::string joined(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string out;
+  if (!buffer.Dump(&slices).ok()) return out;
+  for (const grpc::Slice& slice : slices) {
+    out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return out;
+}
+
+}  // namespace
+
+GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::shared_ptr<Pool> pool,
+                   PooledChannel& channel)
+    : generation_(open.generation),
+      encoding_(open.encoding),
+      events_(std::move(events)),
+      pool_(std::move(pool)),
+      channel_(channel) {
+  context_->AddMetadata("authorization", "Bearer " + open.bearer);
+  context_->AddMetadata("x-databricks-zerobus-table-name", open.table);
+  const grpc::Slice create(create_request(open.table, open.encoding, open.descriptor));
+  outgoing_ = grpc::ByteBuffer(&create, 1);
+}
+
+void GrpcCall::start() {
+  grpc::GenericStub stub(channel_.channel);
+  stub.PrepareBidiStreamingCall(context_.get(), kStreamMethod, {}, this);
+  AddHold();
+  StartRead(&incoming_);
+  StartWrite(&outgoing_);
+  StartCall();
+}
+
+void GrpcCall::write(int64_t offset, std::shared_ptr<const std::string> body) {
+  const grpc::Slice header(batch_header(offset, encoding_, body->size()));
+  const grpc::Slice slices[] = {header, referring_slice(std::move(body))};
+  grpc::ByteBuffer message(slices, 2);
+  const std::lock_guard lock(mutex_);
+  if (ended_ || half_closed_) return;
+  // The create response can arrive before gRPC reports the create request as written.
+  if (write_pending_) {
+    queued_.Swap(&message);
+  } else {
+    start_write(message);
+  }
+}
+
+void GrpcCall::half_close() {
+  const std::lock_guard lock(mutex_);
+  if (ended_ || half_closed_) return;
+  half_closed_ = true;
+  if (!write_pending_) StartWritesDone();
+}
+
+void GrpcCall::cancel() {
+  std::shared_ptr<grpc::ClientContext> context;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ended_) context = context_;
+  }
+  if (context) context->TryCancel();
+}
+
+void GrpcCall::start_write(grpc::ByteBuffer& message) {
+  outgoing_.Swap(&message);
+  write_pending_ = true;
+  StartWrite(&outgoing_);
+}
+
+void GrpcCall::OnReadDone(bool ok) {
+  if (!ok) {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    RemoveHold();
+    return;
+  }
+  auto response = parse_response(joined(incoming_));
+  incoming_.Clear();
+  if (response) {
+    emit([&](StreamEvents& events) { events.on_response(generation_, *std::move(response)); });
+  } else {
+    emit([&](StreamEvents& events) {
+      events.on_bad_response(generation_, std::move(response).error());
+    });
+  }
+  StartRead(&incoming_);
+}
+
+void GrpcCall::OnWriteDone(bool ok) {
+  bool batch_done = false;
+  {
+    const std::lock_guard lock(mutex_);
+    outgoing_.Clear();  // gRPC holds its own reference while it needs the bytes
+    write_pending_ = false;
+    batch_done = std::exchange(created_, true);
+    if (!ok || ended_) {
+      queued_.Clear();
+      return;
+    }
+    if (queued_.Length() > 0) {
+      start_write(queued_);
+    } else if (half_closed_) {
+      StartWritesDone();
+    }
+  }
+  if (batch_done) emit([&](StreamEvents& events) { events.on_write_done(generation_); });
+}
+
+void GrpcCall::OnDone(const grpc::Status& status) {
+  emit([&](StreamEvents& events) {
+    events.on_closed(generation_, {static_cast<int>(status.error_code()), status.error_message()});
+  });
+  release_context();
+  const std::shared_ptr<Pool> pool = pool_;
+  std::shared_ptr<GrpcCall> self;  // goes after the lock
+  const std::lock_guard lock(pool->mutex);
+  --channel_.streams;
+  const auto found = std::find_if(pool->calls.begin(), pool->calls.end(),
+                                  [this](const auto& call) { return call.get() == this; });
+  self = std::move(pool->calls.extract(found).value());
+  pool->all_ended.notify_all();
+}
+
+// What a failed write was sending stays with the call until its context goes; handles may live
+// longer.
+void GrpcCall::release_context() {
+  std::shared_ptr<grpc::ClientContext> context;
+  const std::lock_guard lock(mutex_);
+  context.swap(context_);
+}
+
+}  // namespace penstock::zerobus
