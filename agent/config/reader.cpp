@@ -4,28 +4,11 @@
 #include <limits>
 
 #include "agent/config/units.h"
-#include "agent/config/unsupported.h"
 
 namespace penstock::config {
 namespace {
 
 const Node kNothing;
-
-std::string named(const Named& value) { return value.path + ": "; }
-
-// What may be shown of a value: as written, never what a reference stands for.
-std::string shown(const Node& node) { return quote(node.written); }
-
-bool refuse_reserved(const Named& value, std::optional<std::string_view> text, Context& context) {
-  const auto instead = not_supported_yet(value.pattern, text);
-  if (!instead) return false;
-  const bool whole_key = !text.has_value();
-  const std::string which = whole_key ? "" : named(value) + shown(*value.node) + " ";
-  context.error(whole_key ? value.key_at : value.node->at,
-                (whole_key ? value.path + " " : which) + "is not supported yet",
-                std::string(*instead));
-  return true;
-}
 
 // How to read, print and explain one kind of number.
 template <class T>
@@ -44,10 +27,10 @@ std::optional<T> measured(const std::optional<Named>& value, const Measure<T>& m
   const Position& at = value->node->at;
   const auto number = measure.parse(*text);
   if (!number) {
-    context.error(at, named(*value) + shown(*value->node) + " " + number.error().what,
+    context.error(at, value->label() + value->shown() + " " + number.error().what,
                   std::string(measure.hint));
   } else if (*number < min || *number > max) {
-    context.error(at, named(*value) + shown(*value->node) + " is out of range",
+    context.error(at, value->label() + value->shown() + " is out of range",
                   "from " + measure.format(min) + " to " + measure.format(max));
   } else {
     return *number;
@@ -57,95 +40,6 @@ std::optional<T> measured(const std::optional<Named>& value, const Measure<T>& m
 
 }  // namespace
 
-void Context::error(const Position& at, std::string what, std::string hint) {
-  problems.push_back({at, std::move(what), std::move(hint), false});
-}
-
-void Context::warn(const Position& at, std::string what, std::string hint) {
-  problems.push_back({at, std::move(what), std::move(hint), true});
-}
-
-std::filesystem::path Context::folder_of(const Position& at) const {
-  const auto found = folders.find(at.file);
-  return found == folders.end() ? std::filesystem::path() : found->second;
-}
-
-std::optional<std::string> scalar_of(const Named& value, Context& context, unsigned allowed) {
-  if (refuse_reserved(value, std::nullopt, context)) return {};
-  const Node& node = *value.node;
-  if (node.is_null()) {
-    const std::string what = node.text.empty() ? "has no value" : "is " + quote(node.text);
-    context.error(node.at, value.path + " " + what, "give a value, remove the key, or quote text");
-    return {};
-  }
-  if (!node.is_scalar()) {
-    context.error(
-        node.at,
-        named(value) + "a single value is needed, not " + std::string(to_string(node.kind)),
-        node.is_map() ? "quote text that holds { }" : "");
-    return {};
-  }
-  auto result = substitute(node.text, allowed, context.load_values(node.at));
-  if (!result.wrong.empty()) {
-    context.error(node.at, named(value) + result.wrong, std::move(result.hint));
-    return {};
-  }
-  for (const auto& missing : result.missing) {
-    context.error(node.at, named(value) + missing, missing_hint(missing));
-  }
-  if (!result.missing.empty()) return {};
-  if (refuse_reserved(value, result.text, context)) return {};
-  return std::move(result.text);
-}
-
-std::optional<std::string> text_of(const Named& value, Context& context, unsigned allowed) {
-  const Node& node = *value.node;
-  if (node.is_scalar() && !node.quoted && is_boolean_word(node.written)) {
-    context.error(node.at, named(value) + shown(node) + " is a boolean to many YAML readers",
-                  "quote it: \"" + node.written + "\"");
-    return {};
-  }
-  return scalar_of(value, context, allowed);
-}
-
-std::optional<Secret> secret_of(const Named& value, Context& context) {
-  if (refuse_reserved(value, std::nullopt, context)) return {};
-  const Node& node = *value.node;
-  if (!node.is_scalar()) {
-    context.error(node.at,
-                  named(value) + "text is needed, not " + std::string(to_string(node.kind)),
-                  "such as \"${credential:NAME}\"");
-    return {};
-  }
-  const auto values = context.load_values(node.at);
-  auto result = substitute(node.text, kNoRecord, values);
-  if (!result.wrong.empty()) {
-    context.error(node.at, named(value) + "the `${...}` in it is no good", std::move(result.hint));
-    return {};
-  }
-  Secret secret;
-  secret.text = node.text;
-  secret.folder = values.folder;
-  secret.available = result.missing.empty();
-  if (secret.available) secret.value = std::move(result.text);
-  for (const auto& origin : result.origins) {
-    secret.source += (secret.source.empty() ? "" : ", ") + origin;
-  }
-  if (secret.source.empty()) {
-    secret.source = "the configuration file";
-    context.warn(node.at, named(value) + "a secret stands in the configuration file",
-                 "use ${credential:NAME}, ${file:/path} or ${env:NAME}");
-  }
-  if (secret.value.empty()) secret.available = false;
-  return secret;
-}
-
-std::string missing_hint(std::string_view missing) {
-  if (missing.starts_with("credential ")) return "give the service LoadCredential= for it";
-  if (missing.starts_with("file ")) return "check the path and who may read it";
-  return "set it for the service, or write the value";
-}
-
 Reader::Reader(const Named& value, Context& context)
     : node_(value.node),
       at_(value.node->at),
@@ -153,7 +47,7 @@ Reader::Reader(const Named& value, Context& context)
       pattern_(value.pattern),
       context_(context) {
   if (node_->is_map() || node_->is_null()) return;
-  context_.error(at_, named(value) + "a map is needed, not " + std::string(to_string(node_->kind)),
+  context_.error(at_, value.label() + "a map is needed, not " + std::string(to_string(node_->kind)),
                  "write its keys below it, indented");
   node_ = &kNothing;
 }
@@ -189,7 +83,7 @@ std::vector<Named> Reader::list(std::string_view key) {
   if (!value->node->is_list()) {
     context_.error(
         value->node->at,
-        named(*value) + "a list is needed, not " + std::string(to_string(value->node->kind)),
+        value->label() + "a list is needed, not " + std::string(to_string(value->node->kind)),
         "write [a, b], or one element per line after `- `");
     return {};
   }
@@ -210,10 +104,10 @@ std::vector<Named> Reader::named_entries(std::string_view key, bool (*is_valid)(
   for (const auto& entry : inner.node_->entries) {
     if (!entry.quoted && is_boolean_word(entry.key)) {
       context_.error(entry.at,
-                     named(*value) + quote(entry.key) + " is a boolean to many YAML readers",
+                     value->label() + quote(entry.key) + " is a boolean to many YAML readers",
                      "quote it: \"" + entry.key + "\"");
     } else if (!is_valid(entry.key)) {
-      context_.error(entry.at, named(*value) + quote(entry.key) + " cannot be a name",
+      context_.error(entry.at, value->label() + quote(entry.key) + " cannot be a name",
                      std::string(hint));
     }
     entries.push_back(inner.child(entry, true));
@@ -239,7 +133,7 @@ std::optional<bool> Reader::flag(std::string_view key) {
   if (!text) return {};
   if (*text == "true") return true;
   if (*text == "false") return false;
-  context_.error(value->node->at, named(*value) + shown(*value->node) + " is not true or false",
+  context_.error(value->node->at, value->label() + value->shown() + " is not true or false",
                  "write true or false");
   return {};
 }
@@ -303,7 +197,7 @@ std::optional<size_t> Reader::word_index(std::string_view key,
   if (!text) return {};
   const auto found = std::find(names.begin(), names.end(), *text);
   if (found != names.end()) return static_cast<size_t>(found - names.begin());
-  context_.error(node.at, named(*value) + shown(node) + " is not one of " + join(names, ", "),
+  context_.error(node.at, value->label() + value->shown() + " is not one of " + join(names, ", "),
                  nearest(node.written, names).empty() ? "" : suggestion(node.written, names));
   return {};
 }

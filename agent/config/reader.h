@@ -40,6 +40,10 @@ struct Named {
   std::string pattern;  // "destinations.*.encoding", for unsupported.h
   std::string key;      // the last step of the path
   Position key_at;
+
+  std::string label() const { return path + ": "; }
+  // In a message: as written, never what a reference stands for.
+  std::string shown() const;
 };
 
 // The value with references replaced; a problem for lists and maps, for nothing, for missing

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <unordered_map>
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -99,8 +100,9 @@ class TreeBuilder : public YAML::EventHandler {
     Node node;
     YAML::anchor_t anchor = 0;
     bool has_key = false;
-    Entry key;          // the entry whose value comes next
-    bool skip = false;  // the key is no good: drop its value
+    Entry key;                                       // the entry whose value comes next
+    bool skip = false;                               // the key is no good: drop its value
+    std::unordered_map<std::string, Position> keys;  // so far, with their places
   };
 
   Position at(const YAML::Mark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
@@ -140,7 +142,7 @@ class TreeBuilder : public YAML::EventHandler {
     if (open_.size() >= limits_.max_depth) {
       throw Stop{{node.at, "nested more than " + std::to_string(limits_.max_depth) + " deep", ""}};
     }
-    open_.push_back({std::move(node), anchor, false, {}, false});
+    open_.push_back({std::move(node), anchor, false, {}, false, {}});
   }
 
   void close() {
@@ -181,10 +183,10 @@ class TreeBuilder : public YAML::EventHandler {
       problems_.push_back({key.at, "merge keys (<<) are not understood", "write the keys out"});
       return;
     }
-    for (const auto& entry : parent.node.entries) {
-      if (entry.key != key.text) continue;
+    const auto [first, is_new] = parent.keys.emplace(key.text, key.at);
+    if (!is_new) {
       problems_.push_back({key.at, "the key " + quote(key.text) + " stands twice in the same map",
-                           "first at " + to_string(entry.at) + "; remove one"});
+                           "first at " + to_string(first->second) + "; remove one"});
       return;
     }
     parent.skip = false;

@@ -63,6 +63,20 @@ TEST(ConfigSecret, AMissingOneDisablesItsDestinationAndNothingElse) {
   }
 }
 
+// An empty file where a token should be is as good as none.
+TEST(ConfigSecret, AnEmptyOneIsAMissingOne) {
+  FakeMachine machine;
+  machine.files["/credentials/t"] = "\n";
+  machine.files["/etc/penstock/t"] = "";
+  for (const std::string auth :
+       {"{token: \"${credential:t}\"}", "{token_file: t}", "{token: \"\"}"}) {
+    const auto loaded = machine.load(endpoint_with(auth));
+    EXPECT_TRUE(loaded.ok());
+    EXPECT_FALSE(loaded.config.destinations.at(0).auth.token.available) << auth;
+    EXPECT_NE(loaded.config.destinations.at(0).disabled, "") << auth;
+  }
+}
+
 TEST(ConfigSecret, AMissingOneDisablesItsInputAndNothingElse) {
   const auto loaded = FakeMachine{}.load(minimal(
       "inputs:\n  a: {plugin: mqtt, password: \"${credential:none}\"}\n  b: {plugin: mqtt}\n"));
