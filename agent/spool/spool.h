@@ -1,16 +1,18 @@
-// Spool: the on-device write-ahead log. Records go in through enqueue, become durable in group commits, are read back
-// segment by segment, and go once acknowledged.
+// Spool: the on-device write-ahead log. Records go in through enqueue, become durable in group
+// commits, are read back segment by segment, and go once acknowledged.
 //
-// Owner and threads: open() and start() by the composition; then one spool thread owns the SQLite connection and does
-// all of its writes, checkpoints and reads. Every public function is thread-safe unless it says otherwise; none blocks
-// on I/O except open, flush and stop. Callbacks run on the spool thread and must not block or call flush/stop.
+// Owner and threads: open() and start() by the composition; then one spool thread owns the SQLite
+// connection and does all of its writes, checkpoints and reads. Every public function is
+// thread-safe unless it says otherwise; none blocks on I/O except open, flush and stop. Callbacks
+// run on the spool thread and must not block or call flush/stop.
 //
-// Durability: Listener::on_durable is called only after SQLite reported COMMIT with synchronous=FULL in WAL mode, that
-// is after the fsync. Commits take a prefix of the queue in arrival order across all lanes, so one number per source is
-// enough.
+// Durability: Listener::on_durable is called only after SQLite reported COMMIT with
+// synchronous=FULL in WAL mode, that is after the fsync. Commits take a prefix of the queue in
+// arrival order across all lanes, so one number per source is enough.
 //
-// Failure: a full spool or disk keeps the queue (then enqueue answers kFull) and tries again as room appears. An I/O error or a
-// damaged file ends all writing to the file: on_fault is called once, nothing is acknowledged any more.
+// Failure: a full spool or disk keeps the queue (then enqueue answers kFull) and tries again as
+// room appears. An I/O error or a damaged file ends all writing to the file: on_fault is called
+// once, nothing is acknowledged any more.
 #pragma once
 
 #include <cstddef>
@@ -30,20 +32,23 @@ struct Options {
   std::filesystem::path dir;
   std::string agent_id;
   uint64_t max_size_bytes = uint64_t{2} << 30;  // over all files of the spool
-  uint64_t min_free_bytes = 0;                  // of the filesystem; below it only acknowledgements are written
-  size_t commit_bytes = 256 << 10;              // a commit closes at this many bytes of records
-  size_t queue_bytes = 12 << 20;                // accepted but not yet committed
-  size_t tail_bytes = 8 << 20;                  // committed segments kept in memory for the lanes
-  bool allow_volatile = false;                  // accept tmpfs, ramfs, overlay, network filesystems
+  uint64_t min_free_bytes = 0;      // of the filesystem; below it only acknowledgements are written
+  size_t commit_bytes = 256 << 10;  // a commit closes at this many bytes of records
+  size_t queue_bytes = 12 << 20;    // accepted but not yet committed
+  size_t tail_bytes = 8 << 20;      // committed segments kept in memory for the lanes
+  bool allow_volatile = false;      // accept tmpfs, ramfs, overlay, network filesystems
+  std::filesystem::path machine_id_file =
+      "/etc/machine-id";  // another machine's spool starts a new epoch
 };
 
 class Listener {
  public:
   virtual ~Listener() = default;
-  virtual void on_durable(SourceId source, uint64_t up_to) = 0;  // everything of `source` up to here is on disk
-  virtual void on_committed(LaneId lane, Seq up_to) = 0;         // the lane can read up to here
-  virtual void on_room() = 0;                                    // enqueue answered kFull before; there is room again
-  virtual void on_fault(const Error& error) = 0;                 // nothing will be committed any more
+  virtual void on_durable(SourceId source,
+                          uint64_t up_to) = 0;  // everything of `source` up to here is on disk
+  virtual void on_committed(LaneId lane, Seq up_to) = 0;  // the lane can read up to here
+  virtual void on_room() = 0;  // enqueue answered kFull before; there is room again
+  virtual void on_fault(const Error& error) = 0;  // nothing will be committed any more
 };
 
 enum class Enqueue { kTaken, kFull, kClosed };
@@ -55,13 +60,13 @@ struct Counters {
   uint64_t tail_hits = 0;        // segments served from memory
   uint64_t disk_reads = 0;
   uint64_t queued_bytes = 0;
-  uint64_t live_bytes = 0;       // in the database, before the WAL
+  uint64_t live_bytes = 0;  // in the database, before the WAL
 };
 
 class Spool {
  public:
-  // Takes the lock file for life, opens or creates the database, reads the lane states. kDenied: the directory is in
-  // use, not ours or volatile; kCorrupt: the file is damaged.
+  // Takes the lock file for life, opens or creates the database, reads the lane states. kDenied:
+  // the directory is in use, not ours or volatile; kCorrupt: the file is damaged.
   static Result<std::unique_ptr<Spool>> open(const Options& options, Log log);
   virtual ~Spool() = default;  // stops if still running
 
@@ -78,31 +83,44 @@ class Spool {
   virtual std::vector<LaneState> lanes() const = 0;
   virtual LaneState state(LaneId lane) const = 0;
 
-  // All or nothing, in order. A call is always taken when the queue is empty. kFull promises an on_room.
-  // The caller serialises calls so that seq and source_seq arrive in order.
+  // All or nothing, in order. A call is always taken when the queue is empty. kFull promises an
+  // on_room. The caller serialises calls so that seq and source_seq arrive in order.
   virtual Enqueue enqueue(std::vector<Pending>&& records) = 0;
   // Bytes that enqueue would take now.
   virtual size_t room() const = 0;
   // Commit soon rather than at the deadline; at most 50 early commits a second.
   virtual void flush_hint() = 0;
 
-  // Delivers the segment that holds `from` (it may begin earlier), or nullptr when nothing at or after `from` is
-  // committed yet. Where `from` itself is missing (damaged) the next segment after it. From memory when it is there.
+  // Delivers the segment that holds `from` (it may begin earlier), or nullptr when nothing at or
+  // after `from` is committed yet. Where `from` itself is missing (damaged, refused) the next
+  // segment after it. From memory when it is there. kCorrupt names the lane and the records that
+  // cannot be read: see damaged(). kShutdown once stopped, then on the calling thread.
   using ReadCallback = std::function<void(Result<SegmentPtr>)>;
   virtual void read(LaneId lane, Seq from, ReadCallback done) = 0;
 
-  // Every record of `lane` up to `up_to` has its fate. Monotonic; persisted with the next commit, or alone within 1 s.
-  // Losing it in a crash only causes repeated sending.
+  // Every record of `lane` up to `up_to` has its fate. Monotonic; persisted with the next commit,
+  // or alone within 1 s. Losing it in a crash only causes repeated sending.
   virtual void acknowledge(LaneId lane, Seq up_to) = 0;
-  // Copies the record to the quarantine with `reason`. Idempotent. Call before acknowledging past it: the copy is
-  // committed no later than a cursor at or beyond `seq`.
+  // Copies the record to the quarantine with `reason`. Idempotent. Call before acknowledging past
+  // it: the copy is committed no later than a cursor at or beyond `seq`.
   virtual void quarantine(LaneId lane, Seq seq, std::string reason) = 0;
+
+  // The stored segment that read(lane, from) would deliver; empty when there is none. Any thread,
+  // no I/O.
+  virtual SeqRange segment_range(LaneId, Seq /*from*/) const { return {}; }
+  // The way past a segment that read() called kCorrupt: the records first..last, widened to whole
+  // segments and less what is decided already, have the fate `damaged`. It is written to the `fate`
+  // table no later than a cursor past it; the cursor passes the range by itself once it reaches it.
+  // Idempotent.
+  virtual void damaged(LaneId, Seq /*first*/, Seq /*last*/, std::string /*reason*/) {}
 
   virtual Counters counters() const = 0;
 
-  // Commits everything that is queued and returns once that is durable (or failed). Not from a callback.
+  // Commits everything that is queued and returns once that is durable (or failed). Not from a
+  // callback.
   virtual Result<void> flush() = 0;
-  // flush, then cursors, then ends the thread. enqueue answers kClosed from the first moment on. Idempotent.
+  // flush, then cursors, then ends the thread. enqueue answers kClosed from the first moment on.
+  // Idempotent.
   virtual void stop() = 0;
 };
 

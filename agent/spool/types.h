@@ -10,8 +10,9 @@
 
 namespace penstock::spool {
 
-using LaneId = uint32_t;    // (route, table); never reused within an epoch; 0 is the lane of unrouted records
-using Seq = uint64_t;       // of a record in its lane: contiguous from 1, kept for the record's life
+using LaneId =
+    uint32_t;  // (route, table); never reused within an epoch; 0 is the lane of unrouted records
+using Seq = uint64_t;  // of a record in its lane: contiguous from 1, kept for the record's life
 using SourceId = uint32_t;  // an input instance in this run of the agent
 
 inline constexpr LaneId kUnroutedLane = 0;
@@ -23,15 +24,26 @@ struct LaneKey {
   auto operator<=>(const LaneKey&) const = default;
 };
 
-// The ledger of one lane: committed = delivered + quarantined + discarded + dropped + damaged + pending, where
-// committed = next_seq - 1 and delivered is what remains of `cursor` after the other fates at or below it.
+// Both ends included; first > last holds nothing.
+struct SeqRange {
+  Seq first = 1;
+  Seq last = 0;
+  bool empty() const { return first > last; }
+  uint64_t size() const { return empty() ? 0 : last - first + 1; }
+  auto operator<=>(const SeqRange&) const = default;
+};
+
+// The ledger of one lane: committed = delivered + quarantined + discarded + dropped + damaged +
+// pending, where committed = next_seq - 1 and delivered is what remains of `cursor` after the other
+// fates at or below it.
 struct LaneState {
   LaneId id = 0;
   LaneKey key;
-  Seq next_seq = 1;         // of the next record to commit
-  Seq cursor = 0;           // every record up to here has its final fate
+  Seq next_seq = 1;          // of the next record to commit
+  Seq cursor = 0;            // every record up to here has its final fate
   uint64_t quarantined = 0;  // records at or below `cursor` that went to quarantine
-  uint64_t delivered() const { return cursor - quarantined; }
+  uint64_t damaged = 0;  // records at or below `cursor` whose stored bytes could not be read back
+  uint64_t delivered() const { return cursor - quarantined - damaged; }
   uint64_t pending() const { return next_seq - 1 - cursor; }
 };
 
@@ -40,11 +52,13 @@ struct Pending {
   LaneId lane = 0;
   Seq seq = 0;
   SourceId source = 0;
-  uint64_t source_seq = 0;   // per source contiguous from 1: what on_durable reports
+  uint64_t source_seq = 0;  // per source contiguous from 1: what on_durable reports
   int64_t received_at_us = 0;
-  Millis commit_within{50};  // the commit holding it closes at the latest this long after it was enqueued
-  std::string body;          // encode_record's byte form
-  std::string refusal;       // not empty: straight to quarantine with this reason (kUnroutedLane, oversize heads)
+  Millis commit_within{
+      50};           // the commit holding it closes at the latest this long after it was enqueued
+  std::string body;  // encode_record's byte form
+  std::string refusal;  // not empty: straight to quarantine with this reason (kUnroutedLane,
+                        // oversize heads)
 };
 
 // The records of one lane in one commit, decompressed. Immutable, shared.

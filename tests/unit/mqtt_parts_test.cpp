@@ -132,6 +132,18 @@ TEST_F(MqttStall, AFullUsualWindowInSilenceIsAStallOnce) {
   EXPECT_TRUE(stall_.look(at(7), 20));
 }
 
+TEST_F(MqttStall, AcknowledgementsThatComeLateStillFillTheWindow) {
+  stall_.on_broker_bytes(at(0));
+  stall_.on_ack(at(1));
+  EXPECT_FALSE(stall_.look(at(2), 1));
+  EXPECT_FALSE(stall_.wants_look(1));
+  stall_.on_ack(at(30));
+  EXPECT_TRUE(stall_.wants_look(20));
+  EXPECT_TRUE(stall_.look(at(31), 20));
+  stall_.on_ack(at(40));
+  EXPECT_FALSE(stall_.wants_look(21));  // one hint for one silence
+}
+
 TEST_F(MqttStall, ASlowSourceIsNoStall) {
   // One record every 10 ms, a commit every 50 ms: a hint would make it a commit a record.
   for (int ms = 0; ms < 2000; ms += 10) {

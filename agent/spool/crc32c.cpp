@@ -1,0 +1,51 @@
+// Slicing by eight: about 2 GB/s on a desktop core and the same code on every architecture. What is
+// checked is the compressed form, so hardware instructions would not show.
+#include "agent/spool/crc32c.h"
+
+#include <array>
+
+namespace penstock::spool {
+namespace {
+
+constexpr uint32_t kPolynomial = 0x82F63B78;  // reflected
+using Table = std::array<std::array<uint32_t, 256>, 8>;
+
+constexpr Table make_table() {
+  Table table{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t crc = i;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? kPolynomial : 0);
+    table[0][i] = crc;
+  }
+  for (size_t k = 1; k < 8; ++k) {
+    for (size_t i = 0; i < 256; ++i) {
+      table[k][i] = (table[k - 1][i] >> 8) ^ table[0][table[k - 1][i] & 0xFF];
+    }
+  }
+  return table;
+}
+
+constexpr Table kTable = make_table();
+
+uint32_t load_le32(const unsigned char* p) {
+  return uint32_t{p[0]} | uint32_t{p[1]} << 8 | uint32_t{p[2]} << 16 | uint32_t{p[3]} << 24;
+}
+
+}  // namespace
+
+uint32_t crc32c(std::string_view bytes, uint32_t crc) {
+  const auto* p = reinterpret_cast<const unsigned char*>(bytes.data());
+  size_t left = bytes.size();
+  crc = ~crc;
+  for (; left >= 8; p += 8, left -= 8) {
+    const uint32_t low = load_le32(p) ^ crc;
+    const uint32_t high = load_le32(p + 4);
+    crc = kTable[7][low & 0xFF] ^ kTable[6][low >> 8 & 0xFF] ^ kTable[5][low >> 16 & 0xFF] ^
+          kTable[4][low >> 24] ^ kTable[3][high & 0xFF] ^ kTable[2][high >> 8 & 0xFF] ^
+          kTable[1][high >> 16 & 0xFF] ^ kTable[0][high >> 24];
+  }
+  for (; left > 0; ++p, --left) crc = (crc >> 8) ^ kTable[0][(crc ^ *p) & 0xFF];
+  return ~crc;
+}
+
+}  // namespace penstock::spool

@@ -1,0 +1,172 @@
+#include "agent/spool/database.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/spool/directory.h"
+
+namespace penstock::spool {
+namespace {
+
+constexpr char kSchema[] = R"sql(
+CREATE TABLE epoch(
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, agent_id TEXT NOT NULL, machine_id TEXT NOT NULL,
+  filesystem TEXT NOT NULL, started_at_us INTEGER NOT NULL) STRICT;
+CREATE TABLE lane_state(
+  lane INTEGER PRIMARY KEY, route TEXT NOT NULL, table_name TEXT NOT NULL,
+  cursor INTEGER NOT NULL, next_seq INTEGER NOT NULL,
+  stream_id TEXT, committed_offset INTEGER,
+  UNIQUE(route, table_name)) STRICT;
+CREATE TABLE seg(
+  id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, first_seq INTEGER NOT NULL, count INTEGER NOT NULL,
+  newest_us INTEGER NOT NULL, epoch INTEGER NOT NULL, payload BLOB NOT NULL) STRICT;
+CREATE TABLE quarantine(
+  lane INTEGER NOT NULL, seq INTEGER NOT NULL, epoch INTEGER NOT NULL, at_us INTEGER NOT NULL,
+  reason TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY(lane, seq)) STRICT;
+CREATE TABLE fate(
+  lane INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, kind INTEGER NOT NULL,
+  at_us INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY(lane, first_seq)) STRICT;
+)sql";
+
+Error refused(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
+
+// Only what differs: setting auto_vacuum again, for one, would be a write and a sync at every
+// start.
+Result<void> apply_settings(Connection& db, const Sizing& sizing) {
+  for (const auto& setting : required_settings(sizing)) {
+    auto value = db.text("PRAGMA " + setting.name);
+    if (!value) return std::move(value).error();
+    if (*value == setting.value) continue;
+    if (auto set = db.exec("PRAGMA " + setting.name + "=" + setting.value); !set) return set;
+  }
+  return {};
+}
+
+Result<void> check_settings(Connection& db, const Sizing& sizing) {
+  for (const auto& setting : required_settings(sizing)) {
+    auto value = db.text("PRAGMA " + setting.name);
+    if (!value) return std::move(value).error();
+    // A file that is already larger than a lowered max_size keeps its own size as the bound;
+    // Store::fits holds inserts.
+    if (setting.name == "max_page_count" && std::stoll(*value) >= sizing.max_pages) continue;
+    if (*value != setting.value) {
+      return refused("SQLite did not take PRAGMA " + setting.name + "=" + setting.value +
+                     ": it reads " + *value + "; this SQLite library cannot hold a spool");
+    }
+  }
+  return {};
+}
+
+Result<void> apply_file_controls(Connection& db, const Sizing& sizing) {
+  int persist = 1;
+  int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+  if (code != SQLITE_OK) return db.error(code, "keep the WAL file");
+  auto chunk = static_cast<int>(sizing.chunk_bytes);
+  code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
+  if (code != SQLITE_OK) return db.error(code, "set the chunk size");
+  int powersafe = -1;
+  code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_POWERSAFE_OVERWRITE, &powersafe);
+  if (code != SQLITE_OK) return db.error(code, "read back psow");
+  if (powersafe != 0)
+    return refused("SQLite did not take psow=0; this SQLite library cannot hold a spool");
+  return {};
+}
+
+// Creates the schema in an empty file, also one that a crash left half made; refuses files that are
+// not ours.
+Result<void> ensure_schema(Connection& db) {
+  auto version = db.number("PRAGMA user_version");
+  if (!version) return std::move(version).error();
+  auto application = db.number("PRAGMA application_id");
+  if (!application) return std::move(application).error();
+  if (*version == kSchemaVersion && *application == kApplicationId) return {};
+  if (*application == kApplicationId) {
+    return refused("written in format " + std::to_string(*version) + ", this agent knows format " +
+                   std::to_string(kSchemaVersion) +
+                   "; run the version that wrote it or move the file away");
+  }
+  auto tables = db.number("SELECT count(*) FROM sqlite_schema");
+  if (!tables) return std::move(tables).error();
+  if (*tables != 0 || *application != 0)
+    return refused("is a database, but not a spool; move it away");
+  return db.exec(std::string("BEGIN IMMEDIATE;") + kSchema +
+                 "PRAGMA application_id=" + std::to_string(kApplicationId) +
+                 ";PRAGMA user_version=" + std::to_string(kSchemaVersion) + ";COMMIT;");
+}
+
+// Writes zeros behind what the WAL holds, up to `bytes`: no frame begins with zeros, so SQLite sees
+// no difference. Only ever makes the file longer. False with errno set when the disk did not take
+// it.
+bool grow_wal(const std::filesystem::path& file, int64_t bytes) {
+  const int fd = open(file.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct stat info {};
+  bool good = fstat(fd, &info) == 0;
+  const std::string zeros(size_t{1} << 16, '\0');
+  for (int64_t at = info.st_size; good && at < bytes;) {
+    const auto size = std::min<int64_t>(static_cast<int64_t>(zeros.size()), bytes - at);
+    const ssize_t wrote = pwrite(fd, zeros.data(), static_cast<size_t>(size), at);
+    good = wrote > 0;
+    at += wrote;
+  }
+  good = good && (info.st_size >= bytes || fdatasync(fd) == 0);
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return good;
+}
+
+Result<void> set_up(Connection& db, const Sizing& sizing) {
+  if (auto set = apply_settings(db, sizing); !set) return set;
+  if (auto set = apply_file_controls(db, sizing); !set) return set;
+  if (auto made = ensure_schema(db); !made) return made;
+  return check_settings(db, sizing);
+}
+
+}  // namespace
+
+std::filesystem::path generation_file(const std::filesystem::path& dir, uint32_t generation) {
+  return dir / (std::to_string(generation) + ".db");
+}
+
+std::vector<Setting> required_settings(const Sizing& sizing) {
+  return {
+      {"locking_mode",
+       "exclusive"},  // first, before the WAL is read: no shared memory file, no second opener
+      {"page_size", std::to_string(kPageBytes)},
+      {"auto_vacuum", "2"},  // incremental: removal of unread backlog reads 1/60 of the pages
+      {"journal_mode", "wal"},
+      {"synchronous", "2"},          // FULL: the fsync that on_durable stands for
+      {"secure_delete", "0"},        // Debian's default would double every write
+      {"journal_size_limit", "-1"},  // the WAL file never shrinks, so it never has to grow again
+      {"wal_autocheckpoint", "0"},   // its errors would be swallowed: Store checkpoints and looks
+      {"cache_size", "-8192"},
+      {"mmap_size", "0"},  // an I/O error on a map is a SIGBUS
+      {"temp_store", "2"},
+      {"trusted_schema", "0"},
+      {"cell_size_check", "1"},
+      {"max_page_count", std::to_string(sizing.max_pages)},
+  };
+}
+
+Result<Connection> open_database(const std::filesystem::path& file, const Sizing& sizing,
+                                 const Log& log) {
+  auto db = Connection::open(file);
+  if (!db) return std::move(db).error();
+  if (auto good = set_up(*db, sizing); !good) return std::move(good).error().in(file.string());
+  if (!grow_wal(file.string() + "-wal", sizing.wal_bytes)) {
+    log.warning(
+        "{}-wal cannot be grown to {} bytes beforehand: {}; a full disk may now block removals",
+        file.string(), sizing.wal_bytes, strerror(errno));
+  }
+  if (auto synced = sync_directory(file.parent_path()); !synced) return std::move(synced).error();
+  return db;
+}
+
+}  // namespace penstock::spool

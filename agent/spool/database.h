@@ -1,0 +1,38 @@
+// One generation of the spool: the SQLite file `<n>.db`, opened with the settings its promises rest
+// on. FORMAT.md has the schema and the reasons.
+//
+// Owned by the spool thread once it runs. open() has applied and read back every setting, so a
+// library built with other defaults is refused rather than trusted.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "agent/base/log.h"
+#include "agent/base/result.h"
+#include "agent/spool/sizing.h"
+#include "agent/spool/sqlite.h"
+
+namespace penstock::spool {
+
+inline constexpr int64_t kSchemaVersion = 1;
+inline constexpr int64_t kApplicationId = 0x506E7374;  // "Pnst"
+
+// <dir>/<generation>.db
+std::filesystem::path generation_file(const std::filesystem::path& dir, uint32_t generation);
+
+struct Setting {
+  std::string name;
+  std::string value;  // as the pragma reads back
+};
+// The pragmas in the order in which they must be set.
+std::vector<Setting> required_settings(const Sizing& sizing);
+
+// kDenied: locked, not permitted, or not written by this version of us; kCorrupt: damaged; kFull:
+// no room to create it.
+Result<Connection> open_database(const std::filesystem::path& file, const Sizing& sizing,
+                                 const Log& log);
+
+}  // namespace penstock::spool

@@ -1,0 +1,58 @@
+#include "agent/spool/lock_file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+namespace penstock::spool {
+namespace {
+
+std::string holder_of(int fd) {
+  char text[32] = {};
+  const ssize_t size = pread(fd, text, sizeof text - 1, 0);
+  std::string pid(text, size > 0 ? static_cast<size_t>(size) : 0);
+  pid.erase(pid.find_last_not_of(" \n") + 1);
+  return pid.empty() ? "another process" : "process " + pid;
+}
+
+Error failed(const std::filesystem::path& file, const std::string& why) {
+  return {ErrorKind::kDenied, "spool lock " + file.string() + ": " + why, {}};
+}
+
+}  // namespace
+
+Result<LockFile> LockFile::take(const std::filesystem::path& file) {
+  const int fd = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  if (fd < 0) {
+    return failed(file, std::string(strerror(errno)) +
+                            "; the spool directory must be writable by the user the agent runs as");
+  }
+  LockFile lock(fd);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return failed(file, strerror(errno));
+    return failed(file,
+                  "in use by " + holder_of(fd) + "; stop it or give this agent its own spool.dir");
+  }
+  // Only a hint for people: losing it is no failure.
+  const std::string pid = std::to_string(getpid()) + "\n";
+  if (ftruncate(fd, 0) == 0 && pwrite(fd, pid.data(), pid.size(), 0) < 0) errno = 0;
+  return lock;
+}
+
+LockFile::LockFile(LockFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+LockFile& LockFile::operator=(LockFile&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+LockFile::~LockFile() {
+  if (fd_ >= 0) close(fd_);
+}
+
+}  // namespace penstock::spool

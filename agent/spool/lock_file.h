@@ -1,0 +1,25 @@
+// The lock on a spool directory: flock on `LOCK`, held for the life of this object; the kernel
+// drops it with the process, however that ends. The file itself stays and holds the process id of
+// the last holder, for error messages.
+#pragma once
+
+#include <filesystem>
+
+#include "agent/base/result.h"
+
+namespace penstock::spool {
+
+class LockFile {
+ public:
+  // kDenied: held by someone else (named when known), or the file cannot be created.
+  static Result<LockFile> take(const std::filesystem::path& file);
+  LockFile(LockFile&& other) noexcept;
+  LockFile& operator=(LockFile&& other) noexcept;
+  ~LockFile();
+
+ private:
+  explicit LockFile(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace penstock::spool

@@ -1,0 +1,54 @@
+// The rows of the database as values, and one transaction made of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/spool/segment_format.h"
+#include "agent/spool/types.h"
+
+namespace penstock::spool {
+
+enum class FateKind : int64_t { kDamaged = 1 };  // 2 discarded, 3 dropped: reserved
+
+struct SegmentRow {
+  int64_t id = 0;
+  SegmentHeader header;
+  std::string stored;  // SegmentCodec::build
+};
+
+struct LaneRow {
+  LaneId lane = 0;
+  LaneKey key;
+  Seq cursor = 0;
+  Seq next_seq = 1;
+};
+
+struct QuarantineRow {
+  LaneId lane = 0;
+  Seq seq = 0;
+  uint32_t epoch = 0;
+  int64_t at_us = 0;
+  std::string reason;
+  std::string record;
+};
+
+struct FateRow {
+  LaneId lane = 0;
+  SeqRange range;
+  FateKind kind = FateKind::kDamaged;
+  int64_t at_us = 0;
+  std::string reason;
+};
+
+// Removals come first, so that their pages can be used by the rest.
+struct Transaction {
+  std::vector<int64_t> deletes;  // ids of segments
+  std::vector<QuarantineRow> quarantine;
+  std::vector<FateRow> fates;
+  std::vector<SegmentRow> segments;
+  std::vector<LaneRow> lanes;
+};
+
+}  // namespace penstock::spool

@@ -1,0 +1,49 @@
+// Where the records of every lane are: one 24-byte entry per live segment, in memory.
+//
+// Guarded by its owner's lock. Rebuilt at open from the columns of table `seg`. Bounding it (a
+// window per lane) is a change inside this class.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "agent/spool/types.h"
+
+namespace penstock::spool {
+
+struct IndexEntry {
+  int64_t id = 0;  // key in table `seg`
+  Seq first = 0;
+  uint32_t count = 0;
+  uint32_t bytes = 0;  // stored
+  Seq last() const { return first + count - 1; }
+};
+
+class SegmentIndex {
+ public:
+  // False and no change when `entry` does not come after the lane's last one.
+  bool add(LaneId lane, const IndexEntry& entry);
+  // The first segment that ends at or after `from`; null when there is none. Valid until the next
+  // change.
+  const IndexEntry* find(LaneId lane, Seq from) const;
+  // The oldest segments that end at or before `cursor`, at least one, no more than the limits
+  // allow.
+  std::vector<IndexEntry> ended_by(LaneId lane, Seq cursor, size_t max_count,
+                                   uint64_t max_bytes) const;
+  std::vector<IndexEntry> overlapping(LaneId lane, SeqRange range) const;
+  // What of `range` no segment holds, ascending.
+  std::vector<SeqRange> gaps(LaneId lane, SeqRange range) const;
+  void remove(LaneId lane, int64_t id);
+  size_t size() const { return size_; }
+
+ private:
+  using Entries = std::deque<IndexEntry>;
+  const Entries* entries(LaneId lane) const;
+  Entries::const_iterator first_ending_at(const Entries& entries, Seq from) const;
+
+  std::vector<Entries> lanes_;  // by lane id, which are dense
+  size_t size_ = 0;
+};
+
+}  // namespace penstock::spool

@@ -1,0 +1,270 @@
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/base/clock.h"
+#include "agent/spool/spool_impl.h"
+#include "agent/spool/volatile_fs.h"
+
+namespace penstock::spool {
+namespace {
+
+constexpr Millis kFullRetry{
+    1000};  // the disk may have room again without anything of ours having gone
+constexpr Millis kDiskCheckEvery{1000};
+constexpr size_t kTrimsPerCommit = 16;  // bounds the time of one transaction
+constexpr uint64_t kTrimBytesPerCommit = uint64_t{4} << 20;
+
+bool may_try_again(const Error& error) {
+  return error.kind == ErrorKind::kFull || error.kind == ErrorKind::kTransient;
+}
+
+}  // namespace
+
+void SpoolImpl::commit(Lock& lock, bool with_records) {
+  if (with_records && commit_records(lock)) return;
+  if (!fault_ && ledger_.has_unwritten()) commit_acks(lock);
+}
+
+// True when the records, and the acknowledgements with them, are on disk.
+bool SpoolImpl::commit_records(Lock& lock) {
+  hinted_ = false;
+  const auto records = queue_.prefix(kCommitCapBytes);
+  lock.unlock();
+  Batch batch = make_batch(records);
+  auto rows = encode(batch);
+  lock.lock();
+  Plan attempt = plan(&batch, true);
+  attempt.transaction.segments = std::move(rows);
+  auto written = write(lock, attempt, &batch);
+  if (!written) {
+    if (may_try_again(written.error())) {
+      enter_full(written.error());
+    } else {
+      enter_fault(lock, std::move(written).error());
+    }
+    return false;
+  }
+  next_segment_id_ += static_cast<int64_t>(attempt.transaction.segments.size());
+  note_written(attempt);
+  note_committed(attempt, batch);
+  announce(lock, batch);
+  checkpoint(lock);
+  return true;
+}
+
+void SpoolImpl::commit_acks(Lock& lock) {
+  Plan attempt = plan(nullptr, true);
+  auto written = write(lock, attempt, nullptr);
+  if (!written && written.error().kind == ErrorKind::kFull) {
+    enter_full(written.error());
+    // Not even the reserve takes the copies: cursors and removals before them still can be written.
+    attempt = plan(nullptr, false);
+    written = write(lock, attempt, nullptr);
+    acks_not_before_ = attempt.at + kFullRetry;
+  }
+  if (written) {
+    note_written(attempt);
+    if (!attempt.trims.empty()) retry_at_ = attempt.at;
+    // While full they do not wait a second, but neither is each one a sync of its own.
+    if (attempt.unfinished.empty())
+      acks_not_before_ = std::max(acks_not_before_, attempt.at + kEarlyCommitSpacing);
+    checkpoint(lock);
+  } else if (may_try_again(written.error())) {
+    acks_not_before_ = attempt.at + kFullRetry;
+    enter_full(written.error());
+  } else {
+    enter_fault(lock, std::move(written).error());
+  }
+}
+
+SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
+  Plan plan;
+  plan.at = read_clock().mono;
+  std::set<LaneId> lanes = ledger_.dirty();
+  std::map<LaneId, Seq> committed;
+  if (batch != nullptr) {
+    committed.insert(batch->committed.begin(), batch->committed.end());
+    for (const auto& [lane, last] : batch->committed) {
+      if (!ledger_.is_persisted(lane)) lanes.insert(lane);
+    }
+    // Their rows may be removed by a person one day: the number they used must outlive them.
+    for (const Pending* record : batch->refused) lanes.insert(record->lane);
+  }
+  size_t trims_left = kTrimsPerCommit;
+  uint64_t bytes_left = kTrimBytesPerCommit;
+  for (const LaneId lane : lanes) {
+    LaneRow row = ledger_.row(lane, with_pending);
+    plan_trims(plan, row, trims_left, bytes_left);
+    if (const auto it = committed.find(lane); it != committed.end()) row.next_seq = it->second + 1;
+    plan.transaction.lanes.push_back(std::move(row));
+  }
+  if (!with_pending) return plan;
+  for (const auto& record : ledger_.pending_quarantine()) {
+    const IndexEntry* entry = record.segment ? nullptr : index_.find(record.lane, record.seq);
+    plan.quarantine.push_back({record, entry != nullptr ? std::optional(*entry) : std::nullopt});
+  }
+  plan.transaction.fates = ledger_.pending_fates();
+  plan.fates = plan.transaction.fates.size();
+  return plan;
+}
+
+void SpoolImpl::plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_t& bytes_left) {
+  const auto ended = left > 0 ? index_.ended_by(row.lane, row.cursor, left, bytes_left)
+                              : std::vector<IndexEntry>();
+  for (const auto& entry : ended) {
+    plan.transaction.deletes.push_back(entry.id);
+    plan.trims.emplace_back(row.lane, entry.id);
+    plan.freed_bytes += entry.bytes;
+    bytes_left -= std::min<uint64_t>(bytes_left, entry.bytes);
+  }
+  left = bytes_left == 0 ? 0 : left - ended.size();
+  const IndexEntry* next = index_.find(row.lane, ended.empty() ? 0 : ended.back().last() + 1);
+  if (next != nullptr && next->last() <= row.cursor) plan.unfinished.insert(row.lane);
+}
+
+Result<void> SpoolImpl::write(Lock& lock, Plan& plan, const Batch* batch) {
+  lock.unlock();
+  for (const auto& wanted : plan.quarantine)
+    plan.transaction.quarantine.push_back(quarantine_row(wanted));
+  Result<void> written;
+  if (batch != nullptr) {
+    const int64_t wall_us = read_clock().wall_us;
+    for (const Pending* record : batch->refused) {
+      plan.transaction.quarantine.push_back(
+          {record->lane, record->seq, epoch_.id, wall_us, record->refusal, record->body});
+    }
+    written = room_for(plan);
+  }
+  if (written) written = store_.apply(plan.transaction);
+  lock.lock();
+  return written;
+}
+
+std::vector<SegmentRow> SpoolImpl::encode(const Batch& batch) {
+  std::vector<SegmentRow> rows;
+  rows.reserve(batch.runs.size());
+  for (const auto& run : batch.runs) {
+    const SegmentHeader header{run.lane, run.count, run.first, run.newest_us, epoch_.id};
+    const auto id = next_segment_id_ + static_cast<int64_t>(rows.size());
+    rows.push_back({id, header, codec_.build(header, run.bytes)});
+  }
+  return rows;
+}
+
+QuarantineRow SpoolImpl::quarantine_row(const Plan::Quarantine& wanted) {
+  const auto& record = wanted.record;
+  QuarantineRow row{record.lane, record.seq, epoch_.id, record.at_us, record.reason, {}};
+  if (record.segment) {
+    row.record = record_at(*record.segment, record.seq).value_or("");
+    return row;
+  }
+  if (wanted.stored) {
+    if (auto decoded = load_segment(record.lane, *wanted.stored)) {
+      row.epoch = decoded->header.epoch;
+      const Segment segment(record.lane, wanted.stored->first, wanted.stored->count,
+                            std::move(decoded->run));
+      row.record = record_at(segment, record.seq).value_or("");
+    }
+  }
+  if (row.record.empty()) row.reason += " (the record itself could not be read back)";
+  return row;
+}
+
+Result<void> SpoolImpl::room_for(const Plan& plan) {
+  if (!store_.fits(plan.transaction, plan.freed_bytes)) {
+    return Error{ErrorKind::kFull,
+                 fmt::format("the spool is at its max_size of {} bytes", options_.max_size_bytes),
+                 {}};
+  }
+  if (options_.min_free_bytes == 0) return {};
+  const MonoTime now = read_clock().mono;
+  if (now - free_checked_at_ >= kDiskCheckEvery) {
+    free_checked_at_ = now;
+    const auto free = free_bytes(options_.dir);
+    disk_low_ = free && *free < options_.min_free_bytes;
+  }
+  if (!disk_low_) return {};
+  return Error{ErrorKind::kFull,
+               fmt::format("the filesystem of {} has less than min_free ({} bytes) free",
+                           options_.dir.string(), options_.min_free_bytes),
+               {}};
+}
+
+// The acknowledgements of `plan` are on disk.
+void SpoolImpl::note_written(const Plan& plan) {
+  for (const auto& [lane, id] : plan.trims) index_.remove(lane, id);
+  ledger_.written_pending(plan.quarantine.size(), plan.fates);
+  for (const auto& row : plan.transaction.lanes)
+    ledger_.written(row, plan.unfinished.contains(row.lane));
+  if (!ledger_.has_unwritten()) {
+    acks_since_.reset();
+  } else if (plan.unfinished.empty()) {
+    acks_since_ = plan.at;  // what is left came after the plan was made
+  }
+  counters_.live_bytes = store_.live_bytes();
+}
+
+// The records of `batch` are on disk: the lanes can have them, the queue lets go.
+void SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
+  for (size_t i = 0; i < batch.runs.size(); ++i) {
+    Run& run = batch.runs[i];
+    const auto& row = plan.transaction.segments[i];
+    index_.add(run.lane, {row.id, run.first, run.count, static_cast<uint32_t>(row.stored.size())});
+    tail_.add(std::make_shared<Segment>(run.lane, run.first, run.count, std::move(run.bytes)));
+  }
+  for (const Pending* record : batch.refused) ledger_.refused(record->lane, record->seq);
+  for (const auto& [lane, last] : batch.committed) ledger_.committed(lane, last);
+  queue_.pop(batch.records);
+  batch.refused.clear();  // their records are gone
+  ++counters_.commits;
+  counters_.committed_records += batch.records;
+  counters_.committed_bytes += batch.bytes;
+  if (full_) log_.info("the spool has room again");
+  full_ = false;
+}
+
+bool SpoolImpl::take_room_promise() {
+  const size_t wanted = std::max(refused_bytes_, options_.queue_bytes / 8);
+  if (!room_promised_ || (!queue_.empty() && queue_.room() < wanted)) return false;
+  room_promised_ = false;
+  refused_bytes_ = 0;
+  return true;
+}
+
+void SpoolImpl::announce(Lock& lock, const Batch& batch) {
+  const bool room = take_room_promise();
+  lock.unlock();
+  for (const auto& [source, up_to] : batch.durable) listener_->on_durable(source, up_to);
+  for (const auto& [lane, up_to] : batch.committed) listener_->on_committed(lane, up_to);
+  if (room) listener_->on_room();
+  lock.lock();
+}
+
+void SpoolImpl::checkpoint(Lock& lock) {
+  lock.unlock();
+  auto copied = store_.checkpoint_if_due();
+  lock.lock();
+  const bool stuck = !copied && may_try_again(copied.error());
+  if (stuck && !wal_grows_)
+    log_.warning("spool: {}; the WAL grows until there is room", copied.error().what);
+  wal_grows_ = stuck;
+  if (!copied && !stuck) enter_fault(lock, std::move(copied).error());
+}
+
+void SpoolImpl::enter_full(const Error& error) {
+  if (!full_)
+    log_.warning("spool: {}; records wait, acknowledgements are still written", error.what);
+  full_ = true;
+  retry_at_ = read_clock().mono + kFullRetry;
+  gave_up_ = stopping_;
+  end_flush(error);
+}
+
+void SpoolImpl::enter_fault(Lock& lock, Error error) {
+  log_.error("spool: {}; nothing more is written to this file", error.what);
+  fault_ = error;
+  lock.unlock();
+  listener_->on_fault(error);
+  lock.lock();
+}
+
+}  // namespace penstock::spool

@@ -1,0 +1,93 @@
+#include "agent/base/clock.h"
+#include "agent/spool/spool_impl.h"
+
+namespace penstock::spool {
+
+CommitView SpoolImpl::view() const {
+  CommitView view;
+  view.now = read_clock().mono;
+  view.deadline = queue_.deadline();
+  view.waiting_bytes = queue_.record_bytes();
+  view.hinted = hinted_;
+  view.forced = flushing() || stopping_;
+  view.full = full_;
+  view.retry_at = retry_at_;
+  view.acks_since = acks_since_;
+  view.acks_not_before = acks_not_before_;
+  return view;
+}
+
+void SpoolImpl::run() {
+  Lock lock(mutex_);
+  for (;;) {
+    const auto decision = fault_ ? CommitDecision{} : policy_.decide(view());
+    const bool wait = decision.act == CommitDecision::Act::kWait;
+    if (stopping_ && (wait || gave_up_)) break;
+    if (!wait) commit(lock, decision.act == CommitDecision::Act::kRecords);
+    settle_flush();
+    if (!reads_.empty()) {
+      serve_reads(lock);
+    } else if (wait && !flushing()) {
+      if (decision.wake_at) {
+        wake_.wait_until(lock, *decision.wake_at);
+      } else {
+        wake_.wait(lock);
+      }
+    }
+  }
+  std::optional<Error> rest;
+  if (!queue_.empty())
+    rest = Error{ErrorKind::kFull, "the spool stopped with records it found no room for", {}};
+  end_flush(fault_ ? fault_ : rest);
+  running_ = false;
+  done_.notify_all();
+}
+
+// Ends a flush once what it asked for is on disk, or cannot be.
+void SpoolImpl::settle_flush() {
+  if (!flushing()) return;
+  if (fault_) {
+    end_flush(fault_);
+  } else if (queue_.popped() >= flush_target_ && !(acks_since_ && *acks_since_ <= flush_at_)) {
+    end_flush({});
+  }
+}
+
+void SpoolImpl::end_flush(std::optional<Error> error) {
+  if (!flushing()) return;
+  flush_done_ = flush_wanted_;
+  flush_error_ = std::move(error);
+  done_.notify_all();
+}
+
+Result<void> SpoolImpl::flush() {
+  Lock lock(mutex_);
+  if (!running_) return Error{ErrorKind::kShutdown, "spool: flush while it is not running", {}};
+  const uint64_t ticket = ++flush_wanted_;
+  flush_target_ = queue_.pushed();
+  flush_at_ = read_clock().mono;
+  wake_.notify_one();
+  done_.wait(lock, [&] { return flush_done_ >= ticket; });
+  if (flush_error_) return *flush_error_;
+  return {};
+}
+
+void SpoolImpl::stop() {
+  const std::lock_guard joining(join_mutex_);
+  {
+    const Lock lock(mutex_);
+    stopping_ = true;
+    wake_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+  Lock lock(mutex_);
+  while (!reads_.empty()) {
+    ReadCallback done = std::move(reads_.front().done);
+    reads_.pop_front();
+    lock.unlock();
+    done(Error{ErrorKind::kShutdown, "the spool is stopping", {}});
+    lock.lock();
+  }
+}
+
+}  // namespace penstock::spool

@@ -1,0 +1,199 @@
+#include "agent/spool/store.h"
+
+#include <sqlite3.h>
+
+namespace penstock::spool {
+namespace {
+
+// Pages of a row with a blob of this size: overflow pages hold 4 bytes less, the row itself and its
+// share of tree and pointer-map pages are rounded up.
+int64_t pages_of(uint64_t bytes) { return static_cast<int64_t>(bytes / (kPageBytes - 4)) + 2; }
+
+int remember_wal_frames(void* frames, sqlite3*, const char*, int count) {
+  *static_cast<int*>(frames) = count;
+  return SQLITE_OK;
+}
+
+}  // namespace
+
+struct Store::Statements {
+  Connection db;
+  int wal_frames = 0;
+  Statement begin, commit, rollback;
+  Statement insert, remove, read, lane, quarantine, fate;
+  Statement page_count, freelist_count;
+
+  Result<void> prepare() {
+    const std::pair<Statement*, const char*> all[] = {
+        {&begin, "BEGIN IMMEDIATE"},
+        {&commit, "COMMIT"},
+        {&rollback, "ROLLBACK"},
+        {&insert,
+         "INSERT INTO seg(id, lane, first_seq, count, newest_us, epoch, payload) "
+         "VALUES(?,?,?,?,?,?,?)"},
+        {&remove, "DELETE FROM seg WHERE id=?"},
+        {&read, "SELECT lane, first_seq, count, newest_us, epoch, payload FROM seg WHERE id=?"},
+        {&lane,
+         "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq) VALUES(?,?,?,?,?)"
+         " ON CONFLICT(lane) DO UPDATE SET cursor=excluded.cursor, next_seq=excluded.next_seq"},
+        {&quarantine,
+         "INSERT OR IGNORE INTO quarantine(lane, seq, epoch, at_us, reason, record) "
+         "VALUES(?,?,?,?,?,?)"},
+        {&fate,
+         "INSERT OR IGNORE INTO fate(lane, first_seq, last_seq, kind, at_us, reason) "
+         "VALUES(?,?,?,?,?,?)"},
+        {&page_count, "PRAGMA page_count"},
+        {&freelist_count, "PRAGMA freelist_count"},
+    };
+    for (const auto& [statement, sql] : all) {
+      auto prepared = db.prepare(sql);
+      if (!prepared) return std::move(prepared).error();
+      *statement = std::move(*prepared);
+    }
+    sqlite3_wal_hook(db.handle(), &remember_wal_frames, &wal_frames);
+    return {};
+  }
+};
+
+Store::Store(std::unique_ptr<Statements> statements, const Sizing& sizing)
+    : statements_(std::move(statements)), sizing_(sizing) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Store> Store::make(Connection db, const Sizing& sizing) {
+  auto statements = std::make_unique<Statements>();
+  statements->db = std::move(db);
+  if (auto prepared = statements->prepare(); !prepared) return std::move(prepared).error();
+  Store store(std::move(statements), sizing);
+  if (auto known = store.refresh_pages(); !known) return std::move(known).error();
+  store.connection().checkpoint_on_close(true);
+  return store;
+}
+
+Connection& Store::connection() { return statements_->db; }
+
+// Notes an error after which the file must be left alone.
+Error Store::failed(Error error) {
+  if (error.kind != ErrorKind::kFull && error.kind != ErrorKind::kTransient) {
+    error.kind = ErrorKind::kCorrupt;
+    broken_ = true;
+    statements_->db.checkpoint_on_close(false);
+  }
+  return error;
+}
+
+Result<void> Store::apply(const Transaction& transaction) {
+  if (broken_)
+    return Error{
+        ErrorKind::kCorrupt, "the spool file is not written any more after an earlier error", {}};
+  Statements& s = *statements_;
+  auto done = s.begin.run();
+  if (done) done = write_rows(transaction);
+  if (done) done = write_ledger(transaction);
+  if (done) done = s.commit.run();
+  if (!done) {
+    Error error = failed(std::move(done).error());
+    // In WAL mode this forgets frames that were never committed; it writes nothing.
+    if (s.db.in_transaction()) {
+      if (auto rolled_back = s.rollback.run(); !rolled_back)
+        return failed(std::move(rolled_back).error());
+    }
+    return error;
+  }
+  // The commit stands whatever comes now.
+  if (auto known = refresh_pages(); !known) failed(std::move(known).error());
+  return {};
+}
+
+Result<void> Store::write_rows(const Transaction& transaction) {
+  Statements& s = *statements_;
+  for (const int64_t id : transaction.deletes) {
+    if (auto done = s.remove.bind(1, id).run(); !done) return done;
+  }
+  for (const auto& row : transaction.segments) {
+    s.insert.bind(1, row.id).bind(2, int64_t{row.header.lane}).bind(3, row.header.first);
+    s.insert.bind(4, int64_t{row.header.count})
+        .bind(5, row.header.newest_us)
+        .bind(6, int64_t{row.header.epoch});
+    if (auto done = s.insert.bind_blob(7, row.stored).run(); !done) return done;
+  }
+  return {};
+}
+
+Result<void> Store::write_ledger(const Transaction& transaction) {
+  Statements& s = *statements_;
+  for (const auto& row : transaction.quarantine) {
+    s.quarantine.bind(1, int64_t{row.lane})
+        .bind(2, row.seq)
+        .bind(3, int64_t{row.epoch})
+        .bind(4, row.at_us);
+    if (auto done = s.quarantine.bind_text(5, row.reason).bind_blob(6, row.record).run(); !done)
+      return done;
+  }
+  for (const auto& row : transaction.fates) {
+    s.fate.bind(1, int64_t{row.lane}).bind(2, row.range.first).bind(3, row.range.last);
+    s.fate.bind(4, static_cast<int64_t>(row.kind)).bind(5, row.at_us);
+    if (auto done = s.fate.bind_text(6, row.reason).run(); !done) return done;
+  }
+  for (const auto& row : transaction.lanes) {
+    s.lane.bind(1, int64_t{row.lane}).bind_text(2, row.key.route).bind_text(3, row.key.table);
+    if (auto done = s.lane.bind(4, row.cursor).bind(5, row.next_seq).run(); !done) return done;
+  }
+  return {};
+}
+
+Result<Store::StoredSegment> Store::read(int64_t id) {
+  Statement& statement = statements_->read;
+  auto row = statement.bind(1, id).step();
+  Result<StoredSegment> out = Error{ErrorKind::kCorrupt, "its row is gone", {}};
+  if (!row) {
+    Error error = std::move(row).error();
+    if (error.kind != ErrorKind::kTransient) error.kind = ErrorKind::kCorrupt;
+    out = std::move(error);
+  } else if (*row) {
+    StoredSegment found;
+    found.columns.lane = static_cast<LaneId>(statement.int_at(0));
+    found.columns.first = static_cast<Seq>(statement.int_at(1));
+    found.columns.count = static_cast<uint32_t>(statement.int_at(2));
+    found.columns.newest_us = statement.int_at(3);
+    found.columns.epoch = static_cast<uint32_t>(statement.int_at(4));
+    found.stored = statement.bytes_at(5);
+    out = std::move(found);
+  }
+  statement.reset();  // at once: an open read keeps the WAL from being recycled
+  return out;
+}
+
+Result<void> Store::checkpoint_if_due() {
+  if (broken_ || statements_->wal_frames < sizing_.checkpoint_pages) return {};
+  int frames = 0;
+  const int code = sqlite3_wal_checkpoint_v2(statements_->db.handle(), "main",
+                                             SQLITE_CHECKPOINT_PASSIVE, &frames, nullptr);
+  if (code != SQLITE_OK) return failed(statements_->db.error(code, "checkpoint"));
+  statements_->wal_frames = 0;
+  return {};
+}
+
+bool Store::fits(const Transaction& transaction, uint64_t freed_bytes) const {
+  int64_t pages = live_pages_ - static_cast<int64_t>(freed_bytes / kPageBytes);
+  for (const auto& row : transaction.segments) pages += pages_of(row.stored.size());
+  for (const auto& row : transaction.quarantine)
+    pages += pages_of(row.record.size() + row.reason.size());
+  return pages <= sizing_.insert_pages;
+}
+
+Result<void> Store::refresh_pages() {
+  int64_t live = 0;
+  for (auto [statement, sign] :
+       {std::pair{&statements_->page_count, 1}, {&statements_->freelist_count, -1}}) {
+    auto row = statement->step();
+    if (row) live += sign * statement->int_at(0);
+    statement->reset();
+    if (!row) return std::move(row).error();
+  }
+  live_pages_ = live;
+  return {};
+}
+
+}  // namespace penstock::spool

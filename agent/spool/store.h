@@ -1,0 +1,59 @@
+// Transactions, reads and checkpoints on one generation. The only writer of its file.
+//
+// One thread at a time. After an error of kind kCorrupt from apply() or checkpoint() the file must
+// not be written again (a failed fsync may have lost pages that still read back): the store
+// refuses, and closing writes nothing either. Reads go on.
+#pragma once
+
+#include <memory>
+
+#include "agent/base/result.h"
+#include "agent/spool/rows.h"
+#include "agent/spool/sizing.h"
+#include "agent/spool/sqlite.h"
+
+namespace penstock::spool {
+
+class Store {
+ public:
+  static Result<Store> make(Connection db, const Sizing& sizing);
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  // All of it, committed and synced, or nothing. kFull and kTransient: may be tried again.
+  Result<void> apply(const Transaction& transaction);
+
+  // The bytes of a segment row and what the columns say about it.
+  struct StoredSegment {
+    SegmentHeader columns;
+    std::string stored;
+  };
+  // kCorrupt: the row is gone or cannot be read.
+  Result<StoredSegment> read(int64_t id);
+
+  // Copies the WAL back once it is long enough; call after every apply. kFull: the disk is full;
+  // later again.
+  Result<void> checkpoint_if_due();
+
+  // Would its segments and quarantine rows fit below the limit for records, after removing
+  // `freed_bytes` of segments?
+  bool fits(const Transaction& transaction, uint64_t freed_bytes) const;
+  uint64_t live_bytes() const { return static_cast<uint64_t>(live_pages_ * kPageBytes); }
+  Connection& connection();
+
+ private:
+  struct Statements;
+  explicit Store(std::unique_ptr<Statements> statements, const Sizing& sizing);
+  Result<void> write_rows(const Transaction& transaction);
+  Result<void> write_ledger(const Transaction& transaction);
+  Result<void> refresh_pages();
+  Error failed(Error error);
+
+  std::unique_ptr<Statements> statements_;
+  Sizing sizing_;
+  int64_t live_pages_ = 0;
+  bool broken_ = false;
+};
+
+}  // namespace penstock::spool

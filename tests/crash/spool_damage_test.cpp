@@ -1,0 +1,220 @@
+// Bytes on the medium that are not what was written: reported for the records concerned, counted,
+// and got past.
+#include <fstream>
+
+#include "tests/unit/spool_fixture.h"
+
+namespace penstock::spool::testing {
+namespace {
+
+class SpoolDamage : public ::testing::Test {
+ protected:
+  // Segments of 5 records each, incompressible, in lane_.
+  void fill(int segments) {
+    open();
+    lane_ = spool_->lane({"route", "main.a.b"});
+    Feeder feeder(*spool_);
+    for (int i = 0; i < segments; ++i) {
+      feeder.put(lane_, 5, 3000);
+      ASSERT_TRUE(spool_->flush());
+    }
+    close();
+    // What is damaged must be in the database itself.
+    query(file(), "PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  void open() {
+    watcher_ = std::make_unique<Watcher>();
+    spool_ = open_or_die(options_);
+    spool_->start(*watcher_);
+  }
+  void close() {
+    spool_->stop();
+    spool_.reset();
+  }
+  std::filesystem::path file() const { return dir_.path() / "1.db"; }
+
+  // Changes one byte of the body of `seq` in the file.
+  void hit_record(Seq seq) {
+    std::ifstream in(file(), std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(in)), {});
+    in.close();
+    const auto at = bytes.find(Feeder::body(lane_, seq, 60));
+    ASSERT_NE(at, std::string::npos);
+    bytes[at + 30] = static_cast<char>(bytes[at + 30] ^ 0x20);
+    std::ofstream(file(), std::ios::binary).write(bytes.data(), static_cast<long>(bytes.size()));
+  }
+
+  TempDir dir_;
+  Options options_ = options_in(dir_.path());
+  LaneId lane_ = 0;
+  std::unique_ptr<Watcher> watcher_;
+  std::unique_ptr<Spool> spool_;
+};
+
+TEST_F(SpoolDamage, AHitSegmentIsNamedAndTheLaneGoesPastIt) {
+  fill(4);
+  hit_record(8);
+  open();
+  const auto bad = read_now(*spool_, lane_, 6);
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().kind, ErrorKind::kCorrupt);
+  for (const char* part : {"lane 1", "route", "main.a.b", "records 6..10", "checksum"}) {
+    EXPECT_NE(bad.error().what.find(part), std::string::npos) << bad.error().what;
+  }
+  EXPECT_EQ(spool_->segment_range(lane_, 6), (SeqRange{6, 10}));
+  EXPECT_TRUE(read_now(*spool_, lane_, 11)) << "others are not concerned";
+
+  for (int time = 0; time < 2; ++time) spool_->damaged(lane_, 7, 7, "checksum mismatch");
+  EXPECT_EQ(spool_->state(lane_).damaged, 0U) << "ahead of the cursor";
+  const auto next = read_now(*spool_, lane_, 6);
+  ASSERT_TRUE(next && *next);
+  EXPECT_EQ((*next)->first(), 11U);
+  spool_->acknowledge(lane_, 5);
+  for (int time = 0; time < 2; ++time) {
+    const LaneState state = spool_->state(lane_);
+    EXPECT_EQ(state.cursor, 10U);
+    EXPECT_EQ(state.damaged, 5U);
+    EXPECT_EQ(state.delivered(), 5U);
+    EXPECT_EQ(state.pending(), 10U);
+    EXPECT_EQ(read_all(*spool_, lane_, 6).size(), 10U);
+    close();
+    EXPECT_EQ(query(file(), "SELECT lane, first_seq, last_seq, kind, reason FROM fate"),
+              std::vector<std::string>{"1|6|10|1|checksum mismatch"});
+    open();
+  }
+  EXPECT_TRUE(watcher_->faults().empty()) << "writing goes on";
+}
+
+TEST_F(SpoolDamage, WhatWasDecidedBeforeIsNotCountedTwice) {
+  fill(3);
+  open();
+  spool_->quarantine(lane_, 7, "poison");
+  spool_->acknowledge(lane_, 5);
+  ASSERT_TRUE(spool_->flush());
+  spool_->damaged(lane_, 1, 10, "lost");
+  spool_->damaged(lane_, 1, 10, "lost");
+  spool_->quarantine(lane_, 8, "gone already");
+  for (int time = 0; time < 2; ++time) {
+    const LaneState state = spool_->state(lane_);
+    EXPECT_EQ(state.cursor, 10U);
+    EXPECT_EQ(state.quarantined, 1U);
+    EXPECT_EQ(state.damaged, 4U);
+    EXPECT_EQ(state.delivered(), 5U);
+    close();
+    open();
+  }
+}
+
+TEST_F(SpoolDamage, QuarantineOfAnUnreadableRecordKeepsTheReason) {
+  fill(2);
+  hit_record(3);
+  open();
+  spool_->quarantine(lane_, 3, "poison");
+  spool_->acknowledge(lane_, 5);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  const auto rows = query(file(), "SELECT seq, length(record), reason FROM quarantine");
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].rfind("3|0|poison (", 0), 0U) << rows[0];
+}
+
+TEST_F(SpoolDamage, ARowThatIsGoneIsCountedWhenTheSpoolIsOpened) {
+  fill(4);
+  query(file(), "DELETE FROM seg WHERE first_seq=6");
+  open();
+  spool_->acknowledge(lane_, 5);
+  for (int time = 0; time < 2; ++time) {
+    EXPECT_EQ(spool_->state(lane_).cursor, 10U);
+    EXPECT_EQ(spool_->state(lane_).damaged, 5U);
+    EXPECT_EQ(spool_->state(lane_).next_seq, 21U);
+    close();
+    open();
+  }
+}
+
+TEST_F(SpoolDamage, ColumnsThatDisagreeWithTheSegmentAreNoticed) {
+  fill(2);
+  query(file(),
+        "UPDATE seg SET payload=(SELECT payload FROM seg WHERE first_seq=1) WHERE first_seq=6");
+  open();
+  const auto swapped = read_now(*spool_, lane_, 6);
+  ASSERT_FALSE(swapped);
+  EXPECT_EQ(swapped.error().kind, ErrorKind::kCorrupt);
+  EXPECT_NE(swapped.error().what.find("other records"), std::string::npos) << swapped.error().what;
+}
+
+TEST_F(SpoolDamage, APageOfGarbageEndsWritingButNotReading) {
+  fill(8);
+  // The free list is needed by the next insert and by nothing else.
+  query(file(), "DELETE FROM seg WHERE first_seq=1; PRAGMA wal_checkpoint(TRUNCATE)");
+  std::fstream database(file(), std::ios::in | std::ios::out | std::ios::binary);
+  unsigned char trunk[4];
+  database.seekg(32).read(reinterpret_cast<char*>(trunk), 4);
+  const auto page = static_cast<long>(trunk[0]) << 24 | trunk[1] << 16 | trunk[2] << 8 | trunk[3];
+  ASSERT_GT(page, 1);
+  database.seekp((page - 1) * 4096).write(std::string(4096, '\xEE').data(), 4096);
+  database.close();
+  open();
+  Feeder feeder(*spool_);
+  feeder.put(lane_, 5, 3000);
+  const auto flushed = spool_->flush();
+  ASSERT_FALSE(flushed);
+  EXPECT_EQ(flushed.error().kind, ErrorKind::kCorrupt) << flushed.error().what;
+  ASSERT_TRUE(watcher_->wait([](Watcher& w) { return w.faults_.size() == 1; }));
+  EXPECT_EQ(watcher_->durable(1), 0U);
+  EXPECT_EQ(read_all(*spool_, lane_, 6).size(), 35U);
+}
+
+// Whatever byte of the database is hit, opening and reading end in an answer, and no wrong record
+// is handed out.
+TEST_F(SpoolDamage, NoHitAnywhereCrashesOrChangesARecordUnnoticed) {
+  fill(6);
+  std::ifstream in(file(), std::ios::binary);
+  const std::string good((std::istreambuf_iterator<char>(in)), {});
+  in.close();
+  std::mt19937_64 random(test_seed());
+  for (int round = 0; round < 60; ++round) {
+    std::string bad = good;
+    const size_t pages = std::min<size_t>(good.size() / 4096, 60);
+    const size_t at = random() % (pages * 4096);
+    if (round % 3 == 0) {
+      std::fill_n(bad.begin() + static_cast<long>(at & ~size_t{511}), 512,
+                  static_cast<char>(random()));
+    } else {
+      bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
+    }
+    const TempDir copy;
+    std::ofstream(copy.path() / "1.db", std::ios::binary)
+        .write(bad.data(), static_cast<long>(bad.size()));
+    auto opened = Spool::open(options_in(copy.path()), Log::none());
+    if (!opened) continue;
+    Watcher watcher;
+    (*opened)->start(watcher);
+    for (Seq from = 1; from <= 30;) {
+      const auto segment = read_now(**opened, lane_, from);
+      if (!segment) {
+        EXPECT_EQ(segment.error().kind, ErrorKind::kCorrupt);
+        const SeqRange range = (*opened)->segment_range(lane_, from);
+        (*opened)->damaged(lane_, std::max(from, range.first), range.last, segment.error().what);
+        if (range.last < from) break;
+        from = range.last + 1;
+        continue;
+      }
+      if (*segment == nullptr) break;
+      Seq seq = (*segment)->first();
+      for (const auto& body : bodies_of(**segment)) {
+        ASSERT_EQ(body, Feeder::body(lane_, seq, 3000)) << "byte " << at;
+        ++seq;
+      }
+      from = seq;
+    }
+    Feeder feeder(**opened);
+    (void)(*opened)->enqueue(feeder.take(lane_, 1));
+    (*opened)->acknowledge(lane_, 20);
+    (void)(*opened)->flush();
+    (*opened)->stop();
+  }
+}
+
+}  // namespace
+}  // namespace penstock::spool::testing

@@ -1,0 +1,282 @@
+#include "tests/crash/spool_fault_vfs.h"
+
+#include <cstring>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+namespace penstock::spool::testing {
+namespace {
+
+struct Handle {
+  sqlite3_file base;
+  FaultVfs* vfs;
+  std::string* name;
+  sqlite3_file* real() { return reinterpret_cast<sqlite3_file*>(this + 1); }
+};
+
+Handle* handle(sqlite3_file* file) { return reinterpret_cast<Handle*>(file); }
+const sqlite3_io_methods* methods(sqlite3_file* file) { return handle(file)->real()->pMethods; }
+
+int close_file(sqlite3_file* file) {
+  delete handle(file)->name;
+  return methods(file)->xClose(handle(file)->real());
+}
+int read_file(sqlite3_file* file, void* out, int size, sqlite3_int64 at) {
+  if (handle(file)->vfs->reads_fail()) return SQLITE_IOERR_READ;
+  return methods(file)->xRead(handle(file)->real(), out, size, at);
+}
+int write_file(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 at) {
+  sqlite3_int64 length = 0;
+  methods(file)->xFileSize(handle(file)->real(), &length);
+  const int code = handle(file)->vfs->write(*handle(file)->name, bytes, size, at, length);
+  return code != SQLITE_OK ? code : methods(file)->xWrite(handle(file)->real(), bytes, size, at);
+}
+int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
+  handle(file)->vfs->truncated(*handle(file)->name, size);
+  return methods(file)->xTruncate(handle(file)->real(), size);
+}
+int sync_file(sqlite3_file* file, int) { return handle(file)->vfs->sync(*handle(file)->name); }
+int file_size(sqlite3_file* file, sqlite3_int64* size) {
+  return methods(file)->xFileSize(handle(file)->real(), size);
+}
+int lock_file(sqlite3_file* file, int level) {
+  return methods(file)->xLock(handle(file)->real(), level);
+}
+int unlock_file(sqlite3_file* file, int level) {
+  return methods(file)->xUnlock(handle(file)->real(), level);
+}
+int check_lock(sqlite3_file* file, int* out) {
+  return methods(file)->xCheckReservedLock(handle(file)->real(), out);
+}
+int control(sqlite3_file* file, int op, void* arg) {
+  return methods(file)->xFileControl(handle(file)->real(), op, arg);
+}
+int sector_size(sqlite3_file* file) { return methods(file)->xSectorSize(handle(file)->real()); }
+int characteristics(sqlite3_file* file) {
+  return methods(file)->xDeviceCharacteristics(handle(file)->real());
+}
+
+// Version 1: no shared memory. In exclusive mode the spool needs none, which this also proves.
+const sqlite3_io_methods kMethods = {
+    1,         close_file,  read_file,  write_file, truncate_file, sync_file,       file_size,
+    lock_file, unlock_file, check_lock, control,    sector_size,   characteristics, nullptr,
+    nullptr,   nullptr,     nullptr,    nullptr,    nullptr};
+
+int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* out) {
+  auto* self = static_cast<FaultVfs*>(vfs->pAppData);
+  auto* opened = handle(file);
+  opened->base.pMethods = nullptr;
+  const int code = self->real()->xOpen(self->real(), name, opened->real(), flags, out);
+  if (code != SQLITE_OK) return code;
+  opened->vfs = self;
+  opened->name = new std::string(name != nullptr ? name : "");
+  opened->base.pMethods = &kMethods;
+  return SQLITE_OK;
+}
+
+void put(std::string& image, int64_t offset, const char* bytes, size_t size) {
+  const auto at = static_cast<size_t>(offset);
+  if (image.size() < at + size) image.resize(at + size, '\0');
+  std::memcpy(image.data() + at, bytes, size);
+}
+
+void apply(std::string& image, const FaultVfs::Write& write) {
+  if (write.truncates) {
+    image.resize(std::min(image.size(), static_cast<size_t>(write.offset)));
+  } else {
+    put(image, write.offset, write.bytes.data(), write.bytes.size());
+  }
+}
+
+// Of every sector, some number of the writes that touched it, in order; sectors independently.
+void apply_sectors(std::string& image, const std::vector<FaultVfs::Write>& pending, size_t sector,
+                   bool garble, std::mt19937_64& random) {
+  std::map<size_t, std::vector<const FaultVfs::Write*>> by_sector;
+  for (const auto& write : pending) {
+    if (write.truncates || write.bytes.empty()) continue;
+    const auto first = static_cast<size_t>(write.offset) / sector;
+    const auto last = (static_cast<size_t>(write.offset) + write.bytes.size() - 1) / sector;
+    for (size_t s = first; s <= last; ++s) by_sector[s].push_back(&write);
+  }
+  for (const auto& [number, writes] : by_sector) {
+    const size_t count = random() % (writes.size() + 1);
+    for (size_t i = 0; i < count; ++i) {
+      const auto begin = std::max(static_cast<size_t>(writes[i]->offset), number * sector);
+      const auto end = std::min(static_cast<size_t>(writes[i]->offset) + writes[i]->bytes.size(),
+                                (number + 1) * sector);
+      put(image, static_cast<int64_t>(begin),
+          writes[i]->bytes.data() + (begin - static_cast<size_t>(writes[i]->offset)), end - begin);
+    }
+  }
+  if (!garble || by_sector.empty()) return;
+  auto victim = by_sector.begin();
+  if (random() % 2 == 0) std::advance(victim, random() % by_sector.size());
+  for (size_t i = victim->first * sector; i < std::min(image.size(), (victim->first + 1) * sector);
+       ++i) {
+    image[i] = static_cast<char>(random());
+  }
+}
+
+std::string survivor(const FaultVfs::File& file, FaultVfs::Survives mode, std::mt19937_64& random) {
+  using Survives = FaultVfs::Survives;
+  std::string image = file.durable;
+  const auto& pending = file.pending;
+  switch (mode) {
+    case Survives::kNothing:
+      break;
+    case Survives::kPrefix: {
+      const size_t count = random() % (pending.size() + 1);
+      for (size_t i = 0; i < count; ++i) apply(image, pending[i]);
+      if (count < pending.size() && !pending[count].truncates) {
+        const size_t torn = random() % (pending[count].bytes.size() + 1) & ~size_t{511};
+        put(image, pending[count].offset, pending[count].bytes.data(), torn);
+      }
+      break;
+    }
+    case Survives::kSubset:
+      for (const auto& write : pending) {
+        if (random() % 2 == 0) apply(image, write);
+      }
+      break;
+    case Survives::kAnySectors:
+      apply_sectors(image, pending, 512, false, random);
+      break;
+    case Survives::kGarbledSector:
+      apply_sectors(image, pending, 4096, true, random);
+      break;
+    case Survives::kEverything:
+      for (const auto& write : pending) apply(image, write);
+      break;
+  }
+  return image;
+}
+
+}  // namespace
+
+FaultVfs::FaultVfs() : real_(sqlite3_vfs_find(nullptr)), vfs_(*real_) {
+  vfs_.zName = "penstock-fault";
+  vfs_.szOsFile = static_cast<int>(sizeof(Handle)) + real_->szOsFile;
+  vfs_.pAppData = this;
+  vfs_.pNext = nullptr;
+  vfs_.xOpen = open_file;
+  // The rest works on names or needs pAppData of the real one.
+  vfs_.xDelete = [](sqlite3_vfs* vfs, const char* name, int sync) {
+    auto* self = static_cast<FaultVfs*>(vfs->pAppData);
+    self->deleted(name);
+    return self->real()->xDelete(self->real(), name, sync);
+  };
+  vfs_.xAccess = [](sqlite3_vfs* vfs, const char* name, int flags, int* out) {
+    auto* real = static_cast<FaultVfs*>(vfs->pAppData)->real();
+    return real->xAccess(real, name, flags, out);
+  };
+  vfs_.xFullPathname = [](sqlite3_vfs* vfs, const char* name, int size, char* out) {
+    auto* real = static_cast<FaultVfs*>(vfs->pAppData)->real();
+    return real->xFullPathname(real, name, size, out);
+  };
+  sqlite3_vfs_register(&vfs_, 1);
+}
+
+FaultVfs::~FaultVfs() {
+  sqlite3_vfs_unregister(&vfs_);
+  sqlite3_vfs_register(real_, 1);
+}
+
+void FaultVfs::cut(const std::filesystem::path& dir, const std::filesystem::path& to, Survives mode,
+                   std::mt19937_64& random) {
+  const std::lock_guard lock(mutex_);
+  std::filesystem::create_directories(to);
+  for (const auto& [name, file] : files_) {
+    const std::filesystem::path path(name);
+    if (path.parent_path() != dir) continue;
+    const std::string image = survivor(file, mode, random);
+    std::ofstream(to / path.filename(), std::ios::binary)
+        .write(image.data(), static_cast<long>(image.size()));
+  }
+}
+
+void FaultVfs::before_write(int n, std::function<void()> hook) {
+  const std::lock_guard lock(mutex_);
+  writes_until_hook_ = n;
+  hook_ = std::move(hook);
+}
+
+void FaultVfs::fail_sync_after(int syncs) {
+  const std::lock_guard lock(mutex_);
+  syncs_left_ = syncs;
+}
+
+void FaultVfs::fail_sync_of(const std::string& suffix) {
+  const std::lock_guard lock(mutex_);
+  failing_suffix_ = suffix;
+}
+
+void FaultVfs::set_disk_full(bool full, bool overwrites_too) {
+  const std::lock_guard lock(mutex_);
+  disk_full_ = full;
+  overwrites_fail_ = full && overwrites_too;
+}
+
+void FaultVfs::fail_reads(bool fail) {
+  const std::lock_guard lock(mutex_);
+  reads_fail_ = fail;
+}
+
+int FaultVfs::writes_after_failure() {
+  const std::lock_guard lock(mutex_);
+  return writes_after_failure_;
+}
+
+int FaultVfs::syncs() {
+  const std::lock_guard lock(mutex_);
+  return syncs_;
+}
+
+int FaultVfs::write(const std::string& name, const void* bytes, int size, int64_t offset,
+                    int64_t length) {
+  std::function<void()> hook;
+  {
+    const std::lock_guard lock(mutex_);
+    if (hook_ && --writes_until_hook_ <= 0) hook = std::exchange(hook_, nullptr);
+  }
+  if (hook) hook();
+  const std::lock_guard lock(mutex_);
+  if (sync_failed_) ++writes_after_failure_;
+  if (disk_full_ && (overwrites_fail_ || offset + size > length)) return SQLITE_FULL;
+  files_[name].pending.push_back(
+      {offset, false, std::string(static_cast<const char*>(bytes), static_cast<size_t>(size))});
+  return SQLITE_OK;
+}
+
+void FaultVfs::truncated(const std::string& name, int64_t size) {
+  const std::lock_guard lock(mutex_);
+  if (sync_failed_) ++writes_after_failure_;
+  files_[name].pending.push_back({size, true, {}});
+}
+
+int FaultVfs::sync(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  ++syncs_;
+  File& file = files_[name];
+  const bool hit = !failing_suffix_.empty() && name.ends_with(failing_suffix_);
+  if (sync_failed_ || hit || (syncs_left_ >= 0 && syncs_left_-- == 0)) {
+    sync_failed_ = true;
+    file.pending.clear();
+    return SQLITE_IOERR_FSYNC;
+  }
+  for (const auto& write : file.pending) apply(file.durable, write);
+  file.pending.clear();
+  return SQLITE_OK;
+}
+
+void FaultVfs::deleted(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  files_.erase(name);
+}
+
+bool FaultVfs::reads_fail() {
+  const std::lock_guard lock(mutex_);
+  return reads_fail_;
+}
+
+}  // namespace penstock::spool::testing

@@ -1,0 +1,296 @@
+// The pure parts of the spool against tables and plain models.
+#include <random>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "agent/spool/batch.h"
+#include "agent/spool/commit_policy.h"
+#include "agent/spool/commit_queue.h"
+#include "agent/spool/segment_index.h"
+#include "agent/spool/seq_ranges.h"
+#include "agent/spool/sizing.h"
+#include "agent/spool/tail.h"
+#include "agent/spool/volatile_fs.h"
+#include "tests/unit/spool_fixture.h"
+
+namespace penstock::spool {
+namespace {
+
+using Act = CommitDecision::Act;
+
+MonoTime at(int64_t ms) { return MonoTime(std::chrono::seconds(1000)) + Millis(ms); }
+
+TEST(SeqRanges, BehaveLikeASet) {
+  std::mt19937_64 random(testing::test_seed());
+  for (int round = 0; round < 200; ++round) {
+    SeqRanges ranges;
+    std::set<Seq> model;
+    for (int step = 0; step < 30; ++step) {
+      const Seq first = 1 + random() % 60;
+      const SeqRange range{first, first + random() % 8};
+      bool overlaps = false;
+      for (Seq s = range.first; s <= range.last; ++s) overlaps |= model.contains(s);
+      ASSERT_EQ(ranges.overlaps(range), overlaps);
+      std::set<Seq> missing;
+      for (const auto& part : ranges.missing_in(range)) {
+        for (Seq s = part.first; s <= part.last; ++s) missing.insert(s);
+      }
+      for (Seq s = range.first; s <= range.last; ++s)
+        ASSERT_EQ(missing.contains(s), !model.contains(s));
+      if (random() % 4 == 0) {
+        const Seq cut = random() % 70;
+        const auto expected =
+            static_cast<uint64_t>(std::distance(model.begin(), model.upper_bound(cut)));
+        ASSERT_EQ(ranges.take_up_to(cut), expected);
+        model.erase(model.begin(), model.upper_bound(cut));
+      } else {
+        ranges.add(range);
+        for (Seq s = range.first; s <= range.last; ++s) model.insert(s);
+      }
+      for (Seq s = 0; s < 75; ++s) ASSERT_EQ(ranges.contains(s), model.contains(s)) << s;
+    }
+  }
+}
+
+Pending record(LaneId lane, Seq seq, size_t size, int64_t within_ms = 50) {
+  Pending pending;
+  pending.lane = lane;
+  pending.seq = seq;
+  pending.source = lane % 2;
+  pending.source_seq = seq;
+  pending.commit_within = Millis(within_ms);
+  pending.body.assign(size, 'x');
+  return pending;
+}
+
+std::vector<Pending> one(Pending pending) {
+  std::vector<Pending> records;
+  records.push_back(std::move(pending));
+  return records;
+}
+
+TEST(CommitQueue, IsAllOrNothingAndTakesAnythingWhenEmpty) {
+  CommitQueue queue(1000);
+  EXPECT_TRUE(queue.push(one(record(1, 1, 5000)), at(0))) << "an empty queue takes any call";
+  EXPECT_EQ(queue.room(), 0U);
+  EXPECT_FALSE(queue.push(one(record(1, 2, 1)), at(0)));
+  EXPECT_EQ(queue.pushed(), 1U);
+  queue.pop(1);
+  EXPECT_EQ(queue.room(), 1000U);
+  EXPECT_EQ(queue.bytes(), 0U);
+  EXPECT_EQ(queue.record_bytes(), 0U);
+}
+
+TEST(CommitQueue, PrefixKeepsArrivalOrderAndTakesAtLeastOne) {
+  CommitQueue queue(1 << 20);
+  for (Seq seq = 1; seq <= 5; ++seq) ASSERT_TRUE(queue.push(one(record(seq % 2, seq, 100)), at(0)));
+  EXPECT_EQ(queue.prefix(1).size(), 1U);
+  const auto some = queue.prefix(300);
+  ASSERT_EQ(some.size(), 3U);
+  for (size_t i = 0; i < some.size(); ++i) EXPECT_EQ(some[i]->seq, i + 1);
+}
+
+TEST(CommitQueue, DeadlineIsTheLeastOfAllThatWait) {
+  std::mt19937_64 random(testing::test_seed());
+  CommitQueue queue(1 << 20);
+  std::deque<MonoTime> model;
+  for (int step = 0; step < 2000; ++step) {
+    if (random() % 3 != 0) {
+      const auto within = static_cast<int64_t>(random() % 500);
+      ASSERT_TRUE(queue.push(one(record(1, 1, 1, within)), at(step)));
+      model.push_back(at(step) + Millis(within));
+    } else if (!model.empty()) {
+      const size_t count = 1 + random() % model.size();
+      queue.pop(count);
+      model.erase(model.begin(), model.begin() + static_cast<ptrdiff_t>(count));
+    }
+    const auto least = std::min_element(model.begin(), model.end());
+    ASSERT_EQ(queue.deadline(), model.empty() ? std::optional<MonoTime>() : *least);
+  }
+}
+
+TEST(CommitPolicy, WaitsForTheDeadlineUnlessBytesForceOrHint) {
+  CommitPolicy policy(1000);
+  CommitView view;
+  view.now = at(0);
+  EXPECT_EQ(policy.decide(view).act, Act::kWait);
+  EXPECT_EQ(policy.decide(view).wake_at, std::nullopt) << "nothing waits, nothing wakes";
+  view.deadline = at(50);
+  view.waiting_bytes = 999;
+  EXPECT_EQ(policy.decide(view).act, Act::kWait);
+  EXPECT_EQ(policy.decide(view).wake_at, at(50));
+  view.now = at(50);
+  EXPECT_EQ(policy.decide(view).act, Act::kRecords);
+  view.now = at(0);
+  view.waiting_bytes = 1000;
+  EXPECT_EQ(policy.decide(view).act, Act::kRecords);
+  view.waiting_bytes = 1;
+  view.forced = true;
+  EXPECT_EQ(policy.decide(view).act, Act::kRecords);
+}
+
+TEST(CommitPolicy, HintsCommitEarlyAtMostFiftyTimesASecond) {
+  CommitPolicy policy(1000);
+  int commits = 0;
+  for (int64_t ms = 0; ms < 1000; ++ms) {
+    CommitView view;
+    view.now = at(ms);
+    view.deadline = at(ms + 200);
+    view.hinted = true;
+    if (policy.decide(view).act == Act::kRecords) ++commits;
+  }
+  EXPECT_EQ(commits, 50);
+}
+
+TEST(CommitPolicy, AHintNeverDelaysADeadline) {
+  CommitPolicy policy(1000);
+  CommitView view;
+  view.now = at(0);
+  view.deadline = at(200);
+  view.hinted = true;
+  ASSERT_EQ(policy.decide(view).act, Act::kRecords);
+  view.now = at(1);
+  view.deadline = at(3);
+  EXPECT_EQ(policy.decide(view).wake_at, at(3));
+  view.deadline = at(500);
+  EXPECT_EQ(policy.decide(view).wake_at, at(20));
+}
+
+TEST(CommitPolicy, AcknowledgementsWaitASecondUnlessTheSpoolIsFull) {
+  CommitPolicy policy(1000);
+  CommitView view;
+  view.now = at(0);
+  view.acks_since = at(0);
+  EXPECT_EQ(policy.decide(view).act, Act::kWait);
+  EXPECT_EQ(policy.decide(view).wake_at, at(1000));
+  view.now = at(1000);
+  EXPECT_EQ(policy.decide(view).act, Act::kAcksOnly);
+  view.now = at(1);
+  view.full = true;
+  view.deadline = at(-100);
+  view.retry_at = at(900);
+  EXPECT_EQ(policy.decide(view).act, Act::kAcksOnly)
+      << "what makes room goes at once; records wait";
+  view.acks_not_before = at(400);
+  EXPECT_EQ(policy.decide(view).act, Act::kWait);
+  EXPECT_EQ(policy.decide(view).wake_at, at(400));
+  view.now = at(900);
+  EXPECT_EQ(policy.decide(view).act, Act::kRecords);
+}
+
+TEST(Batch, OneRunPerLaneSplitOnlyWhereARecordIsRefused) {
+  std::vector<Pending> records;
+  for (Seq seq = 1; seq <= 4; ++seq) {
+    records.push_back(record(1, seq, 10));
+    records.push_back(record(2, seq + 100, 10));
+  }
+  records[2].refusal = "no";  // lane 1, seq 2
+  records[6].received_at_us = 77;
+  std::vector<const Pending*> pointers;
+  for (const auto& pending : records) pointers.push_back(&pending);
+  const Batch batch = make_batch(pointers);
+  ASSERT_EQ(batch.runs.size(), 3U);
+  EXPECT_EQ(batch.runs[0].lane, 1U);
+  EXPECT_EQ(batch.runs[0].first, 1U);
+  EXPECT_EQ(batch.runs[0].count, 1U);
+  EXPECT_EQ(batch.runs[1].lane, 2U);
+  EXPECT_EQ(batch.runs[1].count, 4U);
+  EXPECT_EQ(batch.runs[2].first, 3U);
+  EXPECT_EQ(batch.runs[2].count, 2U);
+  EXPECT_EQ(batch.runs[2].newest_us, 77);
+  ASSERT_EQ(batch.refused.size(), 1U);
+  EXPECT_EQ(batch.refused[0]->seq, 2U);
+  const std::vector<std::pair<LaneId, Seq>> committed{{1, 4}, {2, 104}};
+  EXPECT_EQ(batch.committed, committed);
+  EXPECT_EQ(batch.records, 8U);
+  EXPECT_EQ(batch.bytes, 80U);
+}
+
+TEST(SegmentIndex, FindsTheSegmentThatHoldsOrFollows) {
+  SegmentIndex index;
+  ASSERT_TRUE(index.add(3, {1, 1, 5, 100}));
+  ASSERT_TRUE(index.add(3, {2, 6, 5, 100}));
+  ASSERT_TRUE(index.add(3, {5, 15, 1, 100}));
+  EXPECT_FALSE(index.add(3, {6, 15, 2, 100})) << "overlaps its predecessor";
+  EXPECT_FALSE(index.add(3, {6, 20, 0, 100})) << "empty";
+  EXPECT_EQ(index.find(3, 0)->id, 1);
+  EXPECT_EQ(index.find(3, 5)->id, 1);
+  EXPECT_EQ(index.find(3, 6)->id, 2);
+  EXPECT_EQ(index.find(3, 11)->id, 5);
+  EXPECT_EQ(index.find(3, 16), nullptr);
+  EXPECT_EQ(index.find(9, 1), nullptr);
+  const std::vector<SeqRange> gaps{{11, 14}, {16, 20}};
+  EXPECT_EQ(index.gaps(3, {1, 20}), gaps);
+  EXPECT_EQ(index.ended_by(3, 14, 16, 1 << 20).size(), 2U);
+  EXPECT_EQ(index.ended_by(3, 14, 1, 1 << 20).size(), 1U);
+  EXPECT_EQ(index.ended_by(3, 14, 16, 150).size(), 1U);
+  EXPECT_EQ(index.ended_by(3, 14, 16, 0).size(), 1U) << "at least one, or it would never end";
+  index.remove(3, 2);
+  index.remove(3, 4);
+  EXPECT_EQ(index.find(3, 6)->id, 5);
+  EXPECT_EQ(index.size(), 2U);
+}
+
+SegmentPtr segment(LaneId lane, Seq first, uint32_t count, size_t bytes) {
+  return std::make_shared<Segment>(lane, first, count, std::string(bytes, 'x'));
+}
+
+TEST(Tail, DropsTheOldestOfAnyLaneAndStaysBelowItsBound) {
+  Tail tail(4000);
+  tail.add(segment(1, 1, 1, 1000));
+  tail.add(segment(2, 1, 1, 1000));
+  tail.add(segment(1, 2, 1, 1000));
+  EXPECT_NE(tail.find(1, 1), nullptr);
+  tail.add(segment(2, 2, 1, 1000));
+  EXPECT_LE(tail.bytes(), 4000U);
+  EXPECT_EQ(tail.find(1, 1), nullptr) << "the oldest goes";
+  EXPECT_NE(tail.find(2, 1), nullptr);
+  tail.add(segment(3, 1, 1, 10000));
+  EXPECT_EQ(tail.find(3, 1), nullptr) << "larger than the bound";
+  EXPECT_NE(tail.find(2, 2), nullptr) << "and nothing was dropped for it";
+}
+
+TEST(Tail, ReleasesWhatIsWhollyAcknowledged) {
+  Tail tail(1 << 20);
+  tail.add(segment(1, 1, 5, 10));
+  tail.add(segment(1, 6, 5, 10));
+  tail.add(segment(2, 1, 5, 10));
+  tail.release(1, 9);
+  EXPECT_EQ(tail.find(1, 1), nullptr);
+  EXPECT_NE(tail.find(1, 6), nullptr);
+  EXPECT_NE(tail.find(2, 1), nullptr);
+  tail.release(1, 10);
+  tail.release(2, 5);
+  EXPECT_EQ(tail.bytes(), 0U);
+}
+
+TEST(Sizing, StaysWithinMaxSizeAndLeavesAReserve) {
+  for (const uint64_t mib : {4U, 5U, 17U, 64U, 1000U, 2048U, 1000000U}) {
+    const uint64_t max_size = mib << 20;
+    const Sizing sizing = sizing_for(max_size);
+    EXPECT_LE(static_cast<uint64_t>(sizing.max_pages * kPageBytes + sizing.wal_bytes), max_size)
+        << mib;
+    EXPECT_GE(sizing.max_pages - sizing.insert_pages, 64) << mib;
+    EXPECT_GT(sizing.insert_pages, 256) << mib << ": one commit must fit";
+    EXPECT_EQ(sizing.max_pages * kPageBytes % sizing.chunk_bytes, 0) << mib;
+    EXPECT_GT(sizing.wal_bytes, sizing.checkpoint_pages * kPageBytes + int64_t{kCommitCapBytes})
+        << mib;
+  }
+}
+
+TEST(VolatileFilesystem, KnowsWhatDoesNotKeepItsPromises) {
+  EXPECT_EQ(volatile_filesystem(0x01021994), "tmpfs");
+  EXPECT_EQ(volatile_filesystem(0x858458F6), "ramfs");
+  EXPECT_EQ(volatile_filesystem(0xFFFFFFFF858458F6), "ramfs") << "sign-extended on 32-bit systems";
+  EXPECT_EQ(volatile_filesystem(0x794C7630), "overlay");
+  EXPECT_EQ(volatile_filesystem(0x6969), "nfs");
+  EXPECT_EQ(volatile_filesystem(0xFF534D42), "cifs");
+  for (const uint64_t good :
+       {0xEF53U, 0x9123683EU, 0x58465342U, 0xF2F52010U}) {  // ext4, btrfs, xfs, f2fs
+    EXPECT_EQ(volatile_filesystem(good), std::nullopt) << good;
+  }
+}
+
+}  // namespace
+}  // namespace penstock::spool
