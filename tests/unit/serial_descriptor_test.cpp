@@ -1,0 +1,97 @@
+// The serial input through its C descriptor, as the host calls it: the table's defaults make a
+// working instance.
+#include <array>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "plugins/serial/framing.h"
+#include "plugins/serial/plugin.cpp"  // the module's only source; the rest is linked
+#include "tests/support/fake_plugin_host.h"
+
+namespace penstock::serial {
+namespace {
+
+test::OptionValues table_defaults() {
+  test::OptionValues values;
+  for (const auto& row : kOptions) {
+    if (!row.default_value) continue;
+    const std::string text = row.default_value;
+    switch (row.type) {
+      case PENSTOCK_OPTION_INTEGER:
+        values.number(row.name, std::stoll(text), row.type);
+        break;
+      case PENSTOCK_OPTION_BOOL:
+        values.number(row.name, text == "true", row.type);
+        break;
+      case PENSTOCK_OPTION_SIZE:
+        EXPECT_TRUE(text.ends_with("KiB"));
+        values.number(row.name, std::stoll(text) * 1024, row.type);
+        break;
+      default:
+        values.text(row.name, text, row.type);
+    }
+  }
+  return values;
+}
+
+struct SerialDescriptor : testing::Test {
+  const penstock_plugin* plugin = penstock_plugin_descriptor();
+  test::FakePluginHost host;
+  void* instance = nullptr;
+  std::array<char, 200> error{};
+  int create(const test::OptionValues& values) {
+    const auto& list = values.values();
+    return plugin->create(host.host(), list.data(), list.size(), &instance, error.data(),
+                          error.size());
+  }
+};
+
+TEST_F(SerialDescriptor, NamesItselfAndItsAbi) {
+  EXPECT_STREQ(plugin->name, "serial");
+  EXPECT_EQ(plugin->abi_major, PENSTOCK_ABI_MAJOR);
+  EXPECT_EQ(plugin->struct_size, sizeof(penstock_plugin));
+  EXPECT_EQ(plugin->option_count, std::size(kOptions));
+}
+
+TEST_F(SerialDescriptor, DefaultsOfTheTableMakeAWorkingInstance) {
+  auto values = table_defaults();
+  values.text("device", "/nowhere/port", PENSTOCK_OPTION_PATH);
+  ASSERT_EQ(create(values), 0) << error.data();
+  ASSERT_EQ(plugin->start(instance, error.data(), error.size()), 0)
+      << "a missing device is no error of start";
+  EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_DOWN, "/nowhere/port"));
+  plugin->on_durable(instance, 1);
+  plugin->on_room(instance);
+  EXPECT_GE(plugin->stats(instance, nullptr, 0), 8u);
+  plugin->quiesce(instance);
+  plugin->stop(instance);
+  EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_STOPPED));
+  plugin->destroy(instance);
+}
+
+TEST_F(SerialDescriptor, WhatTheTableCannotCheckIsRefusedInCreateWithTheReason) {
+  test::OptionValues values;
+  values.text("device", "/nowhere/port").text("framing.type", "modbus_rtu");
+  EXPECT_NE(create(values), 0);
+  EXPECT_STREQ(error.data(), "framing modbus_rtu is not supported yet");
+}
+
+TEST_F(SerialDescriptor, EveryFramingOfTheTableIsKnownOrRefusedByName) {
+  std::string choices;
+  for (const auto& row : kOptions) {
+    if (std::string_view(row.name) == "framing.type") choices = row.choices;
+  }
+  for (size_t from = 0; from < choices.size();) {
+    const size_t end = std::min(choices.find('|', from), choices.size());
+    FramingSettings settings;
+    settings.type = choices.substr(from, end - from);
+    settings.length_bytes = 4;
+    from = end + 1;
+    if (settings.type == "modbus_rtu") continue;
+    EXPECT_NO_THROW(make_framing(settings)) << settings.type;
+  }
+}
+
+}  // namespace
+}  // namespace penstock::serial

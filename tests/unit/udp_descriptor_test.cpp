@@ -1,0 +1,56 @@
+// The UDP input through its C descriptor, as the host calls it.
+#include <array>
+
+#include <gtest/gtest.h>
+
+#include "plugins/udp/plugin.cpp"  // the module's only source; the rest is linked
+#include "tests/support/fake_plugin_host.h"
+
+namespace penstock::udp {
+namespace {
+
+struct UdpDescriptor : testing::Test {
+  const penstock_plugin* plugin = penstock_plugin_descriptor();
+  test::FakePluginHost host;
+  void* instance = nullptr;
+  std::array<char, 200> error{};
+  int create(const test::OptionValues& values) {
+    const auto& list = values.values();
+    return plugin->create(host.host(), list.data(), list.size(), &instance, error.data(),
+                          error.size());
+  }
+};
+
+TEST_F(UdpDescriptor, NamesItselfAndItsAbi) {
+  EXPECT_STREQ(plugin->name, "udp");
+  EXPECT_EQ(plugin->abi_major, PENSTOCK_ABI_MAJOR);
+  EXPECT_EQ(plugin->struct_size, sizeof(penstock_plugin));
+  EXPECT_EQ(plugin->option_count, std::size(kOptions));
+}
+
+TEST_F(UdpDescriptor, LivesAndEndsThroughTheCFunctions) {
+  test::OptionValues values;
+  values.text("listen", "127.0.0.1:0").text("split", "none").number("max_datagram", 8192);
+  ASSERT_EQ(create(values), 0) << error.data();
+  ASSERT_EQ(plugin->start(instance, error.data(), error.size()), 0);
+  EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_UP, "listening on 127.0.0.1:"));
+  plugin->on_durable(instance, 1);
+  plugin->on_room(instance);
+  std::array<penstock_stat, 2> some{};
+  EXPECT_GE(plugin->stats(instance, some.data(), some.size()), 8u) << "says how many there are";
+  plugin->quiesce(instance);
+  plugin->stop(instance);
+  EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_STOPPED));
+  plugin->destroy(instance);
+}
+
+TEST_F(UdpDescriptor, CreateRefusesWithTheReason) {
+  test::OptionValues values;
+  values.text("listen", "everywhere");
+  EXPECT_NE(create(values), 0);
+  EXPECT_NE(std::string(error.data()).find("listen: 'everywhere'"), std::string::npos)
+      << error.data();
+}
+
+}  // namespace
+}  // namespace penstock::udp
