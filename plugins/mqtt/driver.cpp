@@ -173,7 +173,8 @@ void Driver::explain_failure(const PahoLink::Connected& result) {
     why = end->text;
   } else {
     choice_.hung_up();
-    why = end ? end->text : result.detail;
+    why = end ? end->text : "the broker does not answer to CONNECT";
+    if (!end && !result.detail.empty()) why += " (" + result.detail + ")";
   }
   if (tried == Version::kV5 && choice_.current() == Version::kV311) {
     retry_after(milliseconds(0));  // try the other version before saying anything

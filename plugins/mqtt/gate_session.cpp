@@ -140,6 +140,7 @@ void GateSession::hold_puback(std::span<const uint8_t> frame) {
     if (ledger_->unseen(pubacks_)) ++owner_.counters().unseen_acks;
   }
   held_.push(stamp, frame);
+  stall_.on_ack(Clock::now());
   ++owner_.counters().acks_read;
 }
 

@@ -26,19 +26,25 @@ class StallDetector {
       : full_window_(std::min<size_t>(std::max<size_t>(receive_maximum, 1), kUsualWindow)) {}
 
   void on_broker_bytes(Time now) {
-    last_arrival_ = now;
-    settled_ = false;
+    last_arrival_ = last_event_ = now;
+    looked_ = hinted_ = false;
+  }
+  // Paho answered, perhaps long after the bytes came: what is held has changed.
+  void on_ack(Time now) {
+    last_event_ = now;
+    looked_ = false;
   }
   void on_released(Time now) { last_release_ = now; }
 
-  // Look again after kQuiet; false: no need before the next bytes from the broker.
-  bool wants_look(size_t held) const { return held > 0 && !settled_; }
+  // Look again after kQuiet; false: no need before the next bytes or acknowledgement.
+  bool wants_look(size_t held) const { return held > 0 && !looked_ && !hinted_; }
 
   // True once for each silence in which the broker seems to wait for us.
   bool look(Time now, size_t held) {
-    if (!wants_look(held) || now - last_arrival_ < kQuiet) return false;
-    settled_ = true;
-    return held >= full_window_ || answers_release();
+    if (!wants_look(held) || now - last_event_ < kQuiet) return false;
+    looked_ = true;
+    hinted_ = held >= full_window_ || answers_release();
+    return hinted_;
   }
 
  private:
@@ -52,8 +58,10 @@ class StallDetector {
 
   size_t full_window_;
   Time last_arrival_{};
+  Time last_event_{};
   std::optional<Time> last_release_;
-  bool settled_ = true;
+  bool looked_ = true;
+  bool hinted_ = false;  // in this silence
 };
 
 }  // namespace penstock::mqtt

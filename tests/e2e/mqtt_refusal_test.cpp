@@ -1,8 +1,13 @@
 // T15, T16: what the host refuses has been received already, and Paho will acknowledge it. The
 // broker must not see that.
+#include <set>
+
 #include <gtest/gtest.h>
 
+#include "tests/support/feeder_mqtt.h"
+#include "tests/support/mosquitto.h"
 #include "tests/support/mqtt_rig.h"
+#include "tests/support/temp_dir.h"
 
 namespace penstock::test {
 namespace {
@@ -128,6 +133,41 @@ TEST_P(MqttRefusal, T16_AMessageRefusedAtTheEndComesAgainOnlyAfterARestart) {
   next.start();
   ASSERT_TRUE(broker.wait_acks(10));
   EXPECT_EQ(acked(broker, 2), (std::vector<uint64_t>{6, 7, 8, 9, 10}));
+}
+
+// The goodbye of a spoiled session must not make a real broker forget it.
+TEST_P(MqttRefusal, T15_MosquittoSendsARefusedMessageAgain) {
+  const TempDir dir("mqtt-refusal");
+  Mosquitto broker(dir.path() / "broker");
+  broker.start();
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.host.answer_with([](uint64_t nth, std::string_view) {
+    return nth % 50 == 0 ? PENSTOCK_EMIT_FULL : PENSTOCK_EMIT_OK;
+  });
+  life.host.commit_with(instant_commit());
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  SentLog sent;
+  MqttFeeder feeder(broker.port(), "feeder",
+                    {{"plant/t", 500, [](uint64_t n) { return std::to_string(n); }, &sent}});
+  feeder.start();
+  for (uint64_t refusals = 1; refusals <= 2; ++refusals) {
+    ASSERT_TRUE(wait_until([&] { return life.stat("refused_full") == refusals; }, Millis(20000)));
+    if (refusals == 2) {
+      ASSERT_TRUE(feeder.stop());
+      life.host.answer_with(nullptr);
+    }
+    life.input().on_room();
+  }
+  const auto taken = [&] {
+    const auto payloads = life.host.payloads();
+    return std::set<std::string>(payloads.begin(), payloads.end());
+  };
+  EXPECT_TRUE(wait_until([&] { return taken().size() >= sent.size(); }, Millis(20000)));
+  for (const auto& [number, at] : sent.snapshot()) {
+    EXPECT_TRUE(taken().count(std::to_string(number))) << number;
+  }
+  EXPECT_EQ(life.stat("sessions_lost"), 0U);
 }
 
 TEST_P(MqttRefusal, ARefusedMessageWithQosZeroIsCountedAndStopsNothing) {

@@ -71,6 +71,24 @@ TEST_P(MqttStop, T12_DisconnectFollowsTheLastAck) {
   for (size_t i = 0; i < acks.size(); ++i) EXPECT_EQ(acks[i].number, i + 1);
 }
 
+// What Paho had been sent and not handled yet when reading stopped: quiesce waits for it, so the
+// final commit covers it.
+TEST_P(MqttStop, T12_WhatWasUnderWayAtQuiesceIsInTheFinalCommit) {
+  ScriptBroker broker(100);
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.host.answer_with([](uint64_t, std::string_view) {
+    std::this_thread::sleep_for(Millis(1));
+    return PENSTOCK_EMIT_OK;
+  });
+  life.start();
+  publish_numbers(broker, 100);
+  ASSERT_TRUE(life.host.wait_records(5));
+  life.stop();
+  EXPECT_TRUE(broker.wait_for([&] { return broker.connections_ended() == 1; }));
+  EXPECT_EQ(broker.disconnects(), 1U);
+  EXPECT_EQ(broker.acks().size(), life.host.records().size());
+}
+
 TEST_P(MqttStop, T12_AStopWithoutTheCommitHangsUpInTimeAndAcknowledgesNothing) {
   ScriptBroker broker;
   MqttLife life(mqtt_settings(broker.port(), GetParam()));
