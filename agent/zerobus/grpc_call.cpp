@@ -10,12 +10,15 @@
 namespace penstock::zerobus {
 namespace {
 
-grpc::Slice referring_slice(std::shared_ptr<const std::string> body) {
-  using Owner = std::shared_ptr<const std::string>;
-  const auto owner = new Owner(std::move(body));
+using Body = std::shared_ptr<const std::string>;
+
+// gRPC calls it when no slice refers to the bytes any more, on whichever thread that was.
+void release_body(void* body) { delete static_cast<Body*>(body); }
+
+grpc::Slice referring_slice(Body body) {
+  const auto owner = new Body(std::move(body));
   auto* const bytes = const_cast<char*>((*owner)->data());  // gRPC's signature; it only reads
-  return grpc::Slice(
-      bytes, (*owner)->size(), [](void* held) { delete static_cast<Owner*>(held); }, owner);
+  return grpc::Slice(bytes, (*owner)->size(), release_body, owner);
 }
 
 std::string joined(const grpc::ByteBuffer& buffer) {
@@ -44,6 +47,8 @@ GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::sha
 }
 
 void GrpcCall::start() {
+  // Every reaction takes one of these first, so it sees the finished object whatever gRPC does.
+  const std::scoped_lock publish(events_mutex_, mutex_);
   grpc::GenericStub stub(channel_.channel);
   stub.PrepareBidiStreamingCall(context_.get(), kStreamMethod, {}, this);
   AddHold();
