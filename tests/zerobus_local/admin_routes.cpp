@@ -196,15 +196,15 @@ HttpReply state(const AdminParts& parts) {
 }
 
 HttpReply help() {
-  return {
-      200,
-      R"({"calls":["GET /state",)"
-      R"("POST /faults/drop?status=S[&after=N][&table=GLOB][&times=K]",)"
-      R"("POST /faults/reject?match=TEXT[&table=GLOB]",)"
-      R"("POST /faults/reject?record=K[&table=GLOB]","POST /faults/no-acks[?on=true|false]",)"
-      R"("POST /faults/slow-acks?ms=N","POST /faults/refuse-create?status=S[&table=GLOB][&times=K]",)"
-      R"("POST /faults/close-signal?seconds=N[&table=GLOB]","POST /faults/clear",)"
-      R"("POST /oidc/v1/token","GET /api/2.1/unity-catalog/tables/NAME"]})"};
+  return {200,
+          R"({"calls":["GET /state",)"
+          R"("POST /faults/drop?status=S[&after=N][&table=GLOB][&times=K]",)"
+          R"("POST /faults/reject?match=TEXT[&table=GLOB]",)"
+          R"("POST /faults/reject?record=K[&table=GLOB]","POST /faults/no-acks[?on=true|false]",)"
+          R"("POST /faults/slow-acks?ms=N",)"
+          R"("POST /faults/refuse-create?status=S[&table=GLOB][&times=K]",)"
+          R"("POST /faults/close-signal?seconds=N[&table=GLOB]","POST /faults/clear",)"
+          R"("POST /oidc/v1/token","GET /api/2.1/unity-catalog/tables/NAME"]})"};
 }
 
 HttpReply give_token(const AdminParts& parts) {

@@ -71,7 +71,11 @@ class Stream : public RawReactor,
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override {
-    const auto keep = std::move(self_);
+    std::shared_ptr<Stream> keep;
+    {
+      const std::lock_guard lock(mutex_);  // whoever was last in here has left
+      keep = std::move(self_);
+    }
     context_.registry.remove(this);
   }
 
@@ -102,9 +106,9 @@ class Stream : public RawReactor,
   Intake intake_;                                 // reading thread only
   grpc::ByteBuffer read_buffer_;                  // reading thread only
   std::shared_ptr<const std::string> stream_id_;  // reading thread only
-  std::shared_ptr<Stream> self_;                  // until OnDone
 
   mutable std::mutex mutex_;
+  std::shared_ptr<Stream> self_;  // until OnDone
   StreamInfo info_;
   std::deque<zb::EphemeralStreamResponse> control_;  // goes out before acknowledgements
   grpc::ByteBuffer write_buffer_;

@@ -42,6 +42,14 @@ tables:
 
 inline constexpr const char* kTable = "main.iot.telemetry";
 
+// ThreadSanitizer reports, and then suppresses, an uninstrumented gRPC once per few kilobytes of
+// payload: minutes each.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kUnderThreadSanitizer = true;
+#else
+constexpr bool kUnderThreadSanitizer = false;
+#endif
+
 // True as soon as `condition` holds; false after kPatience.
 template <class Condition>
 bool eventually(Condition condition) {

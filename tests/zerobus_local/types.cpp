@@ -102,7 +102,11 @@ class Parser {
     return value;
   }
   Error expected(char c) {
-    return wrong(std::string("'") + c + "' is missing in '" + std::string(whole_) + "'");
+    std::string what = "'?' is missing in '";
+    what[1] = c;
+    what += whole_;
+    what += '\'';
+    return wrong(std::move(what));
   }
 
   Result<Type> parse_one(int depth) {
