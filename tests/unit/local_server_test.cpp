@@ -64,6 +64,22 @@ TEST_F(LocalServer, NoAckArrivesWhileTheCommitIsHeldUp) {
   EXPECT_EQ(lakehouse.count(kTable), 2);
 }
 
+TEST_F(LocalServer, TheLedgerTellsWhenWhatWasAcknowledged) {
+  start();
+  auto stream = open();
+  const std::string id = stream->create_json();
+  ASSERT_TRUE(stream->send_json(0, row_json(0)));
+  ASSERT_TRUE(stream->wait_for_ack(0));
+  ASSERT_TRUE(stream->send_json(1, row_json(1)));  // its commit stores the ack before
+  ASSERT_TRUE(stream->wait_for_ack(1));
+  Lakehouse lakehouse(data());
+  const auto acks = lakehouse.query(
+      "SELECT a._stream_id, a._offset, a._acked_us >= r._arrived_us FROM _acks a "
+      "JOIN \"main.iot.telemetry\" r ON r._offset = a._offset ORDER BY a._offset");
+  ASSERT_FALSE(acks.empty());
+  EXPECT_EQ(acks[0], id + "|0|1");
+}
+
 TEST_F(LocalServer, RowsCarryTheirColumnsAndWhereTheyCameFrom) {
   start();
   auto stream = open();

@@ -98,7 +98,7 @@ class BitmapBackend : public Backend {
     return extent.rows;
   }
 
-  Result<void> commit(std::span<const Write> writes) override {
+  Result<void> commit(std::span<const Write> writes, std::span<const AckNote>) override {
     for (auto& [name, file] : files_) file.waiting.clear();
     for (const auto& write : writes) files_.at(write.table->name()).waiting += write.raw;
     for (auto& [name, file] : files_) {

@@ -72,8 +72,23 @@ class SqliteBackend : public Backend {
     return sqlite3_column_int64(count->get(), 0);
   }
 
-  Result<void> commit(std::span<const Write> writes) override {
+  // The ledger of acknowledgements sent: what was safe at the server, and since when.
+  Result<void> open_ledger() {
+    auto made = execute(
+        "CREATE TABLE IF NOT EXISTS \"_acks\" "
+        "(_stream_id TEXT, _offset INTEGER, _acked_us INTEGER)");
+    if (!made) return made;
+    auto insert = prepare("INSERT INTO \"_acks\" VALUES (?,?,?)");
+    if (!insert) return insert.error();
+    insert_ack_ = std::move(*insert);
+    return {};
+  }
+
+  Result<void> commit(std::span<const Write> writes, std::span<const AckNote> acks) override {
     if (auto begun = execute("BEGIN IMMEDIATE"); !begun) return begun;
+    for (const auto& ack : acks) {
+      if (auto stored = insert_ack(ack); !stored) return undo(std::move(stored));
+    }
     for (const auto& write : writes) {
       if (auto stored = insert_rows(write); !stored) return undo(std::move(stored));
     }
@@ -164,6 +179,18 @@ class SqliteBackend : public Backend {
     return {};
   }
 
+  Result<void> insert_ack(const AckNote& ack) {
+    sqlite3_stmt* insert = insert_ack_.get();
+    const std::string& id = *ack.stream_id;
+    sqlite3_bind_text(insert, 1, id.data(), static_cast<int>(id.size()), SQLITE_STATIC);
+    sqlite3_bind_int64(insert, 2, ack.up_to);
+    sqlite3_bind_int64(insert, 3, ack.at_us);
+    const int result = sqlite3_step(insert);
+    sqlite3_reset(insert);
+    if (result != SQLITE_DONE) return failure("INSERT INTO _acks");
+    return {};
+  }
+
   // Values outlive the step: nothing is copied. SQLite would turn NaN into NULL; it is kept as text
   // instead.
   static void bind(sqlite3_stmt* insert, int at, const Value& value) {
@@ -187,6 +214,7 @@ class SqliteBackend : public Backend {
 
   std::unique_ptr<sqlite3, CloseDb> db_;  // closed after the statements
   std::unordered_map<std::string, Statement> inserts_;
+  Statement insert_ack_;
 };
 
 }  // namespace
@@ -206,6 +234,7 @@ Result<std::unique_ptr<Backend>> open_sqlite_backend(const std::string& dir) {
   for (const char* pragma : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"}) {
     if (auto set = backend->execute(pragma); !set) return std::move(set).error().in(path);
   }
+  if (auto ledger = backend->open_ledger(); !ledger) return std::move(ledger).error().in(path);
   return std::unique_ptr<Backend>(std::move(backend));
 }
 

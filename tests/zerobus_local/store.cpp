@@ -31,6 +31,11 @@ void GroupCommitter::submit(Write write) {
   changed_.notify_one();
 }
 
+void GroupCommitter::note_ack(AckNote ack) {
+  const std::lock_guard lock(mutex_);
+  acks_.push_back(std::move(ack));
+}
+
 std::map<std::string, int64_t> GroupCommitter::rows() const {
   const std::lock_guard lock(mutex_);
   return rows_;
@@ -54,16 +59,18 @@ void GroupCommitter::loop() {
       return stopping_ || !to_open_.empty() || queued_bytes_ >= kHurryBytes;
     });
     if (queue_.empty() && to_open_.empty()) {
-      if (stopping_) return;
-      continue;
+      if (!stopping_) continue;
+      if (!acks_.empty()) (void)backend_->commit({}, acks_);  // what they tell is on record already
+      return;
     }
     auto tables = std::exchange(to_open_, {});
     auto group = std::exchange(queue_, {});
+    const auto acks = std::exchange(acks_, {});
     queued_bytes_ = 0;
     lock.unlock();
     not_before = read_clock().mono + pace_;
     open_waiting(std::move(tables));
-    commit(group);
+    commit(group, acks);
     group.clear();  // streams may die here, not under the lock
     lock.lock();
   }
@@ -82,7 +89,7 @@ void GroupCommitter::open_waiting(std::vector<TablePtr> tables) {
   }
 }
 
-void GroupCommitter::commit(std::vector<Write>& group) {
+void GroupCommitter::commit(std::vector<Write>& group, const std::vector<AckNote>& acks) {
   // Requests for a table that could not be opened fail alone.
   const auto usable = std::stable_partition(group.begin(), group.end(), [this](const Write& write) {
     return unusable_.count(write.table->name()) == 0;
@@ -91,8 +98,8 @@ void GroupCommitter::commit(std::vector<Write>& group) {
     it->from->store_failed(unusable_.at(it->table->name()));
   }
   group.erase(usable, group.end());
-  if (group.empty()) return;
-  const auto done = backend_->commit(group);
+  if (group.empty() && acks.empty()) return;
+  const auto done = backend_->commit(group, acks);
   struct Sum {
     int64_t offset;
     size_t bytes;

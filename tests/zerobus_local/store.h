@@ -46,6 +46,13 @@ struct Write {
   std::string raw;  // the records, each as 0x0A varint(length) bytes; only for such a backend
 };
 
+// An acknowledgement that has been sent, for those who measure; kept with the next commit.
+struct AckNote {
+  std::shared_ptr<const std::string> stream_id;
+  int64_t up_to = 0;
+  int64_t at_us = 0;  // wall clock
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -53,7 +60,7 @@ class Backend {
   // Makes room for the table, or opens what an earlier run left. Returns the rows it holds.
   virtual Result<int64_t> open_table(const Table& table) = 0;
   // All of `writes` durable (synced), or none. Tables have been opened.
-  virtual Result<void> commit(std::span<const Write> writes) = 0;
+  virtual Result<void> commit(std::span<const Write> writes, std::span<const AckNote> acks) = 0;
 };
 
 // DIR/lakehouse.db, one SQL table per Delta table; see README.md. kDenied when the file cannot be
@@ -72,6 +79,8 @@ class GroupCommitter {
   // Any thread, never blocks on I/O. submit() may only follow open_table() of the same table.
   void open_table(TablePtr table);
   void submit(Write write);
+  // Any thread. Stored with the next commit, so the last ones are missing until stop().
+  void note_ack(AckNote ack);
   bool wants_raw() const { return backend_->wants_raw(); }
 
   // Durable rows per opened table, those of earlier runs included.
@@ -83,7 +92,7 @@ class GroupCommitter {
  private:
   void loop();
   void open_waiting(std::vector<TablePtr> tables);
-  void commit(std::vector<Write>& group);
+  void commit(std::vector<Write>& group, const std::vector<AckNote>& acks);
 
   const std::unique_ptr<Backend> backend_;  // writer thread only
   const Millis pace_;
@@ -92,6 +101,7 @@ class GroupCommitter {
   std::condition_variable changed_;
   std::vector<TablePtr> to_open_;
   std::vector<Write> queue_;
+  std::vector<AckNote> acks_;
   size_t queued_bytes_ = 0;
   std::map<std::string, int64_t> rows_;
   bool stopping_ = false;

@@ -288,6 +288,8 @@ void Stream::pump() {
       info_.acked = *ack + 1;
       zb::EphemeralStreamResponse response;
       response.mutable_ingest_record_response()->set_durability_ack_up_to_offset(*ack);
+      context_.store.note_ack(
+          {std::make_shared<const std::string>(info_.id), *ack, read_clock().wall_us});
       return write(response);
     }
     arm_timer(rules);
