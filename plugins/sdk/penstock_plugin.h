@@ -1,19 +1,23 @@
-/* Penstock input plugin ABI, version 0 (not frozen yet: the host accepts exactly the major version it was built with).
+/* Penstock input plugin ABI, version 0 (not frozen yet: the host accepts exactly the major version
+ * it was built with).
  *
- * A plugin is a shared object that exports one symbol, `penstock_plugin_descriptor`, and includes nothing of the agent
- * but this header (or its C++ face, penstock_plugin.hpp). Plain C: no exceptions, no ownership passes the border unless
- * a comment says so. Every struct starts with its size, so that fields can be added at its end.
+ * A plugin is a shared object that exports one symbol, `penstock_plugin_descriptor`, and includes
+ * nothing of the agent but this header (or its C++ face, penstock_plugin.hpp). Plain C: no
+ * exceptions, no ownership passes the border unless a comment says so. Every struct starts with its
+ * size, so that fields can be added at its end.
  *
- * Promise to the source. `emit` hands records over; it returns before they are safe. A record is safe (committed and
- * fsynced) only once `on_durable(up_to)` with up_to >= its sequence number has been called. A plugin whose source can
- * be held (an MQTT broker) must not acknowledge before that.
+ * Promise to the source. `emit` hands records over; it returns before they are safe. A record is
+ * safe (committed and fsynced) only once `on_durable(up_to)` with up_to >= its sequence number has
+ * been called. A plugin whose source can be held (an MQTT broker) must not acknowledge before that.
  *
- * Threads. The plugin runs its own threads and may call any host function from any of them, also at the same time,
- * from `start` until `destroy` returns. The host calls the plugin functions of one instance from one thread at a time,
- * never under a lock that `emit` takes, and never after `destroy`.
+ * Threads. The plugin runs its own threads and may call any host function from any of them, also at
+ * the same time, from `start` until `destroy` returns. The host calls the plugin functions of one
+ * instance from one thread at a time, never under a lock that `emit` takes, and never after
+ * `destroy`.
  *
- * Life of an instance: create -> start -> (on_durable | on_room)* -> quiesce -> on_durable* -> stop -> destroy.
- * start may be skipped when the agent stops early; destroy is always called once per successful create.
+ * Life of an instance: create -> start -> (on_durable | on_room)* -> quiesce -> on_durable* -> stop
+ * -> destroy. start may be skipped when the agent stops early; destroy is always called once per
+ * successful create.
  */
 #ifndef PENSTOCK_PLUGIN_H
 #define PENSTOCK_PLUGIN_H
@@ -29,7 +33,8 @@ extern "C" {
 #define PENSTOCK_ABI_MINOR 1u
 #define PENSTOCK_DESCRIPTOR_SYMBOL "penstock_plugin_descriptor"
 
-/* Bytes with a length; not NUL-terminated. Borrowed for the duration of the call unless said otherwise. */
+/* Bytes with a length; not NUL-terminated. Borrowed for the duration of the call unless said
+ * otherwise. */
 typedef struct penstock_str {
   const char* data;
   size_t size;
@@ -41,7 +46,8 @@ typedef struct penstock_attribute {
 } penstock_attribute;
 
 typedef struct penstock_record {
-  uint32_t struct_size; /* sizeof(penstock_record); also the distance between records of one emit call */
+  uint32_t
+      struct_size; /* sizeof(penstock_record); also the distance between records of one emit call */
   uint32_t reserved;
   penstock_str topic;   /* UTF-8; empty: the host uses the input's configured `topic` */
   penstock_str payload; /* any bytes */
@@ -51,10 +57,11 @@ typedef struct penstock_record {
 } penstock_record;
 
 typedef enum penstock_emit_status {
-  PENSTOCK_EMIT_OK = 0,      /* all records taken; *last_seq is the last one's sequence number */
-  PENSTOCK_EMIT_FULL = 1,    /* none taken; on_room will be called when a retry makes sense */
-  PENSTOCK_EMIT_TOO_BIG = 2, /* a record can never fit: its head was quarantined; *last_seq covers the call */
-  PENSTOCK_EMIT_CLOSED = 3   /* none taken; the agent is stopping, stop reading */
+  PENSTOCK_EMIT_OK = 0,   /* all records taken; *last_seq is the last one's sequence number */
+  PENSTOCK_EMIT_FULL = 1, /* none taken; on_room will be called when a retry makes sense */
+  PENSTOCK_EMIT_TOO_BIG =
+      2, /* a record can never fit: its head was quarantined; *last_seq covers the call */
+  PENSTOCK_EMIT_CLOSED = 3 /* none taken; the agent is stopping, stop reading */
 } penstock_emit_status;
 
 typedef enum penstock_log_level {
@@ -72,19 +79,22 @@ typedef enum penstock_state {
   PENSTOCK_STATE_STOPPED = 4   /* stop finished; destroy may follow at once */
 } penstock_state;
 
-/* What the host offers to one instance. Valid from create until destroy returns. All functions are thread-safe. */
+/* What the host offers to one instance. Valid from create until destroy returns. All functions are
+ * thread-safe. */
 typedef struct penstock_host {
   uint32_t struct_size;
   uint32_t abi_minor;
   void* context;            /* first argument of every function below */
   penstock_str instance_id; /* key of the input in the configuration */
   penstock_str agent_id;
-  uint64_t max_emit_bytes; /* a call of up to this many payload + topic + attribute bytes is always taken when the
-                              queue is empty */
+  uint64_t max_emit_bytes; /* a call of up to this many payload + topic + attribute bytes is always
+                              taken when the queue is empty */
 
-  /* All or nothing. On OK every record of the call got a sequence number, per instance contiguous from 1 in each run
-   * of the agent; *last_seq is that of the last record. Does not block on I/O. `last_seq` must not be null. */
-  penstock_emit_status (*emit)(void* context, const penstock_record* records, size_t count, uint64_t* last_seq);
+  /* All or nothing. On OK every record of the call got a sequence number, per instance contiguous
+   * from 1 in each run of the agent; *last_seq is that of the last record. Does not block on I/O.
+   * `last_seq` must not be null. */
+  penstock_emit_status (*emit)(void* context, const penstock_record* records, size_t count,
+                               uint64_t* last_seq);
 
   /* The source is stalled on acknowledgements: commit early. Rate-limited by the host. */
   void (*flush_hint)(void* context);
@@ -92,13 +102,14 @@ typedef struct penstock_host {
   /* One line of text. Not for events that come once per record. */
   void (*log)(void* context, penstock_log_level level, penstock_str text);
 
-  /* Reports a change of state; repeated equal reports are ignored. The host logs each change once. */
+  /* Reports a change of state; repeated equal reports are ignored. The host logs each change once.
+   */
   void (*set_state)(void* context, penstock_state state, penstock_str text);
 } penstock_host;
 
 typedef enum penstock_option_type {
   PENSTOCK_OPTION_STRING = 0,
-  PENSTOCK_OPTION_BOOL = 1,     /* integer 0 or 1 */
+  PENSTOCK_OPTION_BOOL = 1, /* integer 0 or 1 */
   PENSTOCK_OPTION_INTEGER = 2,
   PENSTOCK_OPTION_SIZE = 3,     /* integer bytes; written `64KiB` */
   PENSTOCK_OPTION_DURATION = 4, /* integer milliseconds; written `5s` */
@@ -108,9 +119,9 @@ typedef enum penstock_option_type {
   PENSTOCK_OPTION_STRING_LIST = 8 /* a YAML list; arrives as values `name[0]`, `name[1]`, ... */
 } penstock_option_type;
 
-/* One row of the option table. The host checks the YAML against it before create and fills in defaults, so a plugin
- * sees only valid values. Names are paths: `line.baud` is key `baud` in map `line`; `subscribe[].filter` is key
- * `filter` in every element of the list `subscribe`. */
+/* One row of the option table. The host checks the YAML against it before create and fills in
+ * defaults, so a plugin sees only valid values. Names are paths: `line.baud` is key `baud` in map
+ * `line`; `subscribe[].filter` is key `filter` in every element of the list `subscribe`. */
 typedef struct penstock_option {
   uint32_t struct_size;
   uint32_t required; /* 1: absence is an error (inside a list: in every element) */
@@ -118,12 +129,13 @@ typedef struct penstock_option {
   penstock_option_type type;
   const char* default_value; /* as written in YAML; NULL: no value is passed when absent */
   const char* choices;       /* for ENUM: words separated by '|'; NULL otherwise */
-  int64_t min;               /* for INTEGER, SIZE, DURATION: inclusive limits in the unit of the value; */
-  int64_t max;               /* min == max == 0: no limits */
-  const char* help;          /* one sentence */
+  int64_t min;      /* for INTEGER, SIZE, DURATION: inclusive limits in the unit of the value; */
+  int64_t max;      /* min == max == 0: no limits */
+  const char* help; /* one sentence */
 } penstock_option;
 
-/* A checked value. Name as in the option table with list indexes filled in: `subscribe[0].filter`. */
+/* A checked value. Name as in the option table with list indexes filled in: `subscribe[0].filter`.
+ */
 typedef struct penstock_value {
   uint32_t struct_size;
   penstock_option_type type;
@@ -132,7 +144,10 @@ typedef struct penstock_value {
   int64_t number;    /* BOOL, INTEGER, SIZE, DURATION */
 } penstock_value;
 
-typedef enum penstock_stat_kind { PENSTOCK_STAT_COUNTER = 0, PENSTOCK_STAT_GAUGE = 1 } penstock_stat_kind;
+typedef enum penstock_stat_kind {
+  PENSTOCK_STAT_COUNTER = 0,
+  PENSTOCK_STAT_GAUGE = 1
+} penstock_stat_kind;
 
 typedef struct penstock_stat {
   uint32_t struct_size;
@@ -152,21 +167,24 @@ typedef struct penstock_plugin {
   const penstock_option* options; /* static storage; elements options[0].struct_size apart */
   size_t option_count;
 
-  /* Returns 0 and sets *instance, or writes a NUL-terminated reason to `error` and returns non-zero. Does no network or
-   * device I/O. `values` are valid during the call only. */
-  int (*create)(const penstock_host* host, const penstock_value* values, size_t count, void** instance, char* error,
-                size_t error_size);
-  /* Begins to collect and returns soon: an unreachable source is not an error but PENSTOCK_STATE_DOWN. */
+  /* Returns 0 and sets *instance, or writes a NUL-terminated reason to `error` and returns
+   * non-zero. Does no network or device I/O. `values` are valid during the call only. */
+  int (*create)(const penstock_host* host, const penstock_value* values, size_t count,
+                void** instance, char* error, size_t error_size);
+  /* Begins to collect and returns soon: an unreachable source is not an error but
+   * PENSTOCK_STATE_DOWN. */
   int (*start)(void* instance, char* error, size_t error_size);
-  /* Every record of this instance up to and including `up_to` survives a power cut. May arrive before emit returned. */
+  /* Every record of this instance up to and including `up_to` survives a power cut. May arrive
+   * before emit returned. */
   void (*on_durable)(void* instance, uint64_t up_to);
-  /* emit answered FULL before; there is room again. May arrive before that emit returned, and is therefore repeated
-   * until the instance emits again. */
+  /* emit answered FULL before; there is room again. May arrive before that emit returned, and is
+   * therefore repeated until the instance emits again. */
   void (*on_room)(void* instance);
   /* Stop reading from the source. emit still works, for what was read already. */
   void (*quiesce)(void* instance);
-  /* After the last on_durable: flush acknowledgements, say goodbye to the source, end all threads, then report
-   * PENSTOCK_STATE_STOPPED, at once or within 3 s from another thread. No emit after that. */
+  /* After the last on_durable: flush acknowledgements, say goodbye to the source, end all threads,
+   * then report PENSTOCK_STATE_STOPPED, at once or within 3 s from another thread. No emit after
+   * that. */
   void (*stop)(void* instance);
   /* Frees the instance; waits for its threads. No host call after it returns. */
   void (*destroy)(void* instance);

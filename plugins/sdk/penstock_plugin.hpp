@@ -1,8 +1,9 @@
-// C++20 face of the plugin ABI: derive from penstock::sdk::Input, end the file with PENSTOCK_INPUT_PLUGIN(...).
+// C++20 face of the plugin ABI: derive from penstock::sdk::Input, end the file with
+// PENSTOCK_INPUT_PLUGIN(...).
 //
-// Header-only. Contracts and threads are those of penstock_plugin.h. No exception leaves a plugin: what create or
-// start throw becomes the error text; anything thrown from the other functions ends the process, on purpose, because
-// the plugin's state is unknown then.
+// Header-only. Contracts and threads are those of penstock_plugin.h. No exception leaves a plugin:
+// what create or start throw becomes the error text; anything thrown from the other functions ends
+// the process, on purpose, because the plugin's state is unknown then.
 #pragma once
 
 #include <cstdio>
@@ -31,7 +32,9 @@ class Host {
     return host_->emit(host_->context, records.data(), records.size(), &last_seq);
   }
   void flush_hint() const { host_->flush_hint(host_->context); }
-  void log(penstock_log_level level, std::string_view text) const { host_->log(host_->context, level, str(text)); }
+  void log(penstock_log_level level, std::string_view text) const {
+    host_->log(host_->context, level, str(text));
+  }
   void set_state(penstock_state state, std::string_view text) const {
     host_->set_state(host_->context, state, str(text));
   }
@@ -42,8 +45,11 @@ class Host {
 
 // A record with empty attributes; the caller keeps the bytes alive until emit returns.
 inline penstock_record record(std::string_view topic, std::string_view payload,
-                              std::span<const penstock_attribute> attributes = {}, int64_t received_at_us = 0) {
-  return {sizeof(penstock_record), 0, str(topic), str(payload), attributes.data(), attributes.size(), received_at_us};
+                              std::span<const penstock_attribute> attributes = {},
+                              int64_t received_at_us = 0) {
+  return {
+      sizeof(penstock_record), 0, str(topic), str(payload), attributes.data(), attributes.size(),
+      received_at_us};
 }
 
 // The checked values handed to create. Lookups by the full name; borrowed, use during create only.
@@ -68,7 +74,8 @@ class Options {
   // name[0], name[1], ... up to the first that is absent.
   std::vector<std::string> list(const std::string& name) const {
     std::vector<std::string> items;
-    while (const auto* value = find(name + "[" + std::to_string(items.size()) + "]")) items.emplace_back(view(value->text));
+    while (const auto* value = find(name + "[" + std::to_string(items.size()) + "]"))
+      items.emplace_back(view(value->text));
     return items;
   }
 
@@ -113,8 +120,8 @@ inline size_t fill(const std::vector<Stat>& from, penstock_stat* to, size_t capa
 // The C functions for an Input class constructible from (Host, Options).
 template <class T>
 struct Glue {
-  static int create(const penstock_host* host, const penstock_value* values, size_t count, void** instance, char* error,
-                    size_t size) {
+  static int create(const penstock_host* host, const penstock_value* values, size_t count,
+                    void** instance, char* error, size_t size) {
     try {
       *instance = static_cast<Input*>(new T(Host(host), Options({values, count})));
       return 0;
@@ -132,7 +139,9 @@ struct Glue {
       return 1;
     }
   }
-  static void on_durable(void* instance, uint64_t up_to) noexcept { of(instance)->on_durable(up_to); }
+  static void on_durable(void* instance, uint64_t up_to) noexcept {
+    of(instance)->on_durable(up_to);
+  }
   static void on_room(void* instance) noexcept { of(instance)->on_room(); }
   static void quiesce(void* instance) noexcept { of(instance)->quiesce(); }
   static void stop(void* instance) noexcept { of(instance)->stop(); }
@@ -144,18 +153,34 @@ struct Glue {
 
   static penstock_plugin descriptor(const char* name, const char* version, const char* summary,
                                     std::span<const penstock_option> options) {
-    return {sizeof(penstock_plugin), PENSTOCK_ABI_MAJOR, PENSTOCK_ABI_MINOR, name, version, summary, options.data(),
-            options.size(), create, start, on_durable, on_room, quiesce, stop, destroy, stats};
+    return {sizeof(penstock_plugin),
+            PENSTOCK_ABI_MAJOR,
+            PENSTOCK_ABI_MINOR,
+            name,
+            version,
+            summary,
+            options.data(),
+            options.size(),
+            create,
+            start,
+            on_durable,
+            on_room,
+            quiesce,
+            stop,
+            destroy,
+            stats};
   }
 };
 
 }  // namespace detail
 }  // namespace penstock::sdk
 
-// PENSTOCK_INPUT_PLUGIN(ClassDerivedFromInput, "name", "version", "summary", array_of_penstock_option)
-#define PENSTOCK_INPUT_PLUGIN(Class, name, version, summary, options)                                     \
-  extern "C" __attribute__((visibility("default"))) const penstock_plugin* penstock_plugin_descriptor() { \
-    static const penstock_plugin plugin =                                                                 \
-        penstock::sdk::detail::Glue<Class>::descriptor(name, version, summary, options);                  \
-    return &plugin;                                                                                       \
+// PENSTOCK_INPUT_PLUGIN(ClassDerivedFromInput, "name", "version", "summary",
+// array_of_penstock_option)
+#define PENSTOCK_INPUT_PLUGIN(Class, name, version, summary, options)                    \
+  extern "C" __attribute__((visibility("default"))) const penstock_plugin*               \
+  penstock_plugin_descriptor() {                                                         \
+    static const penstock_plugin plugin =                                                \
+        penstock::sdk::detail::Glue<Class>::descriptor(name, version, summary, options); \
+    return &plugin;                                                                      \
   }
