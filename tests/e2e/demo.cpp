@@ -3,6 +3,7 @@
 //
 // Run by `./dev demo`. Everything happens on loopback and in <build>/demo. Exit codes: 0 nothing is
 // missing, 1 something is, or a part did not work, 2 wrong usage.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -64,7 +65,8 @@ class DirLock {
 };
 
 std::string shown(const fs::path& path) {
-  const std::string relative = fs::proximate(path).string();
+  // Lexically: the serial line is a symlink, and its own name is what matters.
+  const std::string relative = path.lexically_proximate(fs::current_path()).string();
   return relative.size() < path.string().size() ? relative : path.string();
 }
 
@@ -194,6 +196,9 @@ int run_reporting_errors(const Options& options, const std::function<void(int)>&
 
 int main(int argc, char** argv) {
   using namespace penstock::e2e;
+  // A shell's background job is started with SIGINT ignored. Dying of it is all that is needed: the
+  // children die too.
+  std::signal(SIGINT, SIG_DFL);
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];

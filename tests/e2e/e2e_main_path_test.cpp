@@ -149,6 +149,9 @@ TEST_F(MainPath, AMalformedPayloadIsSetAsideAndItsLaneGoesOn) {
   let_feed(300);
   ASSERT_TRUE(scenario_->settle(kGenerous)) << "a bad record must not block its lane";
   expect_exact_sets();
+  EXPECT_EQ(scenario_->stop_agent(), 0);
+  const test::Lakehouse spool(scenario_->spool_dir() / "1.db");
+  EXPECT_EQ(spool.value("SELECT COUNT(*) FROM quarantine WHERE reason <> ''"), "4");
 }
 
 // Kills the agent again and again while records flow. Returns the try after which records were lost

@@ -52,6 +52,7 @@ ExecArguments environment_with(const std::vector<std::pair<std::string, std::str
   ::dup2(null, STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(output, STDERR_FILENO);
+  for (const int ignored : {SIGINT, SIGTERM, SIGPIPE, SIGHUP}) ::signal(ignored, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
