@@ -29,9 +29,9 @@ std::string url(const std::string& scheme_host, uint16_t port) {
 }
 
 Result<HttpReply> post(const HttpOptions& options, const std::string& to) {
+  std::promise<Result<HttpReply>> promise;  // outlives the client's thread
   auto client = HttpClient::start(options);
   if (!client) return std::move(client).error();
-  std::promise<Result<HttpReply>> promise;
   (*client)->post({to, "Basic abc", "a=b&c=d"},
                   [&](Result<HttpReply> reply) { promise.set_value(std::move(reply)); });
   auto future = promise.get_future();
