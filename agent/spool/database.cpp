@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,9 +96,9 @@ Result<void> ensure_schema(Connection& db) {
   if (!tables) return std::move(tables).error();
   if (*tables != 0 || *application != 0)
     return refused("is a database, but not a spool; move it away");
-  return db.exec(std::string("BEGIN IMMEDIATE;") + kSchema +
-                 "PRAGMA application_id=" + std::to_string(kApplicationId) +
-                 ";PRAGMA user_version=" + std::to_string(kSchemaVersion) + ";COMMIT;");
+  return db.exec(
+      fmt::format("BEGIN IMMEDIATE;{}PRAGMA application_id={};PRAGMA user_version={};COMMIT;",
+                  kSchema, kApplicationId, kSchemaVersion));
 }
 
 // Writes zeros behind what the WAL holds, up to `bytes`: no frame begins with zeros, so SQLite sees

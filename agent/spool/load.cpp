@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "agent/spool/segment_scan.h"
+
 namespace penstock::spool {
 namespace {
 
@@ -22,7 +24,12 @@ Result<void> for_each(Connection& db, const std::string& sql, Take take) {
 }
 
 Seq seq_at(const Statement& row, int column) { return static_cast<Seq>(row.int_at(column)); }
-LaneId lane_at(const Statement& row, int column) { return static_cast<LaneId>(row.int_at(column)); }
+bool is_seq(Seq seq) { return seq >= 1 && seq < kMaxSeq; }
+// Ids that cannot be are all the same: one above the greatest.
+LaneId lane_at(const Statement& row, int column) {
+  const int64_t lane = row.int_at(column);
+  return lane >= 0 && lane <= int64_t{kMaxLane} ? static_cast<LaneId>(lane) : kMaxLane + 1;
+}
 
 Error unfitting(const std::string& what) {
   return {ErrorKind::kCorrupt, "the spool's tables do not fit: " + what, {}};
@@ -30,11 +37,15 @@ Error unfitting(const std::string& what) {
 
 Result<Damage> read_damage(Connection& db) {
   Damage damage;
-  auto done =
-      for_each(db, "SELECT lane, first_seq, last_seq FROM fate WHERE kind=1", [&](Statement& row) {
-        damage[lane_at(row, 0)].push_back({seq_at(row, 1), seq_at(row, 2)});
-        return Result<void>();
-      });
+  const std::string sql = "SELECT lane, first_seq, last_seq FROM fate WHERE kind=1";
+  auto done = for_each(db, sql, [&](Statement& row) -> Result<void> {
+    const SeqRange range{seq_at(row, 1), seq_at(row, 2)};
+    if (!is_seq(range.first) || !is_seq(range.last) || range.empty()) {
+      return unfitting("a fate of an impossible range");
+    }
+    damage[lane_at(row, 0)].push_back(range);
+    return {};
+  });
   if (!done) return std::move(done).error();
   return damage;
 }
@@ -42,21 +53,29 @@ Result<Damage> read_damage(Connection& db) {
 Result<void> read_lanes(Connection& db, const Damage& damage, Ledger& ledger) {
   const std::string sql =
       "SELECT l.lane, l.route, l.table_name, l.cursor, l.next_seq,"
-      " (SELECT count(*) FROM quarantine q WHERE q.lane=l.lane AND q.seq<=l.cursor) FROM "
+      " (SELECT count(*) FROM quarantine q WHERE q.lane=l.lane AND q.seq BETWEEN 1 AND l.cursor) "
+      "FROM "
       "lane_state l";
-  return for_each(db, sql, [&](Statement& row) {
+  return for_each(db, sql, [&](Statement& row) -> Result<void> {
     LaneRow lane{lane_at(row, 0),
                  {std::string(row.bytes_at(1)), std::string(row.bytes_at(2))},
                  seq_at(row, 3),
                  seq_at(row, 4)};
+    if (lane.lane > kMaxLane || !is_seq(lane.next_seq) || lane.cursor >= lane.next_seq) {
+      return unfitting("impossible state of lane " + std::to_string(lane.lane));
+    }
     uint64_t damaged = 0;
     const auto ranges = damage.find(lane.lane);
     if (ranges != damage.end()) {
       for (const auto& range : ranges->second)
         damaged += SeqRange{range.first, std::min(range.last, lane.cursor)}.size();
     }
-    ledger.restore(lane, static_cast<uint64_t>(row.int_at(5)), damaged);
-    return Result<void>();
+    const auto quarantined = static_cast<uint64_t>(row.int_at(5));
+    if (quarantined + damaged > lane.cursor) {
+      return unfitting("more fates than records in lane " + std::to_string(lane.lane));
+    }
+    ledger.restore(lane, quarantined, damaged);
+    return {};
   });
 }
 
@@ -72,9 +91,10 @@ Result<void> read_decided(Connection& db, const Damage& damage, Ledger& ledger) 
   const std::string sql =
       "SELECT l.lane, q.seq FROM lane_state l JOIN quarantine q ON q.lane=l.lane AND "
       "q.seq>l.cursor ORDER BY 1, 2";
-  return for_each(db, sql, [&](Statement& row) {
+  return for_each(db, sql, [&](Statement& row) -> Result<void> {
+    if (!is_seq(seq_at(row, 1))) return unfitting("impossible number in the quarantine");
     ledger.restore_quarantined(lane_at(row, 0), {seq_at(row, 1), seq_at(row, 1)});
-    return Result<void>();
+    return {};
   });
 }
 
@@ -87,25 +107,17 @@ bool is_damaged(const Damage& damage, LaneId lane, const IndexEntry& entry) {
 }
 
 Result<void> read_segments(Connection& db, const Damage& damage, Loaded& out, const Log& log) {
-  const std::string sql = "SELECT id, lane, first_seq, count, length(payload) FROM seg ORDER BY id";
-  return for_each(db, sql, [&](Statement& row) -> Result<void> {
-    const LaneId lane = lane_at(row, 1);
-    const IndexEntry entry{row.int_at(0), seq_at(row, 2), static_cast<uint32_t>(row.int_at(3)),
-                           static_cast<uint32_t>(row.int_at(4))};
-    out.next_segment_id = entry.id + 1;
-    if (!out.ledger.has(lane))
-      return unfitting("a segment of unknown lane " + std::to_string(lane));
-    // A damaged segment stays where it is: removing it could stumble over the damage.
-    if (!is_damaged(damage, lane, entry) && !out.index.add(lane, entry)) {
-      log.warning(
-          "spool segment {} of lane {} (records {}..{}) does not follow its predecessor and is "
-          "left out",
-          entry.id, lane, entry.first, entry.last());
-      return {};
+  auto scanned = scan_segments(db, out.ledger, log);
+  if (!scanned) return std::move(scanned).error();
+  out.next_segment_id = scanned->next_id;
+  for (const auto& [lane, entries] : scanned->lanes) {
+    for (const auto& entry : entries) {
+      // A damaged segment stays where it is: removing it could stumble over the damage.
+      if (!is_damaged(damage, lane, entry)) out.index.add(lane, entry);
+      out.ledger.restore_committed(lane, entry.last());
     }
-    out.ledger.restore_committed(lane, entry.last());
-    return {};
-  });
+  }
+  return {};
 }
 
 // Every committed record ahead of the cursor is in a segment or decided. What is neither was lost

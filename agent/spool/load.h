@@ -1,9 +1,8 @@
 // What a database holds, read once at open: the ledger of every lane and the index of live
 // segments.
 //
-// Touches no payload page: table `seg` is scanned by its leading columns and length(payload), which
-// SQLite answers from the row header. Next sequence numbers come out exact, whatever moment the
-// last run died at.
+// Of the payloads only the newest of each lane is read, unless rows do not fit: segment_scan.h.
+// Next sequence numbers come out exact, whatever moment the last run died at.
 #pragma once
 
 #include <cstdint>

@@ -46,13 +46,12 @@ void SpoolImpl::serve_reads(Lock& lock) {
 }
 
 Result<DecodedSegment> SpoolImpl::load_segment(LaneId lane, const IndexEntry& entry) {
-  auto row = store_.read(entry.id);
-  if (!row) return std::move(row).error();
-  auto decoded = codec_.parse(row->stored);
-  if (!decoded) return std::move(decoded).error();
+  auto stored = store_.read(entry.id);
+  if (!stored) return std::move(stored).error();
+  auto decoded = codec_.parse(*stored);
+  if (!decoded) return decoded;
   const auto& header = decoded->header;
-  if (header != row->columns || header.lane != lane || header.first != entry.first ||
-      header.count != entry.count) {
+  if (header.lane != lane || header.first != entry.first || header.count != entry.count) {
     return Error{ErrorKind::kCorrupt, "the segment there belongs to other records", {}};
   }
   return decoded;

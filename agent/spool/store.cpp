@@ -32,7 +32,7 @@ struct Store::Statements {
          "INSERT INTO seg(id, lane, first_seq, count, newest_us, epoch, payload) "
          "VALUES(?,?,?,?,?,?,?)"},
         {&remove, "DELETE FROM seg WHERE id=?"},
-        {&read, "SELECT lane, first_seq, count, newest_us, epoch, payload FROM seg WHERE id=?"},
+        {&read, "SELECT payload FROM seg WHERE id=?"},
         {&lane,
          "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq) VALUES(?,?,?,?,?)"
          " ON CONFLICT(lane) DO UPDATE SET cursor=excluded.cursor, next_seq=excluded.next_seq"},
@@ -143,23 +143,16 @@ Result<void> Store::write_ledger(const Transaction& transaction) {
   return {};
 }
 
-Result<Store::StoredSegment> Store::read(int64_t id) {
+Result<std::string> Store::read(int64_t id) {
   Statement& statement = statements_->read;
   auto row = statement.bind(1, id).step();
-  Result<StoredSegment> out = Error{ErrorKind::kCorrupt, "its row is gone", {}};
+  Result<std::string> out = Error{ErrorKind::kCorrupt, "its row is gone", {}};
   if (!row) {
     Error error = std::move(row).error();
     if (error.kind != ErrorKind::kTransient) error.kind = ErrorKind::kCorrupt;
     out = std::move(error);
   } else if (*row) {
-    StoredSegment found;
-    found.columns.lane = static_cast<LaneId>(statement.int_at(0));
-    found.columns.first = static_cast<Seq>(statement.int_at(1));
-    found.columns.count = static_cast<uint32_t>(statement.int_at(2));
-    found.columns.newest_us = statement.int_at(3);
-    found.columns.epoch = static_cast<uint32_t>(statement.int_at(4));
-    found.stored = statement.bytes_at(5);
-    out = std::move(found);
+    out = std::string(statement.bytes_at(0));
   }
   statement.reset();  // at once: an open read keeps the WAL from being recycled
   return out;

@@ -24,13 +24,8 @@ class Store {
   // All of it, committed and synced, or nothing. kFull and kTransient: may be tried again.
   Result<void> apply(const Transaction& transaction);
 
-  // The bytes of a segment row and what the columns say about it.
-  struct StoredSegment {
-    SegmentHeader columns;
-    std::string stored;
-  };
-  // kCorrupt: the row is gone or cannot be read.
-  Result<StoredSegment> read(int64_t id);
+  // The payload of a segment row. kCorrupt: it is gone or cannot be read.
+  Result<std::string> read(int64_t id);
 
   // Copies the WAL back once it is long enough; call after every apply. kFull: the disk is full;
   // later again.

@@ -132,8 +132,8 @@ TEST_F(SpoolDamage, ARowThatIsGoneIsCountedWhenTheSpoolIsOpened) {
   }
 }
 
-TEST_F(SpoolDamage, ColumnsThatDisagreeWithTheSegmentAreNoticed) {
-  fill(2);
+TEST_F(SpoolDamage, ASegmentInThePlaceOfAnotherIsNoticed) {
+  fill(3);
   query(file(),
         "UPDATE seg SET payload=(SELECT payload FROM seg WHERE first_seq=1) WHERE first_seq=6");
   open();
@@ -141,6 +141,58 @@ TEST_F(SpoolDamage, ColumnsThatDisagreeWithTheSegmentAreNoticed) {
   ASSERT_FALSE(swapped);
   EXPECT_EQ(swapped.error().kind, ErrorKind::kCorrupt);
   EXPECT_NE(swapped.error().what.find("other records"), std::string::npos) << swapped.error().what;
+}
+
+// The columns have no checksum; the payload has, and knows.
+TEST_F(SpoolDamage, WrongColumnsAreSetRightFromThePayload) {
+  fill(4);
+  const std::string other =
+      "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq) VALUES(7,'r','o',0,1);";
+  const std::map<Seq, std::string> expected = [&] {
+    open();
+    auto all = read_all(*spool_, lane_);
+    close();
+    return all;
+  }();
+  ASSERT_EQ(expected.size(), 20U);
+  const TempDir safe;
+  copy_database(dir_.path(), safe.path());
+  for (const char* damage :
+       {"first_seq=4611686018427387000", "first_seq=-9", "first_seq=0", "first_seq=first_seq+1",
+        "count=0", "count=-1", "count=count+1", "count=count-1", "count=4294967296", "lane=7",
+        "lane=99", "lane=-1", "lane=9223372036854775807"}) {
+    for (const char* row : {"1", "6", "16"}) {
+      SCOPED_TRACE(std::string(damage) + " at " + row);
+      copy_database(safe.path(), dir_.path());
+      query(file(), other + "UPDATE seg SET " + damage + " WHERE first_seq=" + row);
+      open();
+      EXPECT_EQ(spool_->state(lane_).next_seq, 21U);
+      EXPECT_EQ(spool_->state(lane_).damaged, 0U);
+      EXPECT_EQ(spool_->state(7).next_seq, 1U);
+      EXPECT_EQ(read_all(*spool_, lane_), expected);
+      close();
+    }
+  }
+}
+
+TEST_F(SpoolDamage, ImpossibleLedgerRowsAreCorruptAndNamed) {
+  fill(2);
+  const TempDir safe;
+  copy_database(dir_.path(), safe.path());
+  for (const char* damage :
+       {"UPDATE lane_state SET cursor=-1", "UPDATE lane_state SET next_seq=0",
+        "UPDATE lane_state SET lane=4294967297", "UPDATE lane_state SET cursor=next_seq",
+        "INSERT INTO quarantine VALUES(1,9223372036854775807,1,0,'',x'')",
+        "INSERT INTO fate VALUES(1,9,8,1,0,'')",
+        "INSERT INTO fate VALUES(1,1,9223372036854775807,1,0,'')",
+        "INSERT INTO fate VALUES(5,1,1,1,0,'')"}) {
+    copy_database(safe.path(), dir_.path());
+    query(file(), damage);
+    auto opened = Spool::open(options_, Log::none());
+    ASSERT_FALSE(opened) << damage;
+    EXPECT_EQ(opened.error().kind, ErrorKind::kCorrupt) << damage;
+    EXPECT_NE(opened.error().what.find("1.db"), std::string::npos) << opened.error().what;
+  }
 }
 
 TEST_F(SpoolDamage, APageOfGarbageEndsWritingButNotReading) {

@@ -37,6 +37,8 @@ class FaultVfs {
   void fail_sync_after(int syncs);
   // The same, for the next sync of a file whose name ends so.
   void fail_sync_of(const std::string& suffix);
+  // Every sync answers OK and does nothing, as cheap cards do.
+  void lie_about_syncs();
   // Writes that would make a file longer, or all, answer SQLITE_FULL.
   void set_disk_full(bool full, bool overwrites_too = false);
   void fail_reads(bool fail);
@@ -70,6 +72,7 @@ class FaultVfs {
   int syncs_left_ = -1;
   std::string failing_suffix_;
   bool sync_failed_ = false;
+  bool sync_lies_ = false;
   bool disk_full_ = false;
   bool overwrites_fail_ = false;
   bool reads_fail_ = false;

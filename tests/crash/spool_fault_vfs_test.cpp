@@ -211,6 +211,11 @@ void FaultVfs::fail_sync_of(const std::string& suffix) {
   failing_suffix_ = suffix;
 }
 
+void FaultVfs::lie_about_syncs() {
+  const std::lock_guard lock(mutex_);
+  sync_lies_ = true;
+}
+
 void FaultVfs::set_disk_full(bool full, bool overwrites_too) {
   const std::lock_guard lock(mutex_);
   disk_full_ = full;
@@ -257,6 +262,7 @@ void FaultVfs::truncated(const std::string& name, int64_t size) {
 int FaultVfs::sync(const std::string& name) {
   const std::lock_guard lock(mutex_);
   ++syncs_;
+  if (sync_lies_) return SQLITE_OK;
   File& file = files_[name];
   const bool hit = !failing_suffix_.empty() && name.ends_with(failing_suffix_);
   if (sync_failed_ || hit || (syncs_left_ >= 0 && syncs_left_-- == 0)) {

@@ -239,8 +239,8 @@ inline std::vector<std::string> query(const std::filesystem::path& file, const s
 inline void copy_database(const std::filesystem::path& from, const std::filesystem::path& to) {
   std::filesystem::create_directories(to);
   for (const char* name : {"1.db", "1.db-wal"}) {
-    std::filesystem::copy_file(from / name, to / name,
-                               std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::remove(to / name);
+    if (std::filesystem::exists(from / name)) std::filesystem::copy_file(from / name, to / name);
   }
 }
 

@@ -1,0 +1,154 @@
+#include "agent/spool/segment_scan.h"
+
+#include <algorithm>
+
+#include "agent/spool/segment_format.h"
+
+namespace penstock::spool {
+namespace {
+
+using Entries = std::vector<IndexEntry>;
+
+bool is_possible(const IndexEntry& entry) {
+  return entry.count > 0 && entry.first > 0 && entry.first < kMaxSeq && entry.last() < kMaxSeq;
+}
+
+class Scan {
+ public:
+  Scan(Connection& db, const Ledger& ledger, const Log& log)
+      : db_(db), ledger_(ledger), log_(log) {}
+
+  Result<ScannedSegments> run() {
+    auto prepared = db_.prepare("SELECT payload FROM seg WHERE id=?");
+    if (!prepared) return std::move(prepared).error();
+    payload_ = std::move(*prepared);
+    if (auto done = read_columns(); !done) return std::move(done).error();
+    for (auto it = out_.lanes.begin(); it != out_.lanes.end();) {
+      if (fits(it->first, it->second)) {
+        ++it;
+        continue;
+      }
+      for (const auto& entry : it->second) doubtful_.emplace_back(it->first, entry);
+      it = out_.lanes.erase(it);
+    }
+    if (!doubtful_.empty()) place_doubtful();
+    return std::move(out_);
+  }
+
+ private:
+  Result<void> read_columns();
+  bool fits(LaneId lane, const Entries& entries);
+  void place_doubtful();
+  bool insert(LaneId lane, const IndexEntry& entry);
+  bool touches(LaneId lane, const IndexEntry& entry) const;
+  std::optional<SegmentHeader> header_of(int64_t id);
+
+  Connection& db_;
+  const Ledger& ledger_;
+  const Log& log_;
+  SegmentCodec codec_;
+  Statement payload_;
+  ScannedSegments out_;
+  std::vector<std::pair<LaneId, IndexEntry>> doubtful_;  // rows whose columns cannot all be right
+};
+
+Result<void> Scan::read_columns() {
+  auto query =
+      db_.prepare("SELECT id, lane, first_seq, count, length(payload) FROM seg ORDER BY id");
+  if (!query) return std::move(query).error();
+  for (;;) {
+    auto row = query->step();
+    if (!row) return std::move(row).error();
+    if (!*row) return {};
+    const int64_t lane = query->int_at(1);
+    const int64_t count = query->int_at(3);
+    IndexEntry entry{query->int_at(0), static_cast<Seq>(query->int_at(2)),
+                     count > 0 && count <= INT32_MAX ? static_cast<uint32_t>(count) : 0,
+                     static_cast<uint32_t>(query->int_at(4))};
+    out_.next_id = entry.id + 1;
+    const bool known =
+        lane >= 0 && lane <= int64_t{kMaxLane} && ledger_.has(static_cast<LaneId>(lane));
+    if (known && is_possible(entry)) {
+      out_.lanes[static_cast<LaneId>(lane)].push_back(entry);
+    } else {
+      doubtful_.emplace_back(kMaxLane + 1, entry);  // no lane to believe in
+    }
+  }
+}
+
+// Do the segments of a lane follow each other, with nothing between them that is undecided? Does
+// the newest say so too?
+bool Scan::fits(LaneId lane, const Entries& entries) {
+  const Seq cursor = ledger_.state(lane).cursor;
+  Seq expected = 1;
+  for (const auto& entry : entries) {
+    const SeqRange gap{std::max(expected, cursor + 1), entry.first - 1};
+    if (entry.first < expected || !ledger_.undecided(lane, gap).empty()) return false;
+    expected = entry.last() + 1;
+  }
+  const auto header = header_of(entries.back().id);
+  const IndexEntry& newest = entries.back();
+  return !header ||
+         (header->lane == lane && header->first == newest.first && header->count == newest.count);
+}
+
+void Scan::place_doubtful() {
+  std::vector<std::pair<LaneId, IndexEntry>> unreadable;
+  for (auto& [lane, entry] : doubtful_) {
+    if (const auto header = header_of(entry.id)) {
+      const IndexEntry truth{entry.id, header->first, header->count, entry.bytes};
+      if (insert(header->lane, truth)) continue;
+      log_.error("spool segment {} (lane {}, records {}..{}) has no place and is left out",
+                 entry.id, header->lane, truth.first, truth.last());
+    } else {
+      unreadable.emplace_back(lane, entry);
+    }
+  }
+  for (const auto& [lane, entry] : unreadable) {
+    if (touches(lane, entry) && insert(lane, entry)) continue;
+    log_.error("spool segment {} cannot be read and is left out", entry.id);
+  }
+}
+
+// False when the lane is unknown or other records of it are there already.
+bool Scan::insert(LaneId lane, const IndexEntry& entry) {
+  if (!ledger_.has(lane) || !is_possible(entry)) return false;
+  Entries& entries = out_.lanes[lane];
+  const auto next =
+      std::partition_point(entries.begin(), entries.end(),
+                           [&entry](const IndexEntry& other) { return other.first < entry.first; });
+  if (next != entries.end() && next->first <= entry.last()) return false;
+  if (next != entries.begin() && std::prev(next)->last() >= entry.first) return false;
+  entries.insert(next, entry);
+  return true;
+}
+
+// Does it join what is known of the lane?
+bool Scan::touches(LaneId lane, const IndexEntry& entry) const {
+  if (!ledger_.has(lane) || !is_possible(entry)) return false;
+  if (entry.first <= ledger_.state(lane).cursor + 1) return true;
+  const auto found = out_.lanes.find(lane);
+  return found != out_.lanes.end() &&
+         std::any_of(found->second.begin(), found->second.end(), [&entry](const IndexEntry& other) {
+           return other.last() + 1 == entry.first || entry.last() + 1 == other.first;
+         });
+}
+
+// What the payload says, when its checksum is good.
+std::optional<SegmentHeader> Scan::header_of(int64_t id) {
+  auto row = payload_.bind(1, id).step();
+  std::optional<SegmentHeader> header;
+  if (row && *row) {
+    if (auto decoded = codec_.parse(payload_.bytes_at(0))) header = decoded->header;
+  }
+  payload_.reset();
+  return header;
+}
+
+}  // namespace
+
+Result<ScannedSegments> scan_segments(Connection& db, const Ledger& ledger, const Log& log) {
+  return Scan(db, ledger, log).run();
+}
+
+}  // namespace penstock::spool
