@@ -39,7 +39,10 @@ class Probe final : public penstock::sdk::Input {
   void on_room() override { ++rooms_; }
   void quiesce() override { quiesced_ = true; }
   void stop() override {
-    if (mode_ == "hang_stop") hang();
+    if (mode_ == "hang_stop") {
+      thread_.join();  // or ThreadSanitizer would call it leaked
+      hang();
+    }
     host_.set_state(PENSTOCK_STATE_STOPPED, "");
   }
   std::vector<penstock::sdk::Stat> stats() const override {
