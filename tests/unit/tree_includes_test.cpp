@@ -30,7 +30,6 @@ const std::vector<Wrapped> kWrapped = {
     {"grpcpp/", {"agent/zerobus/"}},
     {"grpc/", {"agent/zerobus/"}},
     {"google/protobuf/", {"agent/zerobus/", "agent/codec/"}},
-    {"curl/", {"agent/zerobus/"}},
     {"boost/asio", {"agent/lane/", "agent/app/", "agent/ops/", "plugins/"}},
     {"boost/beast", {"agent/ops/"}},
     {"sqlite3.h", {"agent/spool/"}},
