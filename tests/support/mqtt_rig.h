@@ -12,6 +12,7 @@
 #include "plugins/mqtt/mqtt_input.h"
 #include "tests/support/mqtt_commit_host.h"
 #include "tests/support/mqtt_script_broker.h"
+#include "tests/support/wait.h"
 
 namespace penstock::test {
 
@@ -60,6 +61,10 @@ class MqttLife {
       if (name == entry.name) return entry.value;
     }
     return ~uint64_t{0};
+  }
+  // For a gauge that follows an event the test has seen, a moment later and on another thread.
+  bool wait_stat(std::string_view name, uint64_t value) const {
+    return wait_until([&] { return stat(name) == value; }, Millis(10000));
   }
 
   CommitHost host;
