@@ -21,23 +21,23 @@ void BatchBuilder::begin(size_t max_bytes) {
   body_.clear();
 }
 
-bool BatchBuilder::add(const StoredRecord& stored, MonoTime now) {
+BatchBuilder::Added BatchBuilder::add(const StoredRecord& stored, MonoTime now) {
   const size_t before = body_.size();
   auto record = decode_record(stored.body, attributes_);
   if (!record) {
     refused_(stored.seq, record.error().what);
-    return true;
+    return Added::kRefused;
   }
   auto rows = encoder_.encode(*record, {origin_, epoch_, stored.seq, lane_}, body_);
   if (!rows) {
     body_.resize(before);
     refused_(stored.seq, rows.error().what);
-    return true;
+    return Added::kRefused;
   }
   if (!empty() && body_.size() > max_bytes_) {
     body_.resize(before);
     full_ = true;
-    return false;
+    return Added::kNoRoom;
   }
   if (empty()) {
     info_.first_seq = stored.seq;
@@ -45,7 +45,7 @@ bool BatchBuilder::add(const StoredRecord& stored, MonoTime now) {
   }
   info_.last_seq = stored.seq;
   info_.rows += static_cast<uint32_t>(*rows);
-  return true;
+  return Added::kTaken;
 }
 
 Batch BatchBuilder::take() {

@@ -33,15 +33,18 @@ struct Batch {
 class BatchBuilder {
  public:
   using Refused = std::function<void(spool::Seq seq, std::string reason)>;
+  enum class Added {
+    kTaken,
+    kRefused,  // it cannot be encoded; the owner was told
+    kNoRoom,   // the batch is full; the record is to be given again to the next one
+  };
 
   BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, std::string origin, std::string epoch,
                uint32_t lane, Refused refused);
 
   // Starts over; the next batch may have up to `max_bytes`.
   void begin(size_t max_bytes);
-  // Adds one record. False when it did not fit: the batch is full and the record is to be given
-  // again to the next one.
-  bool add(const StoredRecord& record, MonoTime now);
+  Added add(const StoredRecord& record, MonoTime now);
 
   bool empty() const { return info_.rows == 0; }
   bool full() const {

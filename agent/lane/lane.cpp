@@ -133,6 +133,8 @@ void Lane::act(const zerobus::Open& action) {
 
 void Lane::act(const zerobus::WantBatch& action) {
   wanted_ = action.generation;
+  until_ = action.until_seq;
+  blocked_.reset();
   builder_.begin(action.max_bytes);
   fill();
 }
@@ -165,6 +167,7 @@ void Lane::act(const zerobus::Rewind& action) {
   reader_ = {};
   reading_ = false;
   ++read_;
+  blocked_.reset();
   linger_timer_.cancel();
 }
 
@@ -188,8 +191,19 @@ void Lane::act(const zerobus::Report& action) {
 }
 
 void Lane::act(const zerobus::Rejected& action) {
-  log_.error("the service refused data among records {} to {}: {}", action.first_seq,
-             action.last_seq, zerobus::describe(action.status, zerobus::StreamPhase::kOpen));
+  log_.warning("the service refused data among records {} to {}, looking for the one: {}",
+               action.first_seq, action.last_seq,
+               zerobus::describe(action.status, zerobus::StreamPhase::kOpen));
+}
+
+void Lane::act(const zerobus::Poison& action) {
+  ++counters_.poison_records;
+  auto reason = "refused by the service: " + zerobus::code_name(action.status.code) + ": " +
+                zerobus::printable(action.status.message);
+  log_.error("record {} goes to quarantine, {}", action.seq, reason);
+  spool_.quarantine(id_, action.seq, std::move(reason));
+  // All before it has its fate, so the cursor may pass it at once.
+  if (progress_.delivered(action.seq)) spool_.acknowledge(id_, progress_.cursor());
 }
 
 void Lane::act(const zerobus::DropToken&) { token_refused_ = true; }
@@ -203,9 +217,9 @@ void Lane::act(const zerobus::Stopped&) {
 
 // Encodes records until the wanted batch is full or there is nothing more to encode now.
 void Lane::fill() {
-  while (wanted_ && !builder_.full()) {
+  while (wanted_ && !builder_.full() && next_ <= until_) {
     if (add_from_reader()) continue;
-    if (builder_.full()) break;
+    if (builder_.full() || blocked_) break;
     if (next_ <= committed_) {
       read_next();
       return;
@@ -218,10 +232,12 @@ void Lane::fill() {
 bool Lane::add_from_reader() {
   auto record = carried_ ? std::exchange(carried_, std::nullopt) : reader_.next();
   if (!record) return false;
-  if (!builder_.add(*record, std::chrono::steady_clock::now())) {
+  const auto added = builder_.add(*record, std::chrono::steady_clock::now());
+  if (added == BatchBuilder::Added::kNoRoom || blocked_) {
     carried_ = record;
     return false;
   }
+  if (added == BatchBuilder::Added::kTaken) refused_in_a_row_ = 0;
   next_ = record->seq + 1;
   return true;
 }
@@ -275,12 +291,15 @@ void Lane::wait_for_spool(const std::string& why) {
 
 void Lane::hand_over() {
   const auto now = std::chrono::steady_clock::now();
+  if (builder_.empty() && blocked_) return hold_for_refusals();
   if (builder_.empty()) {
     const auto generation = *std::exchange(wanted_, std::nullopt);
     apply(session_.no_data(moment(), generation));
     return;
   }
-  const auto earliest = std::max(pace_until_, builder_.full() ? now : builder_.due());
+  // What a bound or a hold cuts short has nothing to wait for.
+  const bool complete = builder_.full() || next_ > until_ || blocked_;
+  const auto earliest = std::max(pace_until_, complete ? now : builder_.due());
   if (earliest > now) {
     linger_until(earliest);
     return;
@@ -304,11 +323,31 @@ void Lane::linger_until(MonoTime at) {
 }
 
 void Lane::refused(spool::Seq seq, std::string reason) {
+  if (progress_.decided(seq)) return;  // read again after a lost stream
+  const int in_a_row = refused_in_a_row_ + session_.snapshot().poison_in_a_row;
+  if (in_a_row >= destination_->session.poison_limit) {
+    blocked_ = std::move(reason);
+    return;
+  }
+  ++refused_in_a_row_;
   if (counters_.refused_records++ == 0) {
     log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
   }
   spool_.quarantine(id_, seq, std::move(reason));
   settled(seq, seq);
+}
+
+// Everything that could be encoded before the blocked record is on its way or acknowledged.
+void Lane::hold_for_refusals() {
+  wanted_.reset();
+  carried_.reset();
+  apply(session_.hold(
+      moment(),
+      fmt::format("record {} is refused like the {} before it, which are in the quarantine: {}. "
+                  "That is the route's mapping, not the data: correct it. Nothing is lost: data is "
+                  "kept and tried again from time to time.",
+                  next_, destination_->session.poison_limit, *blocked_),
+      destination_->session.retry.held));
 }
 
 void Lane::settled(spool::Seq first, spool::Seq last) {

@@ -8,6 +8,12 @@
 // Promise: acknowledge(seq) is called only when every record up to seq was acknowledged by the
 // server on the stream that carried it, or is in the quarantine. After a lost stream, sending goes
 // on at the first record without a fate.
+//
+// A record that cannot be encoded, or that the service refuses alone, goes to the quarantine with
+// the reason and the lane goes on behind it. More than SessionConfig::poison_limit of them in a row
+// are not quarantined but held: then it is the schema or the mapping. In a row means without a
+// record in between that could be encoded, counting also those the service refused since its last
+// acknowledgement. A held lane tries again every RetryConfig::held.
 #pragma once
 
 #include <deque>
@@ -32,6 +38,7 @@ struct LaneCounters {
   uint64_t rows_sent = 0;  // also those sent again
   uint64_t batches_sent = 0;
   uint64_t refused_records = 0;  // quarantined because they could not be encoded
+  uint64_t poison_records = 0;   // quarantined because the service refused them
   uint64_t streams_opened = 0;
 };
 
@@ -69,6 +76,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void act(const zerobus::Arm& action);
   void act(const zerobus::Report& action);
   void act(const zerobus::Rejected& action);
+  void act(const zerobus::Poison& action);
   void act(const zerobus::DropToken& action);
   void act(const zerobus::Stopped& action);
 
@@ -81,6 +89,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void hand_over();
   void linger_until(MonoTime at);
   void refused(spool::Seq seq, std::string reason);
+  void hold_for_refusals();
   void settled(spool::Seq first, spool::Seq last);
 
   boost::asio::io_context& io_;
@@ -109,7 +118,11 @@ class Lane : public std::enable_shared_from_this<Lane> {
   uint64_t read_ = 0;                    // number of the read under way; older answers are ignored
   bool reading_ = false;
   bool spool_trouble_ = false;
-  std::optional<uint64_t> wanted_;  // generation of the unanswered WantBatch
+  std::optional<uint64_t> wanted_;                  // generation of the unanswered WantBatch
+  spool::Seq until_ = zerobus::Bisector::kNoBound;  // the bound that came with it
+  int refused_in_a_row_ = 0;  // quarantined here since a record could last be encoded
+  // Why the record at next_ is kept: too many in a row were refused.
+  std::optional<std::string> blocked_;
   BatchBuilder builder_;
   std::optional<Batch> prepared_;
   MonoTime pace_until_{};

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "agent/spool/types.h"
@@ -27,6 +28,13 @@ class Progress {
     auto& end = settled_[first];
     end = std::max(end, last);
     return advance(cursor_);
+  }
+
+  // Whether this record has its fate already.
+  bool decided(spool::Seq seq) const {
+    if (seq <= cursor_) return true;
+    const auto behind = settled_.upper_bound(seq);
+    return behind != settled_.begin() && std::prev(behind)->second >= seq;
   }
 
   spool::Seq cursor() const { return cursor_; }

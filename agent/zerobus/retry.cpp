@@ -4,6 +4,11 @@
 
 namespace penstock::zerobus {
 
+Millis held_delay(Millis held, double random) {
+  const double factor = 0.8 + 0.4 * random;
+  return Millis(static_cast<int64_t>(static_cast<double>(held.count()) * factor));
+}
+
 RetryPolicy::RetryPolicy(const RetryConfig& config)
     : config_(config),
       backoff_(config.min, config.max),
@@ -47,9 +52,7 @@ RetryStep RetryPolicy::denied(const Failure& failure, double random) {
     fresh_token_tried_ = true;
     return {How::kNow, {}, drop, failure.text, failure.code};
   }
-  const double factor = 0.8 + 0.4 * random;
-  const Millis delay(static_cast<int64_t>(static_cast<double>(config_.held.count()) * factor));
-  return {How::kHeld, delay, drop, failure.text, failure.code};
+  return {How::kHeld, held_delay(config_.held, random), drop, failure.text, failure.code};
 }
 
 }  // namespace penstock::zerobus

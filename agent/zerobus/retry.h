@@ -45,6 +45,9 @@ struct RetryStep {
   int code = 0;
 };
 
+// `held` spread by +-20 %, so that what is held together does not come back together.
+Millis held_delay(Millis held, double random);
+
 class RetryPolicy {
  public:
   explicit RetryPolicy(const RetryConfig& config);

@@ -43,6 +43,8 @@ std::string_view to_string(SessionState state) {
 StreamSession::StreamSession(const SessionConfig& config)
     : config_(config),
       retry_(config.retry),
+      bisector_(config.poison_limit),
+      open_rate_(config.search_opens_per_min),
       batch_limit_(std::min(config.batch_bytes, config.in_flight_bytes)) {}
 
 bool StreamSession::live() const {
@@ -84,7 +86,11 @@ Actions StreamSession::batch_ready(const Moment& at, uint64_t generation, const 
 Actions StreamSession::no_data(const Moment& at, uint64_t generation) {
   if (!current(generation) || !want_outstanding_) return {};
   want_outstanding_ = false;
-  data_ = data_since_want_;
+  if (want_until_ == Bisector::kNoBound) {
+    data_ = data_since_want_;
+  } else {
+    bisector_.nothing_until(want_until_);  // there may be something behind it
+  }
   if (phase_ == Phase::kOpen) pump(at);
   return finish();
 }
@@ -129,7 +135,7 @@ void StreamSession::on_ack(const Moment& at, const Ack& ack) {
   acked_seq_ = **released;
   actions_.push_back(Release{acked_seq_});
   retry_.delivered();
-  rejection_.released(acked_seq_);
+  bisector_.released(acked_seq_);
   batch_limit_.delivered();
   if (phase_ == Phase::kOpen) pump(at);
   if (!window_.empty()) return;
@@ -200,9 +206,11 @@ Actions StreamSession::stop(const Moment& at) {
   return finish();
 }
 
-Actions StreamSession::hold(const Moment& at, std::string reason) {
+Actions StreamSession::hold(const Moment& at, std::string reason,
+                            std::optional<Millis> resume_after) {
   if (stopping_ || phase_ == Phase::kEnded) return {};
   hold_ = std::move(reason);
+  hold_until_ = resume_after ? at.now + held_delay(*resume_after, at.random) : MonoTime::max();
   if (phase_ == Phase::kNotStarted) return {};
   report(SessionState::kHeld, *hold_, kNoCode);
   own_close_ = true;
@@ -217,13 +225,17 @@ Actions StreamSession::hold(const Moment& at, std::string reason) {
 }
 
 Actions StreamSession::resume(const Moment& at) {
+  end_hold(at);
+  return finish();
+}
+
+void StreamSession::end_hold(const Moment& at) {
   const bool held = std::exchange(hold_, std::nullopt).has_value();
   if (phase_ == Phase::kWaiting || (held && (phase_ == Phase::kNoStream || live()))) {
     report(SessionState::kConnecting, "trying again");
   }
   if (phase_ == Phase::kWaiting) open(at);
   if (held && phase_ == Phase::kNoStream) settle(at, {});
-  return finish();
 }
 
 void StreamSession::open(const Moment& at) {
@@ -237,6 +249,7 @@ void StreamSession::open(const Moment& at) {
   if (state_ == SessionState::kIdle || state_ == SessionState::kStopped) {
     report(SessionState::kConnecting, "opening a stream");
   }
+  open_rate_.opened(at.now);
   actions_.push_back(Open{generation_});
 }
 
@@ -244,13 +257,13 @@ void StreamSession::open(const Moment& at) {
 bool StreamSession::may_write(const BatchInfo& batch) const {
   if (write_outstanding_) return false;
   if (window_.empty()) return true;
-  return !rejection_.one_at_a_time() && window_.bytes() + batch.bytes <= config_.in_flight_bytes;
+  return !bisector_.searching() && window_.bytes() + batch.bytes <= config_.in_flight_bytes;
 }
 
 bool StreamSession::may_ask() const {
   if (!data_ || want_outstanding_ || prepared_) return false;
   if (window_.empty()) return true;
-  return !rejection_.one_at_a_time() &&
+  return !bisector_.searching() &&
          window_.bytes() + batch_limit_.bytes() <= config_.in_flight_bytes;
 }
 
@@ -265,7 +278,8 @@ void StreamSession::pump(const Moment& at) {
   if (may_ask()) {
     want_outstanding_ = handed_out_ = true;
     data_since_want_ = false;
-    actions_.push_back(WantBatch{generation_, batch_limit_.bytes()});
+    want_until_ = bisector_.until();
+    actions_.push_back(WantBatch{generation_, batch_limit_.bytes(), want_until_});
   }
 }
 
@@ -288,6 +302,8 @@ MonoTime StreamSession::deadline() const {
     case Phase::kOpen:
       if (owed) return heard_ + config_.ack_timeout;
       return wants_nothing() ? busy_ + config_.idle_close : MonoTime::max();
+    case Phase::kNoStream:
+      return hold_ ? hold_until_ : MonoTime::max();
     default:
       return MonoTime::max();
   }
@@ -297,6 +313,9 @@ void StreamSession::on_deadline(const Moment& at) {
   switch (phase_) {
     case Phase::kWaiting:
       open(at);
+      break;
+    case Phase::kNoStream:
+      end_hold(at);
       break;
     case Phase::kOpening:
       abandon(at, trouble("no stream within " + seconds_text(config_.open_timeout) +
@@ -332,12 +351,14 @@ void StreamSession::report(SessionState state, std::string text, int cause) {
 }
 
 SessionSnapshot StreamSession::snapshot() const {
-  SessionSnapshot out{state_, text_, generation_, stream_id_, 0, 0, retry_.failures(), {}};
+  SessionSnapshot out{
+      state_, text_, generation_, stream_id_, 0, 0, retry_.failures(), bisector_.in_a_row(), {}};
   if (live()) {
     out.unacked_batches = window_.count();
     out.unacked_bytes = window_.bytes();
   }
   if (phase_ == Phase::kWaiting) out.retry_at = phase_deadline_;
+  if (hold_ && hold_until_ != MonoTime::max()) out.retry_at = hold_until_;
   return out;
 }
 

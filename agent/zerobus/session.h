@@ -12,7 +12,7 @@
 // - Release covers exactly what the server acknowledged on the current generation, and never goes
 // back;
 // - a Rewind follows every stream that was asked for batches, so nothing unacknowledged is left
-// behind;
+// behind, but for a record that Poison names;
 // - unless held, idle or stopped, there is always a deadline armed or an action under way: it never
 // gives up. Events of older generations are ignored, whatever they say.
 //
@@ -33,7 +33,8 @@
 #include "agent/base/result.h"
 #include "agent/zerobus/ack_window.h"
 #include "agent/zerobus/batch_limit.h"
-#include "agent/zerobus/rejection.h"
+#include "agent/zerobus/bisector.h"
+#include "agent/zerobus/open_rate.h"
 #include "agent/zerobus/retry.h"
 #include "agent/zerobus/status.h"
 #include "agent/zerobus/wire.h"
@@ -50,6 +51,8 @@ struct SessionConfig {
       500};  // after a half-close with everything acknowledged, for the server's end of stream
   size_t in_flight_bytes = 4 << 20;
   size_t batch_bytes = 256 << 10;  // the next batch is asked for once this much room is there
+  int poison_limit = 20;           // more records refused in a row than this: hold, keep them
+  int search_opens_per_min = 30;   // streams opened in any minute while looking for refused records
   RetryConfig retry;
 };
 
@@ -77,11 +80,13 @@ struct Open {
   uint64_t generation = 0;
 };
 // Prepare the batch after the last one given (after `from_seq` of a Rewind: from there), not larger
-// than `max_bytes` unless its first record alone is. Answer with batch_ready, at once or after a
-// linger, or with no_data.
+// than `max_bytes` unless its first record alone is, and with no record beyond `until_seq`. Answer
+// with batch_ready, at once or after a linger, or with no_data. With a bound there is no linger,
+// and no_data means that no record up to it has a row to send.
 struct WantBatch {
   uint64_t generation = 0;
   size_t max_bytes = 0;
+  uint64_t until_seq = Bisector::kNoBound;
 };
 // Send the batch given last. The driver keeps it only until gRPC has it.
 struct Write {
@@ -114,12 +119,17 @@ struct Report {
   SessionState state = SessionState::kStopped;
   std::string text;
 };
-// The server refused data within these records; nothing of them is released. `alone`: a single
-// batch was unacknowledged on that stream, so it is the one.
+// The server refused data, one of these records; nothing of them is released. The search begins.
 struct Rejected {
   uint64_t first_seq = 0;
   uint64_t last_seq = 0;
-  bool alone = false;
+  Status status;
+};
+// This record is the one: the server refused it alone. It is never sent again; every record before
+// it is acknowledged or had no row to send. To be put where a person finds it, before anything else
+// is done.
+struct Poison {
+  uint64_t seq = 0;
   Status status;
 };
 // The token was refused: get a new one for the next Open (it may follow at once).
@@ -128,7 +138,7 @@ struct DropToken {};
 struct Stopped {};
 
 using Action = std::variant<Open, WantBatch, Write, HalfClose, Cancel, Release, Rewind, Arm, Report,
-                            Rejected, DropToken, Stopped>;
+                            Rejected, Poison, DropToken, Stopped>;
 using Actions = std::vector<Action>;
 
 // For status pages.
@@ -140,6 +150,7 @@ struct SessionSnapshot {
   size_t unacked_batches = 0;
   size_t unacked_bytes = 0;
   int failures = 0;                  // in a row, since the last ack
+  int poison_in_a_row = 0;           // records named by Poison since the last ack
   std::optional<MonoTime> retry_at;  // while waiting for the next attempt
 };
 
@@ -169,9 +180,9 @@ class StreamSession {
 
   // Half-closes, takes late acks for up to drain_timeout, then Stopped. Repeating it does nothing.
   Actions stop(const Moment& at);
-  // Closes the stream in order and keeps everything until resume(). hold + resume also reopens with
-  // new settings.
-  Actions hold(const Moment& at, std::string reason);
+  // Closes the stream in order and keeps everything until resume(), which comes by itself after
+  // `resume_after` (+-20 %, drawn) if that is given. hold + resume also reopens with new settings.
+  Actions hold(const Moment& at, std::string reason, std::optional<Millis> resume_after = {});
   // Ends a hold, and the wait of a backoff or held state: the next attempt is made now.
   Actions resume(const Moment& at);
 
@@ -208,7 +219,10 @@ class StreamSession {
   void abandon(const Moment& at, Failure failure);  // cancels, then stream_ended
   void stream_ended(const Moment& at, Failure failure, const Status& status);
   Failure judge(const Status& status) const;
-  void judge_rejection(Failure& failure, const Status& status);
+  // What follows refused data; nothing when it is an ordinary failure after all.
+  std::optional<RetryStep> judge_rejection(const Moment& at, Failure& failure,
+                                           const Status& status);
+  void end_hold(const Moment& at);
   void rewind();
   void settle(const Moment& at, const RetryStep& step);  // decides what follows a stream's end
   void wait(const Moment& at, const RetryStep& step);
@@ -218,12 +232,14 @@ class StreamSession {
 
   const SessionConfig config_;
   RetryPolicy retry_;
-  RejectionGuard rejection_;
+  Bisector bisector_;
+  OpenRate open_rate_;
   BatchLimit batch_limit_;
 
   Phase phase_ = Phase::kNotStarted;
   bool stopping_ = false;
   std::optional<std::string> hold_;
+  MonoTime hold_until_ = MonoTime::max();
 
   // The stream.
   uint64_t generation_ = 0;
@@ -240,6 +256,7 @@ class StreamSession {
   uint64_t acked_seq_ = 0;
   bool data_ = false;  // the driver may have more
   bool want_outstanding_ = false;
+  uint64_t want_until_ = Bisector::kNoBound;
   bool data_since_want_ = false;
   bool handed_out_ = false;  // WantBatch was used since the last Rewind
   std::optional<BatchInfo> prepared_;

@@ -1,6 +1,8 @@
 // What a StreamSession does when a stream has ended, and while there is none.
 #include <utility>
 
+#include <spdlog/fmt/fmt.h>
+
 #include "agent/zerobus/session.h"
 
 namespace penstock::zerobus {
@@ -27,7 +29,8 @@ void StreamSession::abandon(const Moment& at, Failure failure) {
 }
 
 void StreamSession::stream_ended(const Moment& at, Failure failure, const Status& status) {
-  if (failure.kind == ErrorKind::kRejected) judge_rejection(failure, status);
+  std::optional<RetryStep> search;
+  if (failure.kind == ErrorKind::kRejected) search = judge_rejection(at, failure, status);
   const bool delivered = window_.delivered();
   rewind();
   phase_ = Phase::kNoStream;
@@ -37,26 +40,38 @@ void StreamSession::stream_ended(const Moment& at, Failure failure, const Status
   } else if (hold_) {
     settle(at, {});
   } else {
-    settle(at, retry_.next(failure, delivered, at.random));
+    settle(at, search ? *search : retry_.next(failure, delivered, at.random));
   }
 }
 
-// Refused data: turns the failure into what the guard says. Without anything unacknowledged there
-// is no suspect.
-void StreamSession::judge_rejection(Failure& failure, const Status& status) {
+// Without anything unacknowledged there is no suspect. A search does not back off: each of its
+// streams brings it nearer to the record, and their rate is bounded.
+std::optional<RetryStep> StreamSession::judge_rejection(const Moment& at, Failure& failure,
+                                                        const Status& status) {
   failure.kind = ErrorKind::kTransient;
-  if (window_.empty()) return;
+  if (window_.empty()) return std::nullopt;
   const uint64_t first = window_.front().first_seq;
   const uint64_t last = window_.back().last_seq;
-  const bool alone = window_.count() == 1;
-  actions_.push_back(Rejected{first, last, alone, status});
-  const std::string range = "records " + std::to_string(first) + " to " + std::to_string(last);
-  if (rejection_.rejected(last, alone) == RejectionGuard::Verdict::kHold) {
-    failure.kind = ErrorKind::kDenied;
-    failure.text += " (" + range + " are refused and kept)";
-  } else {
-    failure.text += " (somewhere in " + range + "; sending them one batch at a time)";
+  if (!bisector_.searching()) actions_.push_back(Rejected{first, last, status});
+  switch (bisector_.refused({first, last, window_.count() == 1, !window_.delivered()})) {
+    case Bisector::Verdict::kSearch:
+      break;
+    case Bisector::Verdict::kPoison:
+      acked_seq_ = last;
+      actions_.push_back(Poison{last, status});
+      break;
+    case Bisector::Verdict::kHold:
+      failure.kind = ErrorKind::kDenied;
+      failure.text += fmt::format(
+          " Record {} is refused like the {} before it, which are in the quarantine: that is the "
+          "table's schema or the route's mapping, not the data.",
+          last, bisector_.in_a_row());
+      return std::nullopt;
   }
+  const Millis wait = open_rate_.wait(at.now);
+  if (wait == Millis(0)) return RetryStep{};
+  failure.text += fmt::format(" (looking for the refused record from {} on)", first);
+  return RetryStep{RetryStep::How::kBackoff, wait, false, failure.text, failure.code};
 }
 
 void StreamSession::rewind() {

@@ -84,6 +84,39 @@ class LaneTest : public testing::Test {
     return rows;
   }
   spool::Seq cursor() { return spool_.cursors()[1]; }
+  // A server that refuses the rows of these records as the service does: by ending the stream.
+  // Returns the rows it took, in order of arrival, once the lane has nothing more to send or is
+  // held.
+  std::vector<std::string> serve_refusing(const std::set<int>& bad) {
+    std::vector<std::string> taken;
+    for (size_t known = 0; known < 1000; ++known) {
+      const auto stream = next_stream(known);
+      stream->created();
+      run();
+      if (serve_until_refusal(*stream, bad, taken)) return taken;
+      run();
+      if (lane_->snapshot().state == zerobus::SessionState::kHeld) return taken;
+    }
+    ADD_FAILURE() << "there is no end of it";
+    return taken;
+  }
+  bool serve_until_refusal(FakeStream& stream, const std::set<int>& bad,
+                           std::vector<std::string>& taken) {
+    for (size_t i = 0; i < stream.writes.size(); ++i) {
+      stream.written();
+      run();
+      const auto rows = FakeStream::rows(stream.writes[i].second);
+      for (const auto& row : rows) {
+        if (!bad.contains(std::stoi(row.substr(5)))) continue;
+        stream.close(3, "column n: not in the table");
+        return false;
+      }
+      taken.insert(taken.end(), rows.begin(), rows.end());
+      stream.ack(stream.writes[i].first);
+      run();
+    }
+    return true;
+  }
 
   boost::asio::io_context io_;
   test::FakeSpool spool_;
@@ -246,6 +279,94 @@ TEST_F(LaneTest, StopTakesLateAcknowledgementsAndThenEnds) {
   run();
   EXPECT_TRUE(stopped);
   EXPECT_EQ(cursor(), 2u);
+}
+
+class RefusedRecords : public LaneTest,
+                       public testing::WithParamInterface<std::tuple<std::set<int>, uint32_t>> {};
+
+TEST_P(RefusedRecords, GoToQuarantineAloneAndAllOthersArriveInOrder) {
+  const auto& [bad, max_rows] = GetParam();
+  destination_->batch.max_rows = max_rows;
+  destination_->session.search_opens_per_min = 10'000;
+  make_rows(20);
+  std::vector<std::string> good;
+  for (int n = 1; n <= 20; ++n) {
+    if (!bad.contains(n)) good.push_back(row_of(n));
+  }
+  EXPECT_EQ(serve_refusing(bad), good);
+  EXPECT_EQ(cursor(), 20u);
+  std::map<spool::Seq, std::string> kept;
+  for (const int n : bad) {
+    kept[static_cast<spool::Seq>(n)] =
+        "refused by the service: INVALID_ARGUMENT: column n: not in the table";
+  }
+  EXPECT_EQ(spool_.quarantined(1), kept);
+  EXPECT_EQ(lane_->counters().poison_records, bad.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Anywhere, RefusedRecords,
+    testing::Combine(testing::Values(std::set<int>{1}, std::set<int>{20}, std::set<int>{11},
+                                     std::set<int>{8, 9}, std::set<int>{9, 10},
+                                     std::set<int>{1, 20}, std::set<int>{2, 7},
+                                     std::set<int>{1, 2, 3}, std::set<int>{4, 5, 12, 20}),
+                     testing::Values(1u, 3u, 8u, 100u)));
+
+TEST_F(LaneTest, ARefusedRecordAmongOnesThatCannotBeEncodedIsFoundToo) {
+  destination_->batch.max_rows = 100;
+  make({row_of(1), "bad", "bad", row_of(4), row_of(5), "bad", row_of(7), "bad"});
+  EXPECT_EQ(serve_refusing({5}), (std::vector<std::string>{row_of(1), row_of(4), row_of(7)}));
+  EXPECT_EQ(spool_.quarantined(1).size(), 5u);
+  EXPECT_EQ(lane_->counters().refused_records, 4u) << "read again, but counted once";
+  EXPECT_EQ(cursor(), 8u);
+}
+
+TEST_F(LaneTest, WhenTheServiceRefusesEverythingTheLaneIsHeldAndTriesAgain) {
+  destination_->batch.max_rows = 100;
+  destination_->session.poison_limit = 3;
+  destination_->session.retry.held = Millis(100);
+  make_rows(10);
+  EXPECT_TRUE(serve_refusing({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}).empty());
+  EXPECT_EQ(lane_->snapshot().state, zerobus::SessionState::kHeld);
+  EXPECT_NE(lane_->snapshot().text.find("schema"), std::string::npos) << lane_->snapshot().text;
+  EXPECT_EQ(spool_.quarantined(1).size(), 3u);
+  EXPECT_EQ(cursor(), 3u);
+  const auto later = next_stream(streams_.size());  // the table was corrected meanwhile
+  later->created();
+  run();
+  EXPECT_EQ(serve(*later).size(), 7u);
+  EXPECT_EQ(cursor(), 10u);
+  EXPECT_EQ(spool_.quarantined(1).size(), 3u);
+}
+
+TEST_F(LaneTest, TooManyMalformedRecordsInARowAreKeptAndTheLaneIsHeld) {
+  destination_->session.poison_limit = 3;
+  destination_->session.retry.held = Millis(100);
+  make({row_of(1), "bad", "bad", "bad", "bad", row_of(6)});
+  for (size_t held = 1; held <= 3; ++held) {
+    const auto stream = streams_.back();
+    stream->created();
+    run();
+    EXPECT_EQ(serve(*stream).size(), held == 1 ? 1u : 0u);
+    EXPECT_EQ(lane_->snapshot().state, zerobus::SessionState::kHeld);
+    EXPECT_NE(lane_->snapshot().text.find("record 5"), std::string::npos) << lane_->snapshot().text;
+    EXPECT_EQ(spool_.quarantined(1).size(), 3u);
+    EXPECT_EQ(cursor(), 4u);
+    stream->close(0);
+    next_stream(held);
+  }
+}
+
+TEST_F(LaneTest, MalformedRecordsWithGoodOnesInBetweenNeverHoldTheLane) {
+  destination_->session.poison_limit = 3;
+  std::vector<std::string> payloads;
+  for (int n = 1; n <= 20; ++n) payloads.push_back(n % 4 == 0 ? row_of(n) : "bad");
+  make(std::move(payloads));
+  streams_[0]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[0]).size(), 5u);
+  EXPECT_EQ(spool_.quarantined(1).size(), 15u);
+  EXPECT_EQ(cursor(), 20u);
 }
 
 // Whatever the server does, every record arrives, in order within a stream, and the cursor never

@@ -5,7 +5,7 @@
 #include "agent/zerobus/ack_window.h"
 #include "agent/zerobus/batch_limit.h"
 #include "agent/zerobus/endpoint.h"
-#include "agent/zerobus/rejection.h"
+#include "agent/zerobus/open_rate.h"
 #include "agent/zerobus/retry.h"
 #include "agent/zerobus/status.h"
 
@@ -144,18 +144,16 @@ TEST(ZerobusRetry, ARotationIsNoFailureUnlessTheStreamCarriedNothing) {
   EXPECT_EQ(retry.next(rotation, false, 0.5).how, RetryStep::How::kNow);
 }
 
-TEST(ZerobusRejection, SuspectsGoOneAtATimeUntilTheLastIsThrough) {
-  RejectionGuard guard;
-  EXPECT_FALSE(guard.one_at_a_time());
-  EXPECT_EQ(guard.rejected(30, false), RejectionGuard::Verdict::kProbe);
-  EXPECT_TRUE(guard.one_at_a_time());
-  guard.released(29);
-  EXPECT_TRUE(guard.one_at_a_time());
-  guard.released(30);
-  EXPECT_FALSE(guard.one_at_a_time());
-  // Alone, but not on a fresh stream in probing: still to be confirmed.
-  EXPECT_EQ(guard.rejected(40, true), RejectionGuard::Verdict::kProbe);
-  EXPECT_EQ(guard.rejected(40, true), RejectionGuard::Verdict::kHold);
+TEST(ZerobusOpenRate, CountsTheLastMinuteOnly) {
+  OpenRate rate(2);
+  const MonoTime now = MonoTime() + std::chrono::hours(1);
+  EXPECT_EQ(rate.wait(now), Millis(0));
+  rate.opened(now);
+  rate.opened(now + Millis(10'000));
+  EXPECT_EQ(rate.wait(now + Millis(20'000)), Millis(40'000));
+  EXPECT_EQ(rate.wait(now + Millis(60'000)), Millis(0));
+  rate.opened(now + Millis(60'000));
+  EXPECT_EQ(rate.wait(now + Millis(60'000)), Millis(10'000));
 }
 
 TEST(ZerobusBatchLimit, ShrinksOnTimeoutsAndGrowsBackWithAcks) {

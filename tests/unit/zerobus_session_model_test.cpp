@@ -25,6 +25,8 @@ struct ModelStream {
 };
 
 class Model {
+  static constexpr uint64_t kBadEvery = 61;
+
  public:
   explicit Model(uint64_t seed) : random_(seed), session_(config()) {
     apply(session_.start(at(), 0));
@@ -87,6 +89,7 @@ class Model {
   uint64_t opened() const { return streams_.empty() ? 0 : streams_.rbegin()->first; }
   uint64_t acked() const { return acked_; }
   uint64_t resent() const { return resent_; }
+  uint64_t poisoned() const { return poisoned_; }
 
  private:
   static SessionConfig config() {
@@ -97,6 +100,7 @@ class Model {
     config.open_timeout = Millis(1'000);
     config.idle_close = Millis(2'000);
     config.drain_timeout = Millis(400);
+    config.search_opens_per_min = 100'000;
     config.retry = {Millis(50), Millis(1'000), Millis(100), Millis(2'000)};
     return config;
   }
@@ -114,11 +118,11 @@ class Model {
   void answer_want() {
     if (!want_) return;
     const uint64_t generation = *std::exchange(want_, std::nullopt);
-    if (next_ > last_record_) {
+    if (next_ > std::min(last_record_, want_until_)) {
       apply(session_.no_data(at(), generation));
       return;
     }
-    const uint64_t last = std::min(last_record_, next_ + pick(8));
+    const uint64_t last = std::min({last_record_, want_until_, next_ + pick(8)});
     const bool huge = pick(50) == 0;
     const BatchInfo batch{next_, last, static_cast<uint32_t>(last - next_ + 1),
                           huge ? 9'000 : 1 + pick(want_bytes_)};
@@ -152,7 +156,7 @@ class Model {
         stream.created = true;
         stream.to_client.push_back(StreamCreated{"s"});
       }
-      const auto last = static_cast<int64_t>(stream.received.size()) - 1;
+      const int64_t last = acceptable(stream) - 1;
       if (last > stream.last_ack) {
         stream.last_ack +=
             calm_ ? last - stream.last_ack : 1 + static_cast<int64_t>(pick(last - stream.last_ack));
@@ -162,7 +166,23 @@ class Model {
       if (!calm_ && pick(100) == 0) stream.to_client.push_back(UnknownResponse{});
       if (stream.half_closed && stream.to_client.empty() && pick(2) == 0)
         close(generation, stream, code::kOk);
+      const bool refuses = stream.last_ack == last &&
+                           last + 1 < static_cast<int64_t>(stream.received.size()) &&
+                           stream.to_client.empty();
+      if (!stream.closed && refuses && (calm_ || pick(2) == 0))
+        close(generation, stream, code::kInvalidArgument);
     }
+  }
+
+  // Every 61st record is refused. How many requests of this stream come before one that holds such
+  // a record.
+  static int64_t acceptable(const ModelStream& stream) {
+    int64_t count = 0;
+    for (const BatchInfo& batch : stream.received) {
+      if ((batch.first_seq - 1) / kBadEvery != batch.last_seq / kBadEvery) break;
+      ++count;
+    }
+    return count;
   }
 
   // One message of some stream reaches the session, of a dead one too.
@@ -236,6 +256,8 @@ class Model {
     ASSERT_FALSE(prepared_pending()) << "a batch is still waiting";
     want_ = want.generation;
     want_bytes_ = want.max_bytes;
+    want_until_ = want.until_seq;
+    ASSERT_GE(want_until_, next_) << "a probe without records";
   }
   bool prepared_pending() const { return next_ - 1 > written_; }
   void on(const Write& write) {
@@ -272,6 +294,7 @@ class Model {
     const ModelStream& stream = streams_.at(live_);
     ASSERT_GT(release.up_to_seq, acked_) << "Release went back";
     ASSERT_EQ(release.up_to_seq, stream.received.at(stream.delivered_ack).last_seq);
+    ASSERT_EQ(acked_ / kBadEvery, release.up_to_seq / kBadEvery) << "released a refused record";
     acked_ = release.up_to_seq;
   }
   void on(const Rewind& rewind) {
@@ -287,6 +310,14 @@ class Model {
     ASSERT_EQ(rejected.first_seq, acked_ + 1);
     ASSERT_EQ(rejected.last_seq, written_);
   }
+  // Refusals also strike at random here, so any record may be named; but only the next one, which
+  // then was sent alone.
+  void on(const Poison& poison) {
+    ASSERT_EQ(poison.seq, acked_ + 1);
+    ASSERT_EQ(poison.seq, written_);
+    acked_ = poison.seq;
+    ++poisoned_;
+  }
   void on(const DropToken&) {}
   void on(const Stopped&) { stopped_ = true; }
 
@@ -298,12 +329,14 @@ class Model {
   uint64_t delivering_ = 0;
   std::optional<uint64_t> want_;
   size_t want_bytes_ = 0;
+  uint64_t want_until_ = 0;
   uint64_t last_record_ = 0;  // committed in the spool
   uint64_t next_ = 1;         // the driver's read position
   uint64_t written_ = 0;      // on the current stream
   uint64_t ever_written_ = 0;
   uint64_t acked_ = 0;
   uint64_t resent_ = 0;
+  uint64_t poisoned_ = 0;
   bool calm_ = false;
   bool stopped_ = false;
   StreamSession session_;  // last: its first actions use the members above
@@ -319,6 +352,7 @@ TEST(ZerobusSessionModel, NoInterleavingLosesARecordOrReleasesAnUnackedOne) {
   uint64_t acked = 0;
   uint64_t opened = 0;
   uint64_t resent = 0;
+  uint64_t poisoned = 0;
   for (uint64_t run = 0; run < 300; ++run) {
     SCOPED_TRACE("PENSTOCK_TEST_SEED=" + std::to_string(base) + ", run " + std::to_string(run));
     Model model(base * 1000 + run);
@@ -329,11 +363,13 @@ TEST(ZerobusSessionModel, NoInterleavingLosesARecordOrReleasesAnUnackedOne) {
     acked += model.acked();
     opened += model.opened();
     resent += model.resent();
+    poisoned += model.poisoned();
   }
   // The walk must have been where it hurts.
   EXPECT_GT(acked, 10'000u);
   EXPECT_GT(opened, 3'000u);
   EXPECT_GT(resent, 1'000u);
+  EXPECT_GT(poisoned, 100u);
 }
 
 }  // namespace

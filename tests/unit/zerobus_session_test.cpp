@@ -9,7 +9,10 @@ namespace {
 
 struct Printer {
   std::string operator()(const Open& a) const { return fmt::format("open {}", a.generation); }
-  std::string operator()(const WantBatch& a) const { return fmt::format("want {}", a.generation); }
+  std::string operator()(const WantBatch& a) const {
+    if (a.until_seq == Bisector::kNoBound) return fmt::format("want {}", a.generation);
+    return fmt::format("want {} to {}", a.generation, a.until_seq);
+  }
   std::string operator()(const Write& a) const {
     return fmt::format("write {}:{} [{}-{}]", a.generation, a.offset, a.batch.first_seq,
                        a.batch.last_seq);
@@ -21,8 +24,9 @@ struct Printer {
   std::string operator()(const Arm&) const { return ""; }
   std::string operator()(const Report& a) const { return std::string(to_string(a.state)); }
   std::string operator()(const Rejected& a) const {
-    return fmt::format("rejected [{}-{}]{}", a.first_seq, a.last_seq, a.alone ? " alone" : "");
+    return fmt::format("rejected [{}-{}]", a.first_seq, a.last_seq);
   }
+  std::string operator()(const Poison& a) const { return fmt::format("poison {}", a.seq); }
   std::string operator()(const DropToken&) const { return "drop"; }
   std::string operator()(const Stopped&) const { return "end"; }
 };
@@ -517,31 +521,120 @@ TEST_F(ZerobusSession, AnIdleStreamThatIsRotatedStaysClosed) {
 
 // --- refused data
 
-TEST_F(ZerobusSession, RefusedDataIsSentAgainOneBatchAtATimeAndThenHeld) {
+TEST_F(ZerobusSession, RefusedDataIsSearchedInOrderDownToTheRecordWithoutBackoff) {
   open_stream();
   send(1, 3);
-  EXPECT_EQ(closed(1, code::kInvalidArgument), "rejected [1-30], rewind 1, backoff");
-  EXPECT_EQ(to_deadline(), "open 2");
-  EXPECT_EQ(created(2), "streaming, want 2");
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "rejected [1-30], rewind 1, open 2");
+  EXPECT_EQ(created(2), "want 2 to 30");
   EXPECT_EQ(batch(2, 1, 10), "write 2:0 [1-10]");
   EXPECT_EQ(write_done(2), "");  // alone
-  EXPECT_EQ(ack(2, 0), "release 10, want 2");
-  EXPECT_EQ(batch(2, 11, 20), "write 2:1 [11-20]");
-  EXPECT_EQ(closed(2, code::kOutOfRange), "rejected [11-20] alone, rewind 11, held");
-  EXPECT_NE(text_.find("records 11 to 20"), std::string::npos) << text_;
-  EXPECT_EQ(delay_ms(), 300'000);
-  EXPECT_EQ(to_deadline(), "open 3");  // never gives up, keeps the data
-  created(3);
-  EXPECT_EQ(batch(3, 11, 20), "write 3:0 [11-20]");
-  EXPECT_EQ(ack(3, 0), "release 20, want 3");
+  EXPECT_EQ(ack(2, 0), "release 10, want 2 to 30");
+  EXPECT_EQ(batch(2, 11, 14), "write 2:1 [11-14]");
+  EXPECT_EQ(closed(2, code::kOutOfRange), "rewind 11, open 3");
+  EXPECT_EQ(created(3), "want 3 to 12");
+  batch(3, 11, 12);
+  EXPECT_EQ(ack(3, 0), "release 12, want 3 to 13");
   EXPECT_EQ(write_done(3), "");
+  batch(3, 13, 13);
+  EXPECT_EQ(closed(3, code::kInvalidArgument), "rewind 13, open 4");  // not the first request
+  EXPECT_EQ(created(4), "want 4 to 13");
+  batch(4, 13, 13);
+  EXPECT_EQ(closed(4, code::kInvalidArgument, "bad row"), "poison 13, rewind 14, open 5");
+  EXPECT_EQ(created(5), "want 5 to 14");
+  batch(5, 14, 14);
+  write_done(5);
+  EXPECT_EQ(ack(5, 0), "release 14, want 5 to 30");
+  batch(5, 15, 30);
+  write_done(5);
+  EXPECT_EQ(ack(5, 1), "release 30, want 5");
+}
+
+TEST_F(ZerobusSession, ARecordIsNotBlamedForTheFirstRefusalEvenIfItWasAlone) {
+  open_stream();
+  batch(1, 1, 1);
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "rejected [1-1], rewind 1, open 2");
+  EXPECT_EQ(created(2), "want 2 to 1");
+  batch(2, 1, 1);
+  EXPECT_EQ(ack(2, 0), "release 1, want 2");
+}
+
+TEST_F(ZerobusSession, AProbeWithoutRowsIsPassedBy) {
+  open_stream();
+  batch(1, 1, 8);
+  closed(1, code::kInvalidArgument);
+  EXPECT_EQ(created(2), "want 2 to 4");
+  EXPECT_EQ(no_data(2), "want 2 to 6");
+  EXPECT_EQ(no_data(2), "want 2 to 7");
+  EXPECT_EQ(no_data(2), "want 2 to 8");
+  batch(2, 8, 8);
+  EXPECT_EQ(closed(2, code::kInvalidArgument), "poison 8, rewind 9, open 3");
+  EXPECT_EQ(created(3), "want 3");
+}
+
+TEST_F(ZerobusSession, OtherTroubleDuringASearchDoesNotEndIt) {
+  open_stream();
+  batch(1, 1, 2);
+  closed(1, code::kInvalidArgument);
+  created(2);
+  batch(2, 1, 1);
+  EXPECT_EQ(closed(2, code::kUnavailable), "rewind 1, backoff");
+  EXPECT_EQ(to_deadline(), "open 3");
+  EXPECT_EQ(created(3), "streaming, want 3 to 1");
+  batch(3, 1, 1);
+  EXPECT_EQ(closed(3, code::kInvalidArgument), "poison 1, rewind 2, open 4");
+}
+
+TEST_F(ZerobusSession, ASearchWaitsWhenItOpensTooManyStreamsButGoesOn) {
+  SessionConfig config;
+  config.search_opens_per_min = 3;
+  configure(config);
+  open_stream();
+  batch(1, 1, 8);
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "rejected [1-8], rewind 1, open 2");
+  pass(10'000);
+  created(2);
+  batch(2, 1, 4);
+  EXPECT_EQ(closed(2, code::kInvalidArgument), "rewind 1, open 3");
+  created(3);
+  batch(3, 1, 2);
+  EXPECT_EQ(closed(3, code::kInvalidArgument), "rewind 1, backoff");
+  EXPECT_EQ(delay_ms(), 50'000);
+  EXPECT_EQ(to_deadline(), "open 4");
+  EXPECT_EQ(created(4), "streaming, want 4 to 1");
+}
+
+TEST_F(ZerobusSession, TooManyRefusedRecordsInARowAreHeldAndKept) {
+  SessionConfig config;
+  config.poison_limit = 2;
+  configure(config);
+  open_stream();
+  batch(1, 1, 3);
+  closed(1, code::kInvalidArgument);
+  created(2);
+  batch(2, 1, 1);
+  EXPECT_EQ(closed(2, code::kInvalidArgument), "poison 1, rewind 2, open 3");
+  created(3);
+  batch(3, 2, 2);
+  EXPECT_EQ(closed(3, code::kInvalidArgument), "poison 2, rewind 3, open 4");
+  EXPECT_EQ(session_->snapshot().poison_in_a_row, 2);
+  for (uint64_t generation = 4; generation < 100; ++generation) {  // never gives up, keeps the data
+    ASSERT_NE(created(generation).find(fmt::format("want {} to 3", generation)), std::string::npos);
+    batch(generation, 3, 3);
+    ASSERT_EQ(closed(generation, code::kInvalidArgument), "rewind 3, held");
+    EXPECT_NE(text_.find("schema"), std::string::npos) << text_;
+    EXPECT_EQ(delay_ms(), 300'000);
+    ASSERT_EQ(to_deadline(), fmt::format("open {}", generation + 1));
+  }
+  created(100);
+  batch(100, 3, 3);
+  EXPECT_EQ(ack(100, 0), "release 3, want 100");
+  EXPECT_EQ(session_->snapshot().poison_in_a_row, 0);
 }
 
 TEST_F(ZerobusSession, AfterTheSuspectsSendingIsParallelAgain) {
   open_stream();
   send(1, 2);
   closed(1, code::kInvalidArgument);
-  to_deadline();
   created(2);
   batch(2, 1, 20);
   write_done(2);
@@ -637,6 +730,20 @@ TEST_F(ZerobusSession, ResumeEndsTheWaitOfAHeldLane) {
   EXPECT_EQ(closed(1, code::kNotFound), "held");
   EXPECT_TRUE(session_->snapshot().retry_at);
   EXPECT_EQ(resume(), "connecting, open 2");
+}
+
+TEST_F(ZerobusSession, AHoldWithATimeEndsByItself) {
+  open_stream();
+  send(1, 1);
+  EXPECT_EQ(run(session_->hold(at(), "too many", Millis(10'000))), "held, half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 1");
+  EXPECT_EQ(delay_ms(), 10'000);
+  EXPECT_EQ(pass(9'999), "");
+  EXPECT_EQ(pass(1), "connecting, open 2");
+  created(2);
+  EXPECT_EQ(hold("until resume"), "held, half 2");
+  closed(2, code::kOk);
+  EXPECT_EQ(pass(10'000'000), "");
 }
 
 TEST_F(ZerobusSession, StopWhileHeldEnds) {
