@@ -17,7 +17,8 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-constexpr size_t kKeptBytes = 256 * 1024;  // buffers beyond this are not kept between payloads
+constexpr size_t kKeptBytes =
+    size_t{256} * 1024;  // buffers beyond this are not kept between payloads
 
 // A value found; containers lie in the scratch buffer, which may still move.
 struct Found {
@@ -220,9 +221,9 @@ bool JsonReader::State::walk_array(ondemand::array array, PathTree::NodeId node,
   size_t index = 0;
   for (auto each : array) {
     ondemand::value element;
-    if (const auto code = std::move(each).get(element)) return fail(code);
+    if (const auto code = each.get(element)) return fail(code);
     if (copying && index > 0) scratch += ',';
-    if (!walk(std::move(element), paths.element(node, index), copying, depth + 1)) return false;
+    if (!walk(element, paths.element(node, index), copying, depth + 1)) return false;
     ++index;
   }
   if (copying) scratch += ']';

@@ -12,9 +12,9 @@
 namespace penstock::codec {
 namespace {
 
-constexpr char kRowTag = 0x0A;             // field 1, length-delimited: JsonRecordBatch.records
-constexpr size_t kMaxColumns = 2000;       // of a table, by the service's limits page
-constexpr size_t kKeptBytes = 256 * 1024;  // a row buffer beyond this is not kept
+constexpr char kRowTag = 0x0A;        // field 1, length-delimited: JsonRecordBatch.records
+constexpr size_t kMaxColumns = 2000;  // of a table, by the service's limits page
+constexpr size_t kKeptBytes = size_t{256} * 1024;  // a row buffer beyond this is not kept
 
 Error refused(std::string what) { return {ErrorKind::kRejected, std::move(what), {}}; }
 
