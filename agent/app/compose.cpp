@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "agent/route/topic_pattern.h"
+#include "agent/zerobus/oauth_request.h"
 
 namespace penstock::app {
 namespace {
@@ -136,6 +137,13 @@ lane::BatchLimits batch_limits(const config::Destination& destination) {
 }
 
 void check_composition(const config::Config& config, std::vector<config::Problem>& problems) {
+  for (const auto& destination : config.destinations) {
+    if (!destination.auth.client_id.configured()) continue;
+    if (auto id = zerobus::workspace_id(destination.endpoint.host); !id) {
+      problems.push_back(
+          {destination.at, "destinations." + destination.name + ": " + id.error().what, "", false});
+    }
+  }
   bool columns_ok = true;
   for (const auto& route : config.routes) {
     if (auto encoder = make_encoder(config, route); !encoder) {

@@ -1,14 +1,15 @@
 #include "agent/app/destinations.h"
 
 #include "agent/app/compose.h"
+#include "agent/zerobus/oauth_tokens.h"
 
 namespace penstock::app {
 namespace {
 
-// Keeps the token; reads its source again when it was refused or missing.
-class TokenSource {
+// Keeps a secret; reads its source again when it was refused or missing.
+class SecretSource {
  public:
-  TokenSource(config::Secret secret, config::Agent agent)
+  SecretSource(config::Secret secret, config::Agent agent)
       : secret_(std::move(secret)), agent_(std::move(agent)) {}
 
   Result<std::string> get(bool fresh) {
@@ -17,7 +18,7 @@ class TokenSource {
     }
     if (!secret_.available || secret_.value.empty()) {
       return Error{ErrorKind::kDenied,
-                   fmt::format("there is no access token: {} is missing or empty", secret_.source),
+                   fmt::format("there are no credentials: {} is missing or empty", secret_.source),
                    {}};
     }
     return secret_.value;
@@ -28,6 +29,47 @@ class TokenSource {
   config::Agent agent_;
 };
 
+using Bearer = decltype(lane::Destination::bearer);
+
+Bearer static_token(const config::Destination& destination, const config::Agent& agent) {
+  const auto source = std::make_shared<SecretSource>(destination.auth.token, agent);
+  return [source](const std::string&, bool fresh, const lane::Destination::Token& done) {
+    done(source->get(fresh));
+  };
+}
+
+Result<Bearer> oauth(const config::Destination& destination, const config::Agent& agent,
+                     const std::string& user_agent, const Log& log) {
+  auto workspace = zerobus::workspace_id(destination.endpoint.host);
+  if (!workspace) return std::move(workspace).error();
+  zerobus::OAuthSettings settings{destination.workspace_url, *std::move(workspace), {}};
+  settings.http.ca_file = destination.tls_ca.string();
+  settings.http.user_agent = user_agent;
+  const auto id = std::make_shared<SecretSource>(destination.auth.client_id, agent);
+  const auto secret = std::make_shared<SecretSource>(destination.auth.client_secret, agent);
+  auto made = zerobus::OAuthTokens::start(
+      std::move(settings),
+      [id, secret](bool fresh) -> Result<zerobus::OAuthClient> {
+        auto first = id->get(fresh);
+        auto second = secret->get(fresh);
+        if (!first) return std::move(first).error();
+        if (!second) return std::move(second).error();
+        return zerobus::OAuthClient{*std::move(first), *std::move(second)};
+      },
+      log);
+  if (!made) return std::move(made).error();
+  const std::shared_ptr<zerobus::OAuthTokens> tokens = *std::move(made);
+  return Bearer([tokens](const std::string& table, bool fresh, lane::Destination::Token done) {
+    tokens->get(table, fresh, std::move(done));
+  });
+}
+
+Result<Bearer> make_bearer(const config::Destination& destination, const config::Agent& agent,
+                           const std::string& user_agent, const Log& log) {
+  if (destination.auth.client_id.configured()) return oauth(destination, agent, user_agent, log);
+  return static_token(destination, agent);
+}
+
 }  // namespace
 
 std::map<std::string, std::shared_ptr<lane::Destination>> make_destinations(
@@ -37,17 +79,18 @@ std::map<std::string, std::shared_ptr<lane::Destination>> make_destinations(
     zerobus::Endpoint endpoint{one.endpoint.host, one.endpoint.port, one.endpoint.tls(),
                                one.tls_ca.string()};
     const auto destination_log = log.named("destination/" + one.name);
-    auto transport = zerobus::Transport::connect(endpoint, "penstock/" + version, destination_log);
-    if (!transport) {
+    const std::string user_agent = "penstock/" + version;
+    auto transport = zerobus::Transport::connect(endpoint, user_agent, destination_log);
+    auto bearer = make_bearer(one, config.agent, user_agent, destination_log);
+    if (!transport || !bearer) {
       destination_log.error("it cannot be used, its records stay in the spool: {}",
-                            transport.error().what);
+                            (transport ? bearer.error() : transport.error()).what);
       continue;
     }
     auto destination = std::make_shared<lane::Destination>();
     destination->name = one.name;
     destination->transport = *std::move(transport);
-    destination->bearer = [token = std::make_shared<TokenSource>(one.auth.token, config.agent)](
-                              bool fresh) { return token->get(fresh); };
+    destination->bearer = *std::move(bearer);
     destination->session = session_config(one);
     destination->batch = batch_limits(one);
     destination->max_rows_per_s = one.max_rows_per_s;

@@ -21,6 +21,31 @@ Secret secret_from_file(const std::filesystem::path& path, const Environment& en
   return reread(secret, {}, environment);
 }
 
+// OAuth client credentials, for which the workspace is asked.
+void read_client(Reader& destination, Reader& auth, Destination& out) {
+  Context& context = destination.context();
+  set(out.auth.client_id, auth.secret("client_id", true));
+  set(out.auth.client_secret, auth.secret("client_secret"));
+  const bool id = auth.has("client_id");
+  const bool secret = auth.has("client_secret");
+  if (!id && !secret) return;
+  if (id != secret) {
+    context.error(auth.at(),
+                  auth.path() + " has " + (id ? "client_id" : "client_secret") + " but no " +
+                      (id ? "client_secret" : "client_id"),
+                  "give both");
+  }
+  if (auth.has("token") || auth.has("token_file")) {
+    context.error(auth.at(), auth.path() + " has both a token and client credentials",
+                  "keep one of them");
+  }
+  if (!destination.has("workspace_url")) {
+    context.error(destination.at(),
+                  destination.path() + ".workspace_url is missing, which client_id needs",
+                  "the workspace's address, like https://acme.cloud.databricks.com");
+  }
+}
+
 void read_auth(Reader& destination, Destination& out) {
   Context& context = destination.context();
   Reader auth = destination.map("auth");
@@ -33,12 +58,13 @@ void read_auth(Reader& destination, Destination& out) {
       out.auth.token = secret_from_file(*file, context.environment);
     }
   }
-  set(out.auth.client_id, auth.secret("client_id"));
-  set(out.auth.client_secret, auth.secret("client_secret"));
+  read_client(destination, auth, out);
   const bool local = !out.endpoint.tls() && is_loopback(out.endpoint.host);
-  const bool given = auth.has("token") || auth.has("token_file") || auth.has("client_id");
+  const bool given = auth.has("token") || auth.has("token_file") || auth.has("client_id") ||
+                     auth.has("client_secret");
   if (!given && !local && !out.endpoint.host.empty()) {
-    context.error(auth.at(), auth.path() + " is missing", "give `token` or `token_file`");
+    context.error(auth.at(), auth.path() + " is missing",
+                  "give `client_id` and `client_secret`, `token`, or `token_file`");
   }
   auth.finish();
   for (const Secret* secret : {&out.auth.token, &out.auth.client_id, &out.auth.client_secret}) {
@@ -64,6 +90,18 @@ std::optional<Endpoint> read_address(Reader& reader, std::string_view key) {
   return {};
 }
 
+void read_workspace(Reader& destination, Destination& out) {
+  const auto workspace = read_address(destination, "workspace_url");
+  if (!workspace) return;
+  if (!workspace->tls() && !is_loopback(workspace->host)) {
+    const auto value = destination.get("workspace_url");
+    destination.context().error(value->node->at,
+                                value->path + ": http:// would send the client secret in clear",
+                                "use https://");
+  }
+  out.workspace_url = destination.text("workspace_url").value_or("");
+}
+
 void read_endpoint(Reader& destination, Destination& out) {
   destination.require("endpoint", "https://WORKSPACE_ID.zerobus.REGION.cloud.databricks.com");
   set(out.insecure, destination.flag("insecure"));
@@ -75,9 +113,7 @@ void read_endpoint(Reader& destination, Destination& out) {
                                 value->path + ": http:// would send tokens and data in clear",
                                 "use https://, or set `insecure: true`");
   }
-  if (read_address(destination, "workspace_url")) {
-    out.workspace_url = destination.text("workspace_url").value_or("");
-  }
+  read_workspace(destination, out);
 }
 
 void read_tls(Reader& destination, Destination& out) {

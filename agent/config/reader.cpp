@@ -176,10 +176,10 @@ std::optional<std::filesystem::path> Reader::file_path(std::string_view key) {
   return (context_.folder_of(value->node->at) / *written).lexically_normal();
 }
 
-std::optional<Secret> Reader::secret(std::string_view key) {
+std::optional<Secret> Reader::secret(std::string_view key, bool may_be_literal) {
   const auto value = get(key);
   if (!value) return {};
-  return secret_of(*value, context_);
+  return secret_of(*value, context_, may_be_literal);
 }
 
 std::optional<size_t> Reader::word_index(std::string_view key,

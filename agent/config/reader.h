@@ -53,9 +53,9 @@ std::optional<std::string> scalar_of(const Named& named, Context& context,
 // The same where text is meant: words that YAML 1.1 takes for booleans have to be quoted.
 std::optional<std::string> text_of(const Named& named, Context& context,
                                    unsigned allowed = kNoRecord);
-// Literal secrets get a warning. One that cannot be read or is empty is not available: what that
-// means is up to the caller.
-std::optional<Secret> secret_of(const Named& named, Context& context);
+// Literal secrets get a warning, unless it is one that needs no hiding (a client id). One that
+// cannot be read or is empty is not available: what that means is up to the caller.
+std::optional<Secret> secret_of(const Named& named, Context& context, bool may_be_literal = false);
 // What to do about "credential x is missing" and the like.
 std::string missing_hint(std::string_view missing);
 
@@ -83,7 +83,7 @@ class Reader {
   std::optional<Millis> duration(std::string_view key, Millis min, Millis max);
   std::optional<double> percent(std::string_view key);
   std::optional<std::filesystem::path> file_path(std::string_view key);
-  std::optional<Secret> secret(std::string_view key);
+  std::optional<Secret> secret(std::string_view key, bool may_be_literal = false);
   template <class E>
   std::optional<E> word(std::string_view key,
                         const std::vector<std::pair<std::string_view, E>>& words) {

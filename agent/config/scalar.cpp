@@ -71,7 +71,7 @@ std::optional<std::string> text_of(const Named& value, Context& context, unsigne
   return scalar_of(value, context, allowed);
 }
 
-std::optional<Secret> secret_of(const Named& value, Context& context) {
+std::optional<Secret> secret_of(const Named& value, Context& context, bool may_be_literal) {
   if (refuse_reserved(value, std::nullopt, context)) return {};
   const Node& node = *value.node;
   if (!node.is_scalar()) {
@@ -96,8 +96,10 @@ std::optional<Secret> secret_of(const Named& value, Context& context) {
   }
   if (secret.source.empty()) {
     secret.source = "the configuration file";
-    context.warn(node.at, value.label() + "a secret stands in the configuration file",
-                 "use ${credential:NAME}, ${file:/path} or ${env:NAME}");
+    if (!may_be_literal) {
+      context.warn(node.at, value.label() + "a secret stands in the configuration file",
+                   "use ${credential:NAME}, ${file:/path} or ${env:NAME}");
+    }
   }
   if (secret.value.empty()) secret.available = false;
   return secret;

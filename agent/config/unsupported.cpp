@@ -17,8 +17,6 @@ struct Reserved {
 // `route_defaults` holds what a route holds; rows of routes count for both.
 constexpr std::array kReserved{
     Reserved{"spool.quarantine.max_size", When::kIsNot, "5%", "leave it at 5%"},
-    Reserved{"destinations.*.auth.client_id", When::kAlways, "", "use token or token_file"},
-    Reserved{"destinations.*.auth.client_secret", When::kAlways, "", "use token or token_file"},
     Reserved{"destinations.*.tls.cert", When::kAlways, "", "remove it"},
     Reserved{"destinations.*.tls.key", When::kAlways, "", "remove it"},
     Reserved{"destinations.*.proxy", When::kAlways, "", "remove it"},

@@ -1,7 +1,7 @@
 // Destination: what all lanes of one configured destination share: the transport and the token.
 //
-// Built by the composition; used on the agent thread. `bearer` may read a file but does not wait
-// for a network.
+// Built by the composition; used on the agent thread. `bearer` may read a file there but does not
+// wait for a network.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,10 @@ namespace penstock::lane {
 struct Destination {
   std::string name;
   std::unique_ptr<zerobus::Transport> transport;
-  // The access token; `fresh` asks for it to be read again because the last one was refused.
-  std::function<Result<std::string>(bool fresh)> bearer;
+  // The access token for a table; `fresh` asks for another one because the last one was refused.
+  // `done` is called at most once, at once or later, on any thread.
+  using Token = std::function<void(Result<std::string>)>;
+  std::function<void(const std::string& table, bool fresh, Token done)> bearer;
   zerobus::SessionConfig session;
   BatchLimits batch;
   uint64_t max_rows_per_s = 0;  // 0: unlimited

@@ -113,19 +113,33 @@ void Lane::act(const zerobus::Open& action) {
   stream_.reset();
   stream_generation_ = action.generation;
   ++counters_.streams_opened;
-  auto token = destination_->bearer(std::exchange(token_refused_, false));
+  token_for_ = action.generation;
+  destination_->bearer(table_, std::exchange(token_refused_, false),
+                       [&io = io_, self = weak_from_this(),
+                        generation = action.generation](Result<std::string> token) {
+                         boost::asio::post(io,
+                                           [self, generation, token = std::move(token)]() mutable {
+                                             if (const auto lane = self.lock())
+                                               lane->on_token(generation, std::move(token));
+                                           });
+                       });
+}
+
+void Lane::on_token(uint64_t generation, Result<std::string> token) {
+  if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
+  token_for_.reset();
   if (!token) {
-    apply(session_.open_failed(moment(), action.generation, token.error()));
+    apply(session_.open_failed(moment(), generation, token.error()));
     return;
   }
   zerobus::StreamOpen open;
-  open.generation = action.generation;
+  open.generation = generation;
   open.table = table_;
   open.encoding = zerobus::Encoding::kJson;
   open.bearer = *std::move(token);
   auto stream = destination_->transport->open(std::move(open), events_);
   if (!stream) {
-    apply(session_.open_failed(moment(), action.generation, stream.error()));
+    apply(session_.open_failed(moment(), generation, stream.error()));
     return;
   }
   stream_ = *std::move(stream);
@@ -152,6 +166,7 @@ void Lane::act(const zerobus::HalfClose& action) {
 }
 
 void Lane::act(const zerobus::Cancel& action) {
+  if (token_for_ == action.generation) token_for_.reset();
   if (stream_ && action.generation == stream_generation_) stream_->cancel();
 }
 
@@ -212,6 +227,7 @@ void Lane::act(const zerobus::Stopped&) {
   session_timer_.cancel();
   linger_timer_.cancel();
   wanted_.reset();
+  token_for_.reset();
   if (stopped_) std::exchange(stopped_, nullptr)();
 }
 

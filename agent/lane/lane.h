@@ -80,6 +80,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void act(const zerobus::DropToken& action);
   void act(const zerobus::Stopped& action);
 
+  void on_token(uint64_t generation, Result<std::string> token);
   void fill();
   bool add_from_reader();
   void read_next();
@@ -106,6 +107,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   std::shared_ptr<Events> events_;
   std::shared_ptr<zerobus::Stream> stream_;
   uint64_t stream_generation_ = 0;
+  std::optional<uint64_t> token_for_;  // generation whose token is awaited
   bool token_refused_ = false;
   bool applying_ = false;
   std::deque<zerobus::Action> todo_;

@@ -31,12 +31,22 @@ std::string joined(const grpc::ByteBuffer& buffer) {
   return out;
 }
 
+// A server, or a proxy in between, may repeat the token it was sent; the text ends up in logs.
+std::string without(std::string_view secret, std::string text) {
+  for (size_t at = 0; (at = text.find(secret, at)) != text.npos;) {
+    text.replace(at, secret.size(), "[access token]");
+    at += std::string_view("[access token]").size();
+  }
+  return text;
+}
+
 }  // namespace
 
 GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::shared_ptr<Pool> pool,
                    PooledChannel& channel)
     : generation_(open.generation),
       encoding_(open.encoding),
+      bearer_(open.bearer),
       events_(std::move(events)),
       pool_(std::move(pool)),
       channel_(channel) {
@@ -136,7 +146,8 @@ void GrpcCall::OnWriteDone(bool ok) {
 
 void GrpcCall::OnDone(const grpc::Status& status) {
   emit([&](StreamEvents& events) {
-    events.on_closed(generation_, {static_cast<int>(status.error_code()), status.error_message()});
+    events.on_closed(generation_, {static_cast<int>(status.error_code()),
+                                   without(bearer_, status.error_message())});
   });
   release_context();
   const std::shared_ptr<Pool> pool = pool_;

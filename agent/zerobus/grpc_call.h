@@ -65,6 +65,7 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
 
   const uint64_t generation_;
   const Encoding encoding_;
+  const std::string bearer_;  // kept out of what the server says
   const std::weak_ptr<StreamEvents> events_;
   const std::shared_ptr<Pool> pool_;
   PooledChannel& channel_;

@@ -71,6 +71,17 @@ TEST_F(CommandLine, EveryMistakeIsListedWithItsPlace) {
   EXPECT_TRUE(has(outcome.text, "not supported yet")) << outcome.text;
 }
 
+// The workspace id is part of the token request, and only the endpoint says it.
+TEST_F(CommandLine, ClientCredentialsNeedAnEndpointWithAWorkspaceId) {
+  const auto file = file_with(
+      "version: 1\nagent: {id: gw}\ndestinations:\n  d:\n    endpoint: https://acme.example\n"
+      "    workspace_url: https://acme.example\n"
+      "    auth: {client_id: a, client_secret: \"${env:PENSTOCK_DEMO_TOKEN}\"}\n");
+  const auto outcome = penstock({"check", "--config", file});
+  EXPECT_EQ(outcome.code, 2) << outcome.text;
+  EXPECT_TRUE(has(outcome.text, "WORKSPACE_ID.zerobus")) << outcome.text;
+}
+
 TEST_F(CommandLine, AFileThatIsNotThereIsNamed) {
   const auto outcome = penstock({"check", "--config", "/nowhere/penstock.yaml"});
   EXPECT_EQ(outcome.code, 2) << outcome.text;

@@ -113,6 +113,38 @@ std::string destination(std::string_view keys) {
   return minimal("destinations:\n  d:\n    " + std::string(keys) + "\n");
 }
 
+TEST(ConfigErrors, ClientCredentials) {
+  const std::string start = "endpoint: https://1.zerobus.x\n    ";
+  const std::string workspace = "workspace_url: https://w\n    ";
+  FakeMachine machine;
+  machine.variables["S"] = "s3cr3t";
+  for (const auto& [keys, expected] : std::vector<Row>{
+           {workspace + "auth: {client_id: a}",
+            {"c.yaml:7:11: error: destinations.d.auth has client_id but no client_secret (give "
+             "both)"}},
+           {workspace + "auth: {client_secret: \"${env:S}\"}",
+            {"c.yaml:7:11: error: destinations.d.auth has client_secret but no client_id (give "
+             "both)"}},
+           {workspace + "auth: {client_id: a, client_secret: \"${env:S}\", token: \"${env:S}\"}",
+            {"c.yaml:7:11: error: destinations.d.auth has both a token and client credentials "
+             "(keep one of them)"}},
+           {"auth: {client_id: a, client_secret: \"${env:S}\"}",
+            {"c.yaml:5:5: error: destinations.d.workspace_url is missing, which client_id needs "
+             "(the workspace's address, like https://acme.cloud.databricks.com)"}},
+           {"workspace_url: http://w\n    auth: {client_id: a, client_secret: \"${env:S}\"}",
+            {"c.yaml:6:20: error: destinations.d.workspace_url: http:// would send the client "
+             "secret in clear (use https://)"}},
+       }) {
+    EXPECT_EQ(texts(machine.load(destination(start + keys)).problems), expected) << keys;
+  }
+  const auto literal =
+      machine.load(destination(start + workspace + "auth: {client_id: a, client_secret: open}"));
+  EXPECT_EQ(texts(literal.problems),
+            std::vector<std::string>{
+                "c.yaml:7:41: warning: destinations.d.auth.client_secret: a secret stands in the "
+                "configuration file (use ${credential:NAME}, ${file:/path} or ${env:NAME})"});
+}
+
 TEST(ConfigErrors, Destinations) {
   const std::string address = " (an address is https://host or https://host:port)";
   std::vector<Row> rows{
@@ -120,7 +152,8 @@ TEST(ConfigErrors, Destinations) {
        {"c.yaml:5:5: error: destinations.d.endpoint is missing "
         "(https://WORKSPACE_ID.zerobus.REGION.cloud.databricks.com)"}},
       {destination("endpoint: https://x"),
-       {"c.yaml:5:5: error: destinations.d.auth is missing (give `token` or `token_file`)"}},
+       {"c.yaml:5:5: error: destinations.d.auth is missing (give `client_id` and `client_secret`, "
+        "`token`, or `token_file`)"}},
       {destination("endpoint: http://x\n    auth: {token: \"${env:T}\", token_file: t}"),
        {"c.yaml:4:3: warning: destination `d` is disabled: environment variable T is missing or "
         "empty "

@@ -134,6 +134,8 @@ TEST(ConfigSecret, NoMessageEverShowsOne) {
           "spool: {allow_volatile: @, max_size: @, quarantine: {max_size: @}}",
           "destinations: {d: {endpoint: @, type: @, encoding: @, max_rows_per_s: @}}",
           "destinations: {d: {endpoint: \"https://x\", auth: {token: @, tokn: @}, bach: @}}",
+          "destinations: {d: {endpoint: \"https://x\", workspace_url: @, auth: {client_id: @, "
+          "client_secret: @, token: @}}}",
           "inputs: {i: {plugin: @, topic: @, enabled: @, x: @}}",
           "route_defaults: {destination: @, format: @, max_age: @, max_tables: @}",
           "routes: [{name: @, match: {input: @, topic: @}, table: @, columns: {a: {from: @, as: @, "

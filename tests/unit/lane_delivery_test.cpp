@@ -2,6 +2,7 @@
 // that happens to a stream or a record makes it lose or skip one. Method: the driver with the real
 // session over a spool and a transport in memory; the io_context is run by hand.
 #include <random>
+#include <thread>
 
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
@@ -33,9 +34,11 @@ class LaneTest : public testing::Test {
   LaneTest() {
     destination_ = std::make_shared<Destination>();
     destination_->transport = std::make_unique<test::FakeTransport>(streams_);
-    destination_->bearer = [this](bool fresh) -> Result<std::string> {
+    destination_->bearer = [this](const std::string& table, bool fresh, Destination::Token done) {
+      EXPECT_EQ(table, "a.b.c");
       fresh_tokens_ += fresh ? 1 : 0;
-      return std::string("token");
+      if (tokens_by_hand_) return token_requests_.push_back(std::move(done));
+      done(std::string("token"));
     };
     destination_->batch = {.max_bytes = 4096, .max_rows = 2, .max_delay = Millis(0)};
     destination_->session.retry = {Millis(0), Millis(0), Millis(0), Millis(3'600'000)};
@@ -124,6 +127,8 @@ class LaneTest : public testing::Test {
   std::shared_ptr<Destination> destination_;
   std::shared_ptr<Lane> lane_;
   int fresh_tokens_ = 0;
+  bool tokens_by_hand_ = false;  // the test answers token_requests_
+  std::vector<Destination::Token> token_requests_;
 };
 
 TEST_F(LaneTest, SendsEverythingInOrderAndReleasesOnlyWhatIsAcknowledged) {
@@ -261,6 +266,67 @@ TEST_F(LaneTest, ARefusedTokenIsReadAgain) {
   second->created();
   run();
   EXPECT_EQ(serve(*second).size(), 1u);
+}
+
+TEST_F(LaneTest, AStreamIsOpenedWhenItsTokenArrivesAndNotBefore) {
+  tokens_by_hand_ = true;
+  make_rows(1);
+  ASSERT_EQ(token_requests_.size(), 1u);
+  EXPECT_TRUE(streams_.empty());
+  std::thread elsewhere([&] { token_requests_[0](std::string("from another thread")); });
+  elsewhere.join();
+  EXPECT_TRUE(streams_.empty()) << "the lane acts on its own thread only";
+  run();
+  ASSERT_EQ(streams_.size(), 1u);
+  EXPECT_EQ(streams_[0]->open.bearer, "from another thread");
+}
+
+TEST_F(LaneTest, ATokenThatCannotBeHadIsAskedForAgain) {
+  tokens_by_hand_ = true;
+  make_rows(1);
+  token_requests_.at(0)(Error{ErrorKind::kTransient, "connection refused", {}});
+  for (int tries = 0; tries < 500 && token_requests_.size() < 2; ++tries) {
+    io_.restart();
+    io_.run_one_for(Millis(20));
+  }
+  ASSERT_EQ(token_requests_.size(), 2u);
+  EXPECT_EQ(fresh_tokens_, 0) << "no token was refused";
+  token_requests_[1](std::string("token"));
+  run();
+  ASSERT_EQ(streams_.size(), 1u);
+  streams_[0]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[0]).size(), 1u);
+}
+
+TEST_F(LaneTest, ALateTokenOfAnOldAttemptOpensNothing) {
+  tokens_by_hand_ = true;
+  destination_->session.open_timeout = Millis(1);
+  make_rows(1);
+  for (int tries = 0; tries < 500 && token_requests_.size() < 2; ++tries) {
+    io_.restart();
+    io_.run_one_for(Millis(20));
+  }
+  ASSERT_GE(token_requests_.size(), 2u);
+  token_requests_[0](std::string("late"));
+  run();
+  EXPECT_TRUE(streams_.empty());
+}
+
+// The attempt is over and the next one has not begun: there is no stream to be opened for anybody.
+TEST_F(LaneTest, ATokenThatArrivesAfterTheStopOpensNothing) {
+  tokens_by_hand_ = true;
+  make_rows(1);
+  bool stopped = false;
+  lane_->stop([&] { stopped = true; });
+  run();
+  EXPECT_TRUE(stopped);
+  token_requests_.at(0)(std::string("late"));
+  run();
+  EXPECT_TRUE(streams_.empty());
+  lane_.reset();
+  token_requests_[0](std::string("later still"));
+  run();
 }
 
 TEST_F(LaneTest, StopTakesLateAcknowledgementsAndThenEnds) {

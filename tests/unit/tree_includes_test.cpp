@@ -30,11 +30,12 @@ const std::vector<Wrapped> kWrapped = {
     {"grpcpp/", {"agent/zerobus/"}},
     {"grpc/", {"agent/zerobus/"}},
     {"google/protobuf/", {"agent/zerobus/", "agent/codec/"}},
+    {"curl/", {"agent/zerobus/"}},
     {"boost/asio", {"agent/lane/", "agent/app/", "agent/ops/", "plugins/"}},
     {"boost/beast", {"agent/ops/"}},
     {"sqlite3.h", {"agent/spool/"}},
     {"yaml-cpp/", {"agent/config/"}},
-    {"simdjson", {"agent/codec/"}},
+    {"simdjson", {"agent/codec/", "agent/zerobus/token_json.cpp"}},
     {"spdlog/fmt/", {"agent/"}},  // formatting is part of base/log.h's face
     {"spdlog/", {"agent/base/"}},
     {"zstd", {"agent/spool/", "agent/codec/"}},
@@ -201,6 +202,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Planted{"agent/app/wiring.cpp", "#include <yaml-cpp/yaml.h>", false},
                     Planted{"agent/codec/json.cpp", "#include <simdjson.h>", true},
                     Planted{"agent/lane/driver.cpp", "#include <simdjson.h>", false},
+                    Planted{"agent/zerobus/token_json.cpp", "#include <simdjson.h>", true},
+                    Planted{"agent/zerobus/session.cpp", "#include <simdjson.h>", false},
                     Planted{"agent/host/host.cpp", "#include <spdlog/spdlog.h>", false},
                     Planted{"agent/host/host.cpp", "#include <spdlog/fmt/fmt.h>", true}));
 

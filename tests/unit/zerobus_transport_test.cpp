@@ -373,6 +373,18 @@ TEST(ZerobusTransport, StatusesAndCloseSignalsAreHandedOn) {
   EXPECT_EQ(recorder->status().message, "no such column: x");
 }
 
+TEST(ZerobusTransport, ATokenThatTheServerRepeatsIsNotHandedOn) {
+  Server server([](grpc::ServerContext& context, ServerStream&) {
+    const std::string seen = header(context, "authorization");
+    return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "no: " + seen + ", really: " + seen);
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->status().message, "no: Bearer [access token], really: Bearer [access token]");
+}
+
 TEST(ZerobusTransport, ADyingServerEndsTheStreamAndANewOneIsFoundAgain) {
   const auto script = [](grpc::ServerContext& context, ServerStream& stream) {
     answer_create(stream);

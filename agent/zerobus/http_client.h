@@ -1,0 +1,43 @@
+// HttpClient: POSTs forms over HTTPS. The only user of libcurl.
+//
+// One thread of its own carries all requests at once. post() from any thread; `done` is called once
+// on that thread, must not block, and is not called any more once the destructor has begun (it ends
+// what is under way and joins the thread; never destroy it from `done`). Redirects are not
+// followed, so that credentials stay where they were sent. Proxies are those of the environment
+// (https_proxy, no_proxy), never for http://. Errors: kTransient when no whole answer came
+// (connection, TLS, time), kDenied when none can come: a wrong address or CA file, or more than
+// `max_body_bytes`.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/base/result.h"
+#include "agent/zerobus/oauth_request.h"
+
+namespace penstock::zerobus {
+
+struct HttpOptions {
+  std::string ca_file;  // PEM, instead of the system's store; empty: the system's
+  std::string user_agent;
+  Millis timeout{30'000};  // of one request, all in all
+  size_t max_body_bytes = 1 << 20;
+};
+
+class HttpClient {
+ public:
+  using Done = std::function<void(Result<HttpReply>)>;
+
+  static Result<std::unique_ptr<HttpClient>> start(HttpOptions options);
+  ~HttpClient();
+
+  void post(HttpRequest request, Done done);
+
+ private:
+  class Worker;
+  explicit HttpClient(std::unique_ptr<Worker> worker);
+  std::unique_ptr<Worker> worker_;
+};
+
+}  // namespace penstock::zerobus

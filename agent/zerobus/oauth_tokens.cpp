@@ -1,0 +1,71 @@
+#include "agent/zerobus/oauth_tokens.h"
+
+#include <utility>
+
+namespace penstock::zerobus {
+
+OAuthTokens::OAuthTokens(OAuthSettings settings, Client client, Log log)
+    : settings_(std::move(settings)), client_(std::move(client)), log_(std::move(log)) {}
+
+Result<std::unique_ptr<OAuthTokens>> OAuthTokens::start(OAuthSettings settings, Client client,
+                                                        Log log) {
+  std::unique_ptr<OAuthTokens> tokens(
+      new OAuthTokens(std::move(settings), std::move(client), std::move(log)));
+  auto http = HttpClient::start(tokens->settings_.http);
+  if (!http) return std::move(http).error();
+  tokens->http_ = *std::move(http);
+  return tokens;
+}
+
+void OAuthTokens::get(const std::string& table, bool fresh, Done done) {
+  TokenCache::Step step;
+  {
+    const std::lock_guard lock(mutex_);
+    step = cache_.ask(table, fresh, read_clock().mono);
+    if (!step.answer) waiting_[table].push_back(done);
+  }
+  if (step.answer) done(*std::move(step.answer));
+  if (step.fetch) fetch(table, fresh);
+}
+
+void OAuthTokens::fetch(const std::string& table, bool fresh) {
+  const MonoTime sent = read_clock().mono;
+  const bool reread = refused_.exchange(false) || fresh;
+  const auto client = client_(reread);
+  if (!client) return complete(table, client.error(), sent);
+  auto request = token_request(settings_.workspace_url, settings_.workspace_id, *client, table);
+  if (!request) return complete(table, std::move(request).error(), sent);
+  http_->post(*std::move(request), [this, table, sent, client = *client](Result<HttpReply> reply) {
+    auto token = reply ? read_token(*reply, client) : std::move(reply).error();
+    complete(table, std::move(token), sent);
+  });
+}
+
+void OAuthTokens::complete(const std::string& table, const Result<AccessToken>& result,
+                           MonoTime sent) {
+  Result<AccessToken> named = result;
+  if (!named) named = std::move(named).error().in("no access token for " + table);
+  if (!named && named.error().kind == ErrorKind::kDenied) refused_ = true;
+  std::vector<Done> waiting;
+  Result<std::string> answer = std::string();
+  {
+    const std::lock_guard lock(mutex_);
+    answer = cache_.fetched(table, named, sent, read_clock().mono);
+    waiting.swap(waiting_[table]);
+    waiting_.erase(table);
+    note(table, named, answer.has_value());
+  }
+  for (const auto& done : waiting) done(answer);
+}
+
+// What nobody who waits would report: a refresh that fails while the old token still serves.
+void OAuthTokens::note(const std::string& table, const Result<AccessToken>& result, bool served) {
+  if (result) {
+    if (troubled_.erase(table) > 0) log_.info("there is a new access token for {}", table);
+    return;
+  }
+  if (!served || !troubled_.insert(table).second) return;
+  log_.warning("{}; the one in use is still valid, trying again", result.error().what);
+}
+
+}  // namespace penstock::zerobus
