@@ -23,7 +23,7 @@ void LaneSet::committed(spool::LaneId id, spool::Seq up_to) {
   }
 }
 
-void LaneSet::stop(std::function<void()> done) {
+void LaneSet::stop(const std::function<void()>& done) {
   stopping_ = true;
   const auto all = lanes();
   if (all.empty()) return done();

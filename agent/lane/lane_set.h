@@ -26,7 +26,7 @@ class LaneSet {
   void start();
   void committed(spool::LaneId id, spool::Seq up_to);
   // `done` once all lanes have stopped; no lane is made from here on.
-  void stop(std::function<void()> done);
+  void stop(const std::function<void()>& done);
 
   std::vector<std::shared_ptr<Lane>> lanes() const;
 

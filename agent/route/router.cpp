@@ -38,7 +38,8 @@ struct Router::State {
 };
 
 Result<Router> Router::compile(std::vector<RouteSpec> routes,
-                               std::map<std::string, std::string> labels, std::string agent_id) {
+                               const std::map<std::string, std::string>& labels,
+                               const std::string& agent_id) {
   auto state = std::make_shared<State>();
   std::set<std::string_view> names;
   for (const auto& spec : routes) {

@@ -36,7 +36,8 @@ class Router {
   // or expression, a reference that cannot have a value, a fixed part of the table name that is
   // illegal, a name used twice.
   static Result<Router> compile(std::vector<RouteSpec> routes,
-                                std::map<std::string, std::string> labels, std::string agent_id);
+                                const std::map<std::string, std::string>& labels,
+                                const std::string& agent_id);
 
   // The first route that matches decides. The table must be three non-empty parts of at most 255
   // characters [A-Za-z0-9_]. Values are never rewritten to fit: a record whose topic level,

@@ -110,7 +110,8 @@ bool read_member(const Field& member, Seen& seen) {
 }
 
 Millis to_grace(const Seen& seen) {
-  constexpr int64_t kMaxSeconds = 365 * 24 * 3600;  // far beyond any use; keeps the arithmetic safe
+  constexpr int64_t kMaxSeconds =
+      int64_t{365} * 24 * 3600;  // far beyond any use; keeps the arithmetic safe
   const int64_t seconds = std::clamp<int64_t>(seen.seconds, 0, kMaxSeconds);
   const int64_t nanos = seen.seconds < 0 ? 0 : std::max<int64_t>(seen.nanos, 0);
   return Millis(seconds * 1000 + nanos / 1'000'000);

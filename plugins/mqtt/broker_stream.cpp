@@ -16,10 +16,10 @@ using asio::ip::tcp;
 
 class PlainStream final : public BrokerStream {
  public:
-  explicit PlainStream(asio::io_context& io) : socket_(io) {}
+  explicit PlainStream(asio::io_context& io) : io_(io), socket_(io) {}
   tcp::socket& socket() override { return socket_; }
   void handshake(Done done) override {
-    asio::post(socket_.get_executor(), [done = std::move(done)] { done({}); });
+    asio::post(io_, [done = std::move(done)] { done({}); });
   }
   void read_some(asio::mutable_buffer buffer, ReadDone done) override {
     socket_.async_read_some(buffer, std::move(done));
@@ -30,6 +30,7 @@ class PlainStream final : public BrokerStream {
   std::string explain(Code code) const override { return code.message(); }
 
  private:
+  asio::io_context& io_;
   tcp::socket socket_;
 };
 

@@ -98,8 +98,8 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   Phase phase_ = Phase::kDialing;
   SessionEnd end_;
 
-  std::array<uint8_t, 16 * 1024> paho_buffer_{};
-  std::array<uint8_t, 64 * 1024> broker_buffer_{};
+  std::array<uint8_t, size_t{16} * 1024> paho_buffer_{};
+  std::array<uint8_t, size_t{64} * 1024> broker_buffer_{};
   FrameScan paho_scan_;
   FrameScan broker_scan_;
   std::vector<uint8_t> frame_;  // from Paho, as far as it has come

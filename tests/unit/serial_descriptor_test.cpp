@@ -1,13 +1,12 @@
 // The serial input through its C descriptor, as the host calls it: the table's defaults make a
 // working instance.
-#include <array>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "plugins/serial/framing.h"
 #include "plugins/serial/plugin.cpp"  // the module's only source; the rest is linked
-#include "tests/support/fake_plugin_host.h"
+#include "tests/support/plugin_descriptor.h"
 
 namespace penstock::serial {
 namespace {
@@ -35,24 +34,9 @@ test::OptionValues table_defaults() {
   return values;
 }
 
-struct SerialDescriptor : testing::Test {
-  const penstock_plugin* plugin = penstock_plugin_descriptor();
-  test::FakePluginHost host;
-  void* instance = nullptr;
-  std::array<char, 200> error{};
-  int create(const test::OptionValues& values) {
-    const auto& list = values.values();
-    return plugin->create(host.host(), list.data(), list.size(), &instance, error.data(),
-                          error.size());
-  }
-};
+using SerialDescriptor = test::PluginDescriptor;
 
-TEST_F(SerialDescriptor, NamesItselfAndItsAbi) {
-  EXPECT_STREQ(plugin->name, "serial");
-  EXPECT_EQ(plugin->abi_major, PENSTOCK_ABI_MAJOR);
-  EXPECT_EQ(plugin->struct_size, sizeof(penstock_plugin));
-  EXPECT_EQ(plugin->option_count, std::size(kOptions));
-}
+TEST_F(SerialDescriptor, NamesItselfAndItsAbi) { expect_named("serial", std::size(kOptions)); }
 
 TEST_F(SerialDescriptor, DefaultsOfTheTableMakeAWorkingInstance) {
   auto values = table_defaults();

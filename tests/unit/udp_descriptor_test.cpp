@@ -4,29 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "plugins/udp/plugin.cpp"  // the module's only source; the rest is linked
-#include "tests/support/fake_plugin_host.h"
+#include "tests/support/plugin_descriptor.h"
 
 namespace penstock::udp {
 namespace {
 
-struct UdpDescriptor : testing::Test {
-  const penstock_plugin* plugin = penstock_plugin_descriptor();
-  test::FakePluginHost host;
-  void* instance = nullptr;
-  std::array<char, 200> error{};
-  int create(const test::OptionValues& values) {
-    const auto& list = values.values();
-    return plugin->create(host.host(), list.data(), list.size(), &instance, error.data(),
-                          error.size());
-  }
-};
+using UdpDescriptor = test::PluginDescriptor;
 
-TEST_F(UdpDescriptor, NamesItselfAndItsAbi) {
-  EXPECT_STREQ(plugin->name, "udp");
-  EXPECT_EQ(plugin->abi_major, PENSTOCK_ABI_MAJOR);
-  EXPECT_EQ(plugin->struct_size, sizeof(penstock_plugin));
-  EXPECT_EQ(plugin->option_count, std::size(kOptions));
-}
+TEST_F(UdpDescriptor, NamesItselfAndItsAbi) { expect_named("udp", std::size(kOptions)); }
 
 TEST_F(UdpDescriptor, LivesAndEndsThroughTheCFunctions) {
   test::OptionValues values;
