@@ -2,14 +2,15 @@
 
 #include <utility>
 
+#include <spdlog/fmt/fmt.h>
+
 namespace penstock::lane {
 
-BatchBuilder::BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, std::string origin,
-                           std::string epoch, uint32_t lane, Refused refused)
+BatchBuilder::BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool::Origin current,
+                           uint32_t lane, Refused refused)
     : encoder_(std::move(encoder)),
       limits_(limits),
-      origin_(std::move(origin)),
-      epoch_(std::move(epoch)),
+      current_(std::move(current)),
       lane_(lane),
       refused_(std::move(refused)),
       max_bytes_(limits.max_bytes) {}
@@ -21,6 +22,14 @@ void BatchBuilder::begin(size_t max_bytes) {
   body_.clear();
 }
 
+// A record goes out under the name it was numbered with, also after the spool has got another.
+void BatchBuilder::use(const spool::Origin* origin) {
+  const spool::Origin& wanted = origin != nullptr ? *origin : current_;
+  if (wanted.epoch == epoch_ && !origin_.empty()) return;
+  epoch_ = wanted.epoch;
+  origin_ = fmt::format("{}/{}", wanted.prefix, lane_);
+}
+
 BatchBuilder::Added BatchBuilder::add(const StoredRecord& stored, MonoTime now) {
   const size_t before = body_.size();
   auto record = decode_record(stored.body, attributes_);
@@ -28,6 +37,7 @@ BatchBuilder::Added BatchBuilder::add(const StoredRecord& stored, MonoTime now) 
     refused_(stored.seq, record.error().what);
     return Added::kRefused;
   }
+  use(stored.origin);
   auto rows = encoder_.encode(*record, {origin_, epoch_, stored.seq, lane_}, body_);
   if (!rows) {
     body_.resize(before);

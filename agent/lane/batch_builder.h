@@ -39,8 +39,9 @@ class BatchBuilder {
     kNoRoom,   // the batch is full; the record is to be given again to the next one
   };
 
-  BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, std::string origin, std::string epoch,
-               uint32_t lane, Refused refused);
+  // `current` is the origin of records that do not bring their own.
+  BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool::Origin current, uint32_t lane,
+               Refused refused);
 
   // Starts over; the next batch may have up to `max_bytes`.
   void begin(size_t max_bytes);
@@ -58,8 +59,11 @@ class BatchBuilder {
  private:
   codec::RowEncoder encoder_;
   const BatchLimits limits_;
-  const std::string origin_;
-  const std::string epoch_;
+  void use(const spool::Origin* origin);
+
+  const spool::Origin current_;
+  std::string origin_;  // of the last record
+  std::string epoch_;
   const uint32_t lane_;
   const Refused refused_;
 

@@ -65,7 +65,7 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
       next_(state.cursor + 1),
       committed_(state.next_seq - 1),
       builder_(std::move(encoder), destination_->batch,
-               fmt::format("{}/{}", spool.origin_prefix(), state.id), spool.epoch(), state.id,
+               spool::Origin{spool.origin_prefix(), spool.epoch()}, state.id,
                [this](spool::Seq seq, std::string reason) { refused(seq, std::move(reason)); }) {}
 
 Lane::~Lane() = default;

@@ -14,6 +14,7 @@ namespace penstock::lane {
 struct StoredRecord {
   spool::Seq seq = 0;
   std::string_view body;  // encode_record's byte form
+  const spool::Origin* origin = nullptr;  // what it was numbered under; null: the current one
 };
 
 class SegmentReader {
@@ -33,7 +34,7 @@ class SegmentReader {
       broken_ = true;
       return std::nullopt;
     }
-    return StoredRecord{next_++, *body};
+    return StoredRecord{next_++, *body, segment_->origin()};
   }
   bool broken() const { return broken_; }
   spool::Seq last() const { return segment_ ? segment_->last() : 0; }

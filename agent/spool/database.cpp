@@ -22,6 +22,8 @@ CREATE TABLE epoch(
 CREATE TABLE lane_state(
   lane INTEGER PRIMARY KEY, route TEXT NOT NULL, table_name TEXT NOT NULL,
   cursor INTEGER NOT NULL, next_seq INTEGER NOT NULL,
+  quarantined INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0,
+  discarded INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
   stream_id TEXT, committed_offset INTEGER,
   UNIQUE(route, table_name)) STRICT;
 CREATE TABLE seg(

@@ -44,6 +44,20 @@ std::string read_machine_id(const std::filesystem::path& file) {
   return id;
 }
 
+Result<std::map<uint32_t, OriginPtr>> read_origins(Connection& db) {
+  auto query = db.prepare("SELECT id, name, agent_id FROM epoch");
+  if (!query) return std::move(query).error();
+  std::map<uint32_t, OriginPtr> origins;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return std::move(row).error();
+    if (!*row) return origins;
+    const std::string name(query->bytes_at(1));
+    origins[static_cast<uint32_t>(query->int_at(0))] = std::make_shared<const Origin>(
+        Origin{std::string(query->bytes_at(2)) + "/" + name, name});
+  }
+}
+
 Result<Epoch> current_epoch(Connection& db, const Surroundings& now, uint64_t random,
                             int64_t wall_us, const Log& log) {
   auto last = last_epoch(db);

@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "agent/base/log.h"
 #include "agent/base/result.h"
 #include "agent/spool/sqlite.h"
+#include "agent/spool/types.h"
 
 namespace penstock::spool {
 
@@ -26,6 +28,9 @@ struct Epoch {
   uint32_t id = 0;   // row in table `epoch`
   std::string name;  // 16 hex digits
 };
+
+// Every epoch the database knows, by its row: origins of records that are still waiting in it.
+Result<std::map<uint32_t, OriginPtr>> read_origins(Connection& db);
 
 // The first line of `file`; empty when it cannot be read.
 std::string read_machine_id(const std::filesystem::path& file);

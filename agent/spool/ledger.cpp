@@ -35,10 +35,18 @@ std::vector<LaneState> Ledger::states() const {
   return states;
 }
 
-void Ledger::restore(const LaneRow& row, uint64_t quarantined, uint64_t damaged) {
+void Ledger::restore(const LaneRow& row) {
   Lane& lane = lanes_[row.lane];
-  lane.state = {row.lane, row.key, row.next_seq, row.cursor, quarantined, damaged};
+  lane.state = {.id = row.lane,
+                .key = row.key,
+                .next_seq = row.next_seq,
+                .cursor = row.cursor,
+                .quarantined = row.counts.quarantined,
+                .damaged = row.counts.damaged,
+                .discarded = row.counts.discarded,
+                .dropped = row.counts.dropped};
   lane.accepted = row.next_seq - 1;
+  lane.counted_to = row.cursor;
   lane.persisted = true;
   ids_[row.key] = row.lane;
 }
@@ -84,8 +92,17 @@ void Ledger::settle(Lane& lane) {
       break;
     }
   }
-  lane.state.quarantined += lane.quarantined.take_up_to(cursor);
-  lane.state.damaged += lane.damaged.take_up_to(cursor);
+  const FateCounts passed = count(lane, {lane.counted_to + 1, cursor});
+  lane.state.quarantined += passed.quarantined;
+  lane.state.damaged += passed.damaged;
+  lane.counted_to = cursor;
+}
+
+FateCounts Ledger::count(const Lane& lane, SeqRange range) {
+  FateCounts counts;
+  counts.quarantined = lane.quarantined.count_in(range);
+  counts.damaged = lane.damaged.count_in(range);
+  return counts;
 }
 
 bool Ledger::expects(LaneId lane, Seq seq) const {
@@ -148,7 +165,8 @@ std::vector<SeqRange> Ledger::damage(LaneId lane, SeqRange range, int64_t at_us,
 
 LaneRow Ledger::row(LaneId lane, bool with_pending) const {
   const LaneState& state = lanes_.at(lane).state;
-  LaneRow row{lane, state.key, state.cursor, state.next_seq};
+  LaneRow row{lane, state.key, state.cursor, state.next_seq,
+              {state.quarantined, state.damaged, state.discarded, state.dropped}};
   if (with_pending) return row;
   for (const auto& record : pending_quarantine_) {
     if (record.lane == lane) row.cursor = std::min(row.cursor, record.seq - 1);
@@ -156,12 +174,17 @@ LaneRow Ledger::row(LaneId lane, bool with_pending) const {
   for (const auto& fate : pending_fates_) {
     if (fate.lane == lane) row.cursor = std::min(row.cursor, fate.range.first - 1);
   }
+  const FateCounts ahead = count(lanes_.at(lane), {row.cursor + 1, state.cursor});
+  row.counts.quarantined -= ahead.quarantined;
+  row.counts.damaged -= ahead.damaged;
   return row;
 }
 
 void Ledger::written(const LaneRow& row, bool keep_dirty) {
   Lane& lane = lanes_.at(row.lane);
   lane.persisted = true;
+  lane.quarantined.take_up_to(row.cursor);
+  lane.damaged.take_up_to(row.cursor);
   if (!keep_dirty && lane.state.cursor == row.cursor) dirty_.erase(row.lane);
 }
 

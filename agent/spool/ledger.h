@@ -39,7 +39,7 @@ class Ledger {
 
   // While opening, in this order: lanes, what is committed, what is decided ahead of the cursor;
   // then settle.
-  void restore(const LaneRow& row, uint64_t quarantined, uint64_t damaged);
+  void restore(const LaneRow& row);
   void restore_committed(LaneId lane, Seq last);
   void restore_quarantined(LaneId lane, SeqRange range);
   void restore_damaged(LaneId lane, SeqRange range);
@@ -81,11 +81,14 @@ class Ledger {
   struct Lane {
     LaneState state;
     Seq accepted = 0;        // the last sequence number that went into the queue
+    Seq counted_to = 0;      // the counts of `state` cover everything up to here
     bool persisted = false;  // has a row
-    SeqRanges quarantined;   // ahead of the cursor
+    SeqRanges quarantined;   // ahead of the cursor on disk
     SeqRanges damaged;
   };
   static void settle(Lane& lane);
+  // Of the decided records in `range`.
+  static FateCounts count(const Lane& lane, SeqRange range);
 
   std::map<LaneId, Lane> lanes_;
   std::map<LaneKey, LaneId> ids_;

@@ -50,31 +50,26 @@ Result<Damage> read_damage(Connection& db) {
   return damage;
 }
 
-Result<void> read_lanes(Connection& db, const Damage& damage, Ledger& ledger) {
+Result<void> read_lanes(Connection& db, Ledger& ledger) {
   const std::string sql =
-      "SELECT l.lane, l.route, l.table_name, l.cursor, l.next_seq,"
-      " (SELECT count(*) FROM quarantine q WHERE q.lane=l.lane AND q.seq BETWEEN 1 AND l.cursor) "
-      "FROM "
-      "lane_state l";
+      "SELECT lane, route, table_name, cursor, next_seq, quarantined, damaged, discarded, dropped "
+      "FROM lane_state";
   return for_each(db, sql, [&](Statement& row) -> Result<void> {
     LaneRow lane{lane_at(row, 0),
                  {std::string(row.bytes_at(1)), std::string(row.bytes_at(2))},
                  seq_at(row, 3),
-                 seq_at(row, 4)};
+                 seq_at(row, 4),
+                 {seq_at(row, 5), seq_at(row, 6), seq_at(row, 7), seq_at(row, 8)}};
     if (lane.lane > kMaxLane || !is_seq(lane.next_seq) || lane.cursor >= lane.next_seq) {
       return unfitting("impossible state of lane " + std::to_string(lane.lane));
     }
-    uint64_t damaged = 0;
-    const auto ranges = damage.find(lane.lane);
-    if (ranges != damage.end()) {
-      for (const auto& range : ranges->second)
-        damaged += SeqRange{range.first, std::min(range.last, lane.cursor)}.size();
-    }
-    const auto quarantined = static_cast<uint64_t>(row.int_at(5));
-    if (quarantined + damaged > lane.cursor) {
+    const auto& counts = lane.counts;
+    if (std::max({counts.quarantined, counts.damaged, counts.discarded, counts.dropped}) >
+            lane.cursor ||
+        counts.sum() > lane.cursor) {
       return unfitting("more fates than records in lane " + std::to_string(lane.lane));
     }
-    ledger.restore(lane, quarantined, damaged);
+    ledger.restore(lane);
     return {};
   });
 }
@@ -143,7 +138,7 @@ Result<Loaded> load(Connection& db, int64_t wall_us, const Log& log) {
   Loaded out;
   auto damage = read_damage(db);
   if (!damage) return std::move(damage).error();
-  if (auto done = read_lanes(db, *damage, out.ledger); !done) return std::move(done).error();
+  if (auto done = read_lanes(db, out.ledger); !done) return std::move(done).error();
   if (auto done = read_decided(db, *damage, out.ledger); !done) return std::move(done).error();
   if (auto done = read_segments(db, *damage, out, log); !done) return std::move(done).error();
   out.ledger.settle_all();

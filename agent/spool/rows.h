@@ -18,11 +18,22 @@ struct SegmentRow {
   std::string stored;  // SegmentCodec::build
 };
 
+// Of the records at or below a lane's cursor: how many did not end as delivered.
+struct FateCounts {
+  uint64_t quarantined = 0;
+  uint64_t damaged = 0;
+  uint64_t discarded = 0;
+  uint64_t dropped = 0;
+  uint64_t sum() const { return quarantined + damaged + discarded + dropped; }
+  bool operator==(const FateCounts&) const = default;
+};
+
 struct LaneRow {
   LaneId lane = 0;
   LaneKey key;
   Seq cursor = 0;
   Seq next_seq = 1;
+  FateCounts counts{};
 };
 
 struct QuarantineRow {

@@ -44,6 +44,12 @@ bool SeqRanges::overlaps(SeqRange range) const {
   return contains(range.first) || (next != last_by_first_.end() && next->first <= range.last);
 }
 
+uint64_t SeqRanges::count_in(SeqRange range) const {
+  uint64_t held = range.size();
+  for (const auto& part : missing_in(range)) held -= part.size();
+  return held;
+}
+
 uint64_t SeqRanges::take_up_to(Seq seq) {
   uint64_t taken = 0;
   while (!last_by_first_.empty() && last_by_first_.begin()->first <= seq) {

@@ -21,6 +21,8 @@ class SeqRanges {
   // What of `range` is not in the set, ascending.
   std::vector<SeqRange> missing_in(SeqRange range) const;
   bool overlaps(SeqRange range) const;
+  // How many numbers of `range` are in the set.
+  uint64_t count_in(SeqRange range) const;
   // Removes everything up to `seq`; how many numbers that were.
   uint64_t take_up_to(Seq seq);
   bool empty() const { return last_by_first_.empty(); }

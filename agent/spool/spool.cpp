@@ -59,14 +59,16 @@ Result<std::unique_ptr<Spool>> Spool::open(const Options& options, Log log) {
                          filesystem_id(options.dir)};
   auto epoch = current_epoch(*db, now, random_bits(), wall_us, log);
   if (!epoch) return std::move(epoch).error().in(file.string());
+  auto origins = read_origins(*db);
+  if (!origins) return std::move(origins).error().in(file.string());
   auto loaded = load(*db, wall_us, log);
   if (!loaded) return std::move(loaded).error().in(file.string());
   auto store = Store::make(std::move(*db), sizing);
   if (!store) return std::move(store).error().in(file.string());
   log.info("spool {}: epoch {}, {} lanes, {} segments, {} bytes live", file.string(), epoch->name,
            loaded->ledger.states().size() - 1, loaded->index.size(), store->live_bytes());
-  SpoolImpl::Parts parts{std::move(*lock), std::move(*store), std::move(*loaded), std::move(*epoch),
-                         sizing};
+  SpoolImpl::Parts parts{std::move(*lock),  std::move(*store),   std::move(*loaded),
+                         std::move(*epoch), std::move(*origins), sizing};
   return std::unique_ptr<Spool>(
       std::make_unique<SpoolImpl>(options, std::move(log), std::move(parts)));
 }
@@ -77,7 +79,8 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, Parts parts)
       log_(std::move(log)),
       lock_file_(std::move(parts.lock)),
       epoch_(std::move(parts.epoch)),
-      origin_prefix_(options.agent_id + "/" + epoch_.name),
+      origins_(std::move(parts.origins)),
+      origin_(origins_.at(epoch_.id)),
       store_(std::move(parts.store)),
       policy_(options.commit_bytes),
       next_segment_id_(parts.loaded.next_segment_id),

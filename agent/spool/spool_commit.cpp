@@ -209,7 +209,8 @@ void SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
     Run& run = batch.runs[i];
     const auto& row = plan.transaction.segments[i];
     index_.add(run.lane, {row.id, run.first, run.count, static_cast<uint32_t>(row.stored.size())});
-    tail_.add(std::make_shared<Segment>(run.lane, run.first, run.count, std::move(run.bytes)));
+    tail_.add(
+        std::make_shared<Segment>(run.lane, run.first, run.count, std::move(run.bytes), origin_));
   }
   for (const Pending* record : batch.refused) ledger_.refused(record->lane, record->seq);
   for (const auto& [lane, last] : batch.committed) ledger_.committed(lane, last);

@@ -39,13 +39,14 @@ class SpoolImpl final : public Spool {
     Store store;
     Loaded loaded;
     Epoch epoch;
+    std::map<uint32_t, OriginPtr> origins;
     Sizing sizing;
   };
   SpoolImpl(const Options& options, Log log, Parts parts);
   ~SpoolImpl() override;
 
-  const std::string& origin_prefix() const override { return origin_prefix_; }
-  const std::string& epoch() const override { return epoch_.name; }
+  const std::string& origin_prefix() const override { return origin_->prefix; }
+  const std::string& epoch() const override { return origin_->epoch; }
   void start(Listener& listener) override;
   LaneId lane(const LaneKey& key) override;
   std::vector<LaneState> lanes() const override;
@@ -115,6 +116,7 @@ class SpoolImpl final : public Spool {
   std::vector<SegmentRow> encode(const Batch& batch);
   QuarantineRow quarantine_row(const Plan::Quarantine& wanted);
   Result<void> room_for(const Plan& plan);
+  OriginPtr origin_of(uint32_t epoch) const;
   Result<DecodedSegment> load_segment(LaneId lane, const IndexEntry& entry);
 
   const Options options_;
@@ -122,7 +124,8 @@ class SpoolImpl final : public Spool {
   const Log log_;
   const LockFile lock_file_;  // before the store: released after the database is closed
   const Epoch epoch_;
-  const std::string origin_prefix_;
+  const std::map<uint32_t, OriginPtr> origins_;  // by epoch
+  const OriginPtr origin_;                       // of what is committed now
   Listener* listener_ = nullptr;
 
   // Of the spool thread.

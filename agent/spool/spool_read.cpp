@@ -34,8 +34,9 @@ void SpoolImpl::serve_reads(Lock& lock) {
     if (segment || !entry) {
       request.done(std::move(segment));
     } else if (auto decoded = load_segment(request.lane, *entry)) {
-      request.done(SegmentPtr(std::make_shared<Segment>(request.lane, entry->first, entry->count,
-                                                        std::move(decoded->run))));
+      request.done(SegmentPtr(
+          std::make_shared<Segment>(request.lane, entry->first, entry->count,
+                                    std::move(decoded->run), origin_of(decoded->header.epoch))));
     } else {
       request.done(std::move(decoded).error().in(
           fmt::format("spool lane {} (route '{}', table '{}'): records {}..{} cannot be read",
@@ -43,6 +44,15 @@ void SpoolImpl::serve_reads(Lock& lock) {
     }
     lock.lock();
   }
+}
+
+// Of records whose epoch nobody knows any more: a name that is the same every time they are sent,
+// so that a repeat is seen as one.
+OriginPtr SpoolImpl::origin_of(uint32_t epoch) const {
+  const auto found = origins_.find(epoch);
+  if (found != origins_.end()) return found->second;
+  const std::string name = fmt::format("unknown-{:08x}", epoch);
+  return std::make_shared<const Origin>(Origin{options_.agent_id + "/" + name, name});
 }
 
 Result<DecodedSegment> SpoolImpl::load_segment(LaneId lane, const IndexEntry& entry) {

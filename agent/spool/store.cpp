@@ -34,8 +34,11 @@ struct Store::Statements {
         {&remove, "DELETE FROM seg WHERE id=?"},
         {&read, "SELECT payload FROM seg WHERE id=?"},
         {&lane,
-         "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq) VALUES(?,?,?,?,?)"
-         " ON CONFLICT(lane) DO UPDATE SET cursor=excluded.cursor, next_seq=excluded.next_seq"},
+         "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq, quarantined, damaged, "
+         "discarded, dropped) VALUES(?,?,?,?,?,?,?,?,?)"
+         " ON CONFLICT(lane) DO UPDATE SET cursor=excluded.cursor, next_seq=excluded.next_seq,"
+         " quarantined=excluded.quarantined, damaged=excluded.damaged,"
+         " discarded=excluded.discarded, dropped=excluded.dropped"},
         {&quarantine,
          "INSERT OR IGNORE INTO quarantine(lane, seq, epoch, at_us, reason, record) "
          "VALUES(?,?,?,?,?,?)"},
@@ -138,7 +141,10 @@ Result<void> Store::write_ledger(const Transaction& transaction) {
   }
   for (const auto& row : transaction.lanes) {
     s.lane.bind(1, int64_t{row.lane}).bind_text(2, row.key.route).bind_text(3, row.key.table);
-    if (auto done = s.lane.bind(4, row.cursor).bind(5, row.next_seq).run(); !done) return done;
+    s.lane.bind(4, row.cursor).bind(5, row.next_seq);
+    s.lane.bind(6, row.counts.quarantined).bind(7, row.counts.damaged);
+    s.lane.bind(8, row.counts.discarded).bind(9, row.counts.dropped);
+    if (auto done = s.lane.run(); !done) return done;
   }
   return {};
 }

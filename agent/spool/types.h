@@ -43,7 +43,9 @@ struct LaneState {
   Seq cursor = 0;            // every record up to here has its final fate
   uint64_t quarantined = 0;  // records at or below `cursor` that went to quarantine
   uint64_t damaged = 0;  // records at or below `cursor` whose stored bytes could not be read back
-  uint64_t delivered() const { return cursor - quarantined - damaged; }
+  uint64_t discarded = 0;  // at or below `cursor`
+  uint64_t dropped = 0;    // at or below `cursor`
+  uint64_t delivered() const { return cursor - quarantined - damaged - discarded - dropped; }
   uint64_t pending() const { return next_seq - 1 - cursor; }
 };
 
@@ -61,23 +63,37 @@ struct Pending {
                         // oversize heads)
 };
 
+// Who numbered records: (agent_id, epoch, lane, seq) names a record for good. Immutable, shared.
+struct Origin {
+  std::string prefix;  // "agent_id/epoch"; a record's origin is this + "/" + lane
+  std::string epoch;   // 16 hex digits
+};
+using OriginPtr = std::shared_ptr<const Origin>;
+
 // The records of one lane in one commit, decompressed. Immutable, shared.
 class Segment {
  public:
-  // `run` is a sequence of (varint length, bytes).
-  Segment(LaneId lane, Seq first, uint32_t count, std::string run)
-      : lane_(lane), first_(first), count_(count), run_(std::move(run)) {}
+  // `run` is a sequence of (varint length, bytes). `origin`: what its records were numbered under,
+  // which may be older than the spool's current one; null means that.
+  Segment(LaneId lane, Seq first, uint32_t count, std::string run, OriginPtr origin = nullptr)
+      : lane_(lane),
+        first_(first),
+        count_(count),
+        run_(std::move(run)),
+        origin_(std::move(origin)) {}
   LaneId lane() const { return lane_; }
   Seq first() const { return first_; }
   Seq last() const { return first_ + count_ - 1; }
   uint32_t count() const { return count_; }
   std::string_view run() const { return run_; }
+  const Origin* origin() const { return origin_.get(); }
 
  private:
   LaneId lane_;
   Seq first_;
   uint32_t count_;
   std::string run_;
+  OriginPtr origin_;
 };
 using SegmentPtr = std::shared_ptr<const Segment>;
 

@@ -21,6 +21,7 @@ class FakeSpool final : public spool::Spool {
   std::optional<Error> read_error;
   spool::SeqRange unreadable{1, 0};
   size_t records_per_segment = 3;
+  std::map<spool::Seq, spool::OriginPtr> origins;  // of segments, by their first record
 
   // --- What the test looks at.
   std::vector<spool::Pending> queued() const {
@@ -115,8 +116,10 @@ class FakeSpool final : public spool::Spool {
     const auto last = std::min<size_t>(first + records_per_segment - 1, found->second.size());
     std::string run;
     for (auto seq = first; seq <= last; ++seq) append_bytes(found->second[seq - 1], run);
+    const auto origin = origins.find(first);
     return std::make_shared<const spool::Segment>(
-        id, first, static_cast<uint32_t>(last - first + 1), std::move(run));
+        id, first, static_cast<uint32_t>(last - first + 1), std::move(run),
+        origin != origins.end() ? origin->second : nullptr);
   }
 
   const std::string origin_ = "gw/0123456789abcdef";

@@ -48,7 +48,7 @@ class LaneTest : public testing::Test {
     std::vector<std::string> bodies;
     for (const auto& payload : payloads) bodies.push_back(body_of(payload));
     spool_.preload({"r", "a.b.c"}, std::move(bodies), cursor);
-    auto encoder = codec::RowEncoder::make({});
+    auto encoder = codec::RowEncoder::make(encoding_);
     ASSERT_TRUE(encoder) << encoder.error().what;
     lane_ = std::make_shared<Lane>(io_, spool_, spool_.state(1), *std::move(encoder), destination_,
                                    Log::none());
@@ -124,6 +124,7 @@ class LaneTest : public testing::Test {
   boost::asio::io_context io_;
   test::FakeSpool spool_;
   std::vector<std::shared_ptr<FakeStream>> streams_;
+  codec::EncoderSpec encoding_;
   std::shared_ptr<Destination> destination_;
   std::shared_ptr<Lane> lane_;
   int fresh_tokens_ = 0;
@@ -173,6 +174,24 @@ TEST_F(LaneTest, AfterALostStreamSendingGoesOnAtTheFirstUnacknowledgedRecord) {
   EXPECT_EQ(serve(*second), (std::vector<std::string>{row_of(3), row_of(4), row_of(5), row_of(6)}));
   EXPECT_EQ(second->writes[0].first, 0) << "offsets begin anew on each stream";
   EXPECT_EQ(cursor(), 6u);
+}
+
+// P3: a repeat is recognised by (origin, seq), so a record keeps its origin whatever the spool's has
+// become since.
+TEST_F(LaneTest, ARecordIsSentUnderTheOriginItWasNumberedWith) {
+  auto column = Expression::parse("${meta.origin} ${meta.epoch}");
+  ASSERT_TRUE(column);
+  encoding_.columns.push_back({"o", *std::move(column), {}, {}, {}, {}});
+  spool_.records_per_segment = 1;
+  spool_.origins[1] = std::make_shared<const spool::Origin>(spool::Origin{"old/e1", "e1"});
+  spool_.origins[3] = spool_.origins[1];
+  make_rows(3);
+  streams_[0]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[0]),
+            (std::vector<std::string>{R"({"o":"old/e1/1 e1"})",
+                                      R"({"o":"gw/0123456789abcdef/1 0123456789abcdef"})",
+                                      R"({"o":"old/e1/1 e1"})"}));
 }
 
 TEST_F(LaneTest, ALateAckOfALostStreamReleasesNothing) {

@@ -260,6 +260,7 @@ TEST(SpoolEpoch, ARenamedAgentOrAnotherMachineStartsANewOneAndKeepsLanesAndRecor
   Options options = options_in(dir.path() / "spool");
   options.machine_id_file = machine.file;
   std::set<std::string> epochs;
+  std::vector<std::string> origins;
   LaneId lane = 0;
   for (int step = 0; step < 4; ++step) {
     if (step == 1) machine.set("bbbb");
@@ -268,12 +269,20 @@ TEST(SpoolEpoch, ARenamedAgentOrAnotherMachineStartsANewOneAndKeepsLanesAndRecor
     const auto spool = open_or_die(options);
     spool->start(watcher);
     epochs.insert(spool->epoch());
+    origins.push_back(spool->origin_prefix());
     if (step == 0) lane = spool->lane({"r", "t"});
     EXPECT_EQ(spool->lane({"r", "t"}), lane);
     Feeder feeder(*spool);
     feeder.put(lane, 1);
     ASSERT_TRUE(spool->flush());
     EXPECT_EQ(read_all(*spool, lane).size(), static_cast<size_t>(step) + 1);
+    for (Seq seq = 1; seq <= origins.size(); ++seq) {
+      const auto segment = read_now(*spool, lane, seq);
+      ASSERT_TRUE(segment && *segment);
+      ASSERT_NE((*segment)->origin(), nullptr);
+      EXPECT_EQ((*segment)->origin()->prefix, origins[seq - 1])
+          << "record " << seq << " is sent under the name it was numbered with";
+    }
     spool->stop();
   }
   EXPECT_EQ(epochs.size(), 3U) << "one for each change, none for the plain restart";
