@@ -49,7 +49,8 @@ GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::sha
       bearer_(open.bearer),
       events_(std::move(events)),
       pool_(std::move(pool)),
-      channel_(channel) {
+      channel_(channel),
+      heard_before_(channel.heard) {
   context_->AddMetadata("authorization", "Bearer " + open.bearer);
   context_->AddMetadata("x-databricks-zerobus-table-name", open.table);
   const grpc::Slice create(create_request(open.table, open.encoding, open.descriptor));
@@ -93,8 +94,24 @@ void GrpcCall::cancel() {
   {
     const std::lock_guard lock(mutex_);
     if (!ended_) context = context_;
+    if (!ended_ && !answered_) note_silence();
   }
   if (context) context->TryCancel();
+}
+
+// Given up without a word of the server, while it spoke to others on this channel.
+void GrpcCall::note_silence() {
+  const std::lock_guard lock(pool_->mutex);
+  if (channel_.heard == heard_before_) return;
+  channel_.capacity = std::max(1, channel_.answered);
+}
+
+void GrpcCall::heard() {
+  const std::lock_guard lock(mutex_);  // first, see start()
+  ++channel_.heard;
+  if (std::exchange(answered_, true)) return;
+  const std::lock_guard pool_lock(pool_->mutex);
+  ++channel_.answered;
 }
 
 void GrpcCall::start_write(grpc::ByteBuffer& message) {
@@ -112,6 +129,7 @@ void GrpcCall::OnReadDone(bool ok) {
     RemoveHold();
     return;
   }
+  heard();
   auto response = parse_response(joined(incoming_));
   incoming_.Clear();
   if (response) {
@@ -145,15 +163,20 @@ void GrpcCall::OnWriteDone(bool ok) {
 }
 
 void GrpcCall::OnDone(const grpc::Status& status) {
+  release_context();
+  {
+    // Who hears of the end finds room for the next stream.
+    const std::lock_guard lock(pool_->mutex);
+    --channel_.streams;
+    if (answered_) --channel_.answered;
+  }
   emit([&](StreamEvents& events) {
     events.on_closed(generation_, {static_cast<int>(status.error_code()),
                                    without(bearer_, status.error_message())});
   });
-  release_context();
   const std::shared_ptr<Pool> pool = pool_;
   std::shared_ptr<GrpcCall> self;  // goes after the lock
   const std::lock_guard lock(pool->mutex);
-  --channel_.streams;
   const auto found = std::find_if(pool->calls.begin(), pool->calls.end(),
                                   [this](const auto& call) { return call.get() == this; });
   self = std::move(pool->calls.extract(found).value());

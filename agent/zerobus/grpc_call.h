@@ -4,7 +4,7 @@
 // OnDone as soon as no operation is pending, so one hold is taken at the start and given back when
 // the read side has ended; after that `ended_` keeps every late write() and cancel() away from the
 // call. The last reference to a channel must not go on one of gRPC's own threads, which it would
-// join: so the context, which holds one, goes before OnDone takes the call out of the pool, and the
+// join: so the context, which holds one, goes before OnDone gives the stream's place back, and the
 // transport keeps its channels until then. Threads: write, half_close and cancel from any; gRPC's
 // reactions come on its own threads, reads and writes at once.
 #pragma once
@@ -13,22 +13,16 @@
 #include <mutex>
 #include <set>
 
-#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/client_callback.h>
 
+#include "agent/zerobus/grpc_channels.h"
 #include "agent/zerobus/transport.h"
 
 namespace penstock::zerobus {
 
 class GrpcCall;
-
-// A channel and how many streams use it. Kept for ever: a channel reconnects by itself.
-struct PooledChannel {
-  std::shared_ptr<grpc::Channel> channel;
-  int streams = 0;
-};
 
 // The streams of a transport; shared, because OnDone may return a moment after the transport has
 // gone.
@@ -40,7 +34,7 @@ struct Pool {
 
 class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  // `channel` outlives OnDone.
+  // `channel` counts this stream and outlives OnDone.
   GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::shared_ptr<Pool> pool,
            PooledChannel& channel);
 
@@ -55,6 +49,8 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   void OnDone(const grpc::Status& status) override;
 
   void start_write(grpc::ByteBuffer& message);  // under mutex_
+  void heard();
+  void note_silence();  // under mutex_
   void release_context();
 
   template <class Use>
@@ -69,6 +65,7 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   const std::weak_ptr<StreamEvents> events_;
   const std::shared_ptr<Pool> pool_;
   PooledChannel& channel_;
+  const uint64_t heard_before_;
   grpc::ByteBuffer incoming_;
   std::mutex events_mutex_;  // events of one stream never overlap
 
@@ -78,6 +75,7 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   grpc::ByteBuffer queued_;
   bool write_pending_ = true;  // the create request first
   bool created_ = false;       // the create request has been written
+  bool answered_ = false;      // the server has said something
   bool half_closed_ = false;
   bool ended_ = false;  // the read side is over: the call may vanish at any time
 };

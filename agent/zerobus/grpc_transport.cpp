@@ -2,8 +2,7 @@
 // header slice and one slice that refers to the caller's bytes (grpc_call.cpp).
 //
 // Calls fail fast rather than wait for a connection: the status then says what is wrong (refused,
-// no such name, the certificate), and the session's backoff keeps the pace. The channel goes on
-// connecting by itself meanwhile.
+// no such name, the certificate), and the session's backoff keeps the pace (grpc_channels.h).
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -12,7 +11,6 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
@@ -21,7 +19,6 @@
 namespace penstock::zerobus {
 namespace {
 
-constexpr int kStreamsPerChannel = 32;  // below the limit of 100 that HTTP/2 servers usually set
 constexpr int kMaxResponseBytes = 1 << 20;
 
 class GrpcStream : public Stream {
@@ -78,7 +75,7 @@ grpc::ChannelArguments channel_arguments(const Endpoint& endpoint, const std::st
   // that no server counts them as abuse; an idle stream has nothing to lose.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  // The session has its own backoff; the connection's only has to be no slower.
+  // Between attempts of its own, which nobody waits for.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 500);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);  // also the limit of one connect
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 10'000);
@@ -94,10 +91,8 @@ class GrpcTransport : public Transport {
  public:
   GrpcTransport(const Endpoint& endpoint, std::string_view user_agent,
                 std::shared_ptr<grpc::ChannelCredentials> credentials, Log log)
-      : address_(endpoint.address()),
-        arguments_(channel_arguments(endpoint, std::string(user_agent))),
-        credentials_(std::move(credentials)),
-        log_(std::move(log)) {}
+      : channels_(endpoint.address(), std::move(credentials),
+                  channel_arguments(endpoint, std::string(user_agent)), std::move(log)) {}
 
   ~GrpcTransport() override {
     std::unique_lock lock(pool_->mutex);
@@ -113,35 +108,22 @@ class GrpcTransport : public Transport {
     if (auto ok = check_header("access token", open.bearer); !ok) return ok.error();
     if (auto ok = check_header("table name", open.table); !ok) return ok.error();
     std::shared_ptr<GrpcCall> call;
+    std::vector<std::unique_ptr<PooledChannel>> unused;  // goes after the lock
     {
       const std::lock_guard lock(pool_->mutex);
-      PooledChannel& channel = free_channel();
+      PooledChannel& channel = channels_.pick();
       ++channel.streams;
       call = std::make_shared<GrpcCall>(std::move(open), std::move(events), pool_, channel);
       pool_->calls.insert(call);
+      unused = channels_.unused();
     }
     call->start();
     return std::shared_ptr<Stream>(std::make_shared<GrpcStream>(call));
   }
 
  private:
-  PooledChannel& free_channel() {
-    for (const auto& channel : channels_) {
-      if (channel->streams < kStreamsPerChannel) return *channel;
-    }
-    auto channel = std::make_unique<PooledChannel>();
-    channel->channel = grpc::CreateCustomChannel(address_, credentials_, arguments_);
-    channels_.push_back(std::move(channel));
-    log_.debug("connection {} to {}", channels_.size(), address_);
-    return *channels_.back();
-  }
-
-  const std::string address_;
-  const grpc::ChannelArguments arguments_;
-  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
-  const Log log_;
   const std::shared_ptr<Pool> pool_ = std::make_shared<Pool>();
-  std::vector<std::unique_ptr<PooledChannel>> channels_;  // under pool_->mutex
+  Channels channels_;  // under pool_->mutex
 };
 
 // One reference to the library for the life of the process: shutting it down with the last channel

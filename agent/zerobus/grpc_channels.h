@@ -1,0 +1,59 @@
+// Channels: the connections of one transport, and which of them a new stream goes on. Private to
+// the gRPC transport.
+//
+// - At most kStreamsPerChannel streams on each, below the limit of 100 that HTTP/2 servers usually
+//   set. A stream over the server's limit waits unseen. So when one is given up without an answer
+//   while others on its channel got answers, the channel counts as full with what it has: the next
+//   attempt goes to another.
+// - A channel whose connection failed takes no new stream; one made in its place connects at once.
+//   gRPC would fail the stream with the old failure until its own backoff (connection: 10 s, name
+//   lookup: two minutes) is over; when to try again is for the session alone to decide.
+//
+// Owner: the transport; everything under its lock but for destroying what unused() returns, which
+// may wait for gRPC's threads and so must happen on none of them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include "agent/base/log.h"
+
+namespace penstock::zerobus {
+
+inline constexpr int kStreamsPerChannel = 32;
+
+struct PooledChannel {
+  std::shared_ptr<grpc::Channel> channel;
+  int streams = 0;
+  int answered = 0;  // of those, how many the server has said something on
+  int capacity = kStreamsPerChannel;
+  std::atomic<uint64_t> heard{0};  // messages of the server, on any stream; needs no lock
+};
+
+class Channels {
+ public:
+  Channels(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials,
+           grpc::ChannelArguments arguments, Log log);
+
+  // For a new stream; valid as long as `streams` counts it.
+  PooledChannel& pick();
+  // Channels that failed and have no stream left.
+  std::vector<std::unique_ptr<PooledChannel>> unused();
+
+ private:
+  const std::string address_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  const grpc::ChannelArguments arguments_;
+  const Log log_;
+  std::vector<std::unique_ptr<PooledChannel>> channels_;
+  std::vector<std::unique_ptr<PooledChannel>> failed_;
+};
+
+}  // namespace penstock::zerobus
