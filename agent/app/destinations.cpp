@@ -59,9 +59,10 @@ Result<Bearer> oauth(const config::Destination& destination, const config::Agent
       log);
   if (!made) return std::move(made).error();
   const std::shared_ptr<zerobus::OAuthTokens> tokens = *std::move(made);
-  return Bearer([tokens](const std::string& table, bool fresh, lane::Destination::Token done) {
-    tokens->get(table, fresh, std::move(done));
-  });
+  return Bearer(
+      [tokens](const std::string& table, bool fresh, const lane::Destination::Token& done) {
+        tokens->get(table, fresh, done);
+      });
 }
 
 Result<Bearer> make_bearer(const config::Destination& destination, const config::Agent& agent,

@@ -46,12 +46,12 @@ GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::sha
                    PooledChannel& channel)
     : generation_(open.generation),
       encoding_(open.encoding),
-      bearer_(open.bearer),
+      bearer_(std::move(open.bearer)),
       events_(std::move(events)),
       pool_(std::move(pool)),
       channel_(channel),
       heard_before_(channel.heard) {
-  context_->AddMetadata("authorization", "Bearer " + open.bearer);
+  context_->AddMetadata("authorization", "Bearer " + bearer_);
   context_->AddMetadata("x-databricks-zerobus-table-name", open.table);
   const grpc::Slice create(create_request(open.table, open.encoding, open.descriptor));
   outgoing_ = grpc::ByteBuffer(&create, 1);

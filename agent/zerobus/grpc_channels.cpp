@@ -22,10 +22,10 @@ void move_out(std::vector<Owned>& from, std::vector<Owned>& to, Keep keep) {
 }  // namespace
 
 Channels::Channels(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials,
-                   grpc::ChannelArguments arguments, Log log)
+                   const grpc::ChannelArguments& arguments, Log log)
     : address_(std::move(address)),
       credentials_(std::move(credentials)),
-      arguments_(std::move(arguments)),
+      arguments_(arguments),
       log_(std::move(log)) {}
 
 PooledChannel& Channels::pick() {

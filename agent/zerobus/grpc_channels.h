@@ -40,7 +40,7 @@ struct PooledChannel {
 class Channels {
  public:
   Channels(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials,
-           grpc::ChannelArguments arguments, Log log);
+           const grpc::ChannelArguments& arguments, Log log);
 
   // For a new stream; valid as long as `streams` counts it.
   PooledChannel& pick();

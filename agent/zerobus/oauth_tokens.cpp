@@ -17,7 +17,7 @@ Result<std::unique_ptr<OAuthTokens>> OAuthTokens::start(OAuthSettings settings, 
   return tokens;
 }
 
-void OAuthTokens::get(const std::string& table, bool fresh, Done done) {
+void OAuthTokens::get(const std::string& table, bool fresh, const Done& done) {
   TokenCache::Step step;
   {
     const std::lock_guard lock(mutex_);
@@ -36,8 +36,7 @@ void OAuthTokens::fetch(const std::string& table, bool fresh) {
   auto request = token_request(settings_.workspace_url, settings_.workspace_id, *client, table);
   if (!request) return complete(table, std::move(request).error(), sent);
   http_->post(*std::move(request), [this, table, sent, client = *client](Result<HttpReply> reply) {
-    auto token = reply ? read_token(*reply, client) : std::move(reply).error();
-    complete(table, std::move(token), sent);
+    complete(table, reply ? read_token(*reply, client) : std::move(reply).error(), sent);
   });
 }
 

@@ -37,7 +37,7 @@ class OAuthTokens {
 
   // A token for streams into `table`; `fresh` as in TokenCache::ask. Errors are those of
   // read_token, token_request and HttpClient.
-  void get(const std::string& table, bool fresh, Done done);
+  void get(const std::string& table, bool fresh, const Done& done);
 
  private:
   OAuthTokens(OAuthSettings settings, Client client, Log log);
