@@ -29,6 +29,9 @@ void add_options(CLI::App& app, ServerOptions& options, int& ack_interval_ms) {
       ->capture_default_str()
       ->check(CLI::IsMember({"sqlite", "bitmap"}));
   app.add_option("--token", options.token, "The only bearer token accepted (default: any)");
+  app.add_option("--tls-cert", options.tls_cert, "Certificate chain (PEM): gRPC with TLS")
+      ->type_name("FILE");
+  app.add_option("--tls-key", options.tls_key, "Its private key (PEM)")->type_name("FILE");
   app.add_option("--ack-interval-ms", ack_interval_ms, "Acknowledge at the latest after")
       ->capture_default_str()
       ->check(CLI::Range(1, 60'000));

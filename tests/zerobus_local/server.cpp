@@ -17,6 +17,7 @@
 
 #include "tests/zerobus_local/admin_http.h"
 #include "tests/zerobus_local/service.h"
+#include "tests/zerobus_local/tls.h"
 
 namespace penstock::local {
 namespace {
@@ -55,7 +56,7 @@ Result<Address> parse_address(const std::string& text, bool allow_remote) {
       out.host == "localhost" || out.host == "::1" || out.host.compare(0, 4, "127.") == 0;
   if (!loopback && !allow_remote) {
     return refused("'" + text +
-                   "' is not a loopback address: this server has no TLS and checks no rights; "
+                   "' is not a loopback address: this server checks no rights; "
                    "use 127.0.0.1, or --allow-remote if the network is yours");
   }
   return out;
@@ -114,7 +115,8 @@ struct Server::Parts {
     context.acks.every = options.ack_every;
   }
 
-  Result<void> listen(const Address& grpc_at, const Address& admin_at);
+  Result<void> listen(const Address& grpc_at, const Address& admin_at,
+                      const std::shared_ptr<grpc::ServerCredentials>& credentials);
 
   DirLock lock;
   std::shared_ptr<Catalog> catalog;
@@ -133,7 +135,8 @@ struct Server::Parts {
   bool stopped = false;
 };
 
-Result<void> Server::Parts::listen(const Address& grpc_at, const Address& admin_at) {
+Result<void> Server::Parts::listen(const Address& grpc_at, const Address& admin_at,
+                                   const std::shared_ptr<grpc::ServerCredentials>& credentials) {
   grpc_host = grpc_at.host;
   admin_host = admin_at.host;
   auto http = AdminHttp::start(admin_at.host, admin_at.port,
@@ -143,8 +146,7 @@ Result<void> Server::Parts::listen(const Address& grpc_at, const Address& admin_
   if (!http) return http.error();
   admin = std::move(*http);
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(joined(grpc_at.host, grpc_at.port), grpc::InsecureServerCredentials(),
-                           &grpc_port);
+  builder.AddListeningPort(joined(grpc_at.host, grpc_at.port), credentials, &grpc_port);
   builder.RegisterService(&service);
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
@@ -156,8 +158,9 @@ Result<void> Server::Parts::listen(const Address& grpc_at, const Address& admin_
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kLookaheadBytes);
   server = builder.BuildAndStart();
   if (!server || grpc_port <= 0) {
-    return denied("cannot listen on " + joined(grpc_at.host, grpc_at.port) +
-                  " for gRPC: is the port in use?");
+    return denied(
+        "cannot listen on " + joined(grpc_at.host, grpc_at.port) +
+        " for gRPC: is the port in use, or do --tls-cert and --tls-key not belong together?");
   }
   return {};
 }
@@ -173,6 +176,8 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, cons
   if (options.ack_every < 1 || options.ack_interval < Millis(1)) {
     return refused("acknowledgement count and interval must be at least 1");
   }
+  auto credentials = server_credentials(options.tls_cert, options.tls_key);
+  if (!credentials) return std::move(credentials).error();
   auto catalog = load_tables(options.tables_file);
   if (!catalog) return catalog.error();
   auto lock = DirLock::take(options.data_dir);
@@ -181,7 +186,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, cons
   if (!backend) return backend.error();
   std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(
       std::move(*lock), std::move(*catalog), std::move(*backend), options, log)));
-  if (auto listening = server->parts_->listen(*grpc_at, *admin_at); !listening) {
+  if (auto listening = server->parts_->listen(*grpc_at, *admin_at, *credentials); !listening) {
     return listening.error();
   }
   return server;

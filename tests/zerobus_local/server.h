@@ -22,6 +22,8 @@ struct ServerOptions {
   std::string admin = "127.0.0.1:0";
   std::string store = "sqlite";  // or "bitmap"
   std::string token;             // empty: any bearer
+  std::string tls_cert;          // PEM files; both or none
+  std::string tls_key;
   Millis ack_interval{5};
   int ack_every = 1000;  // requests
   bool allow_remote = false;
