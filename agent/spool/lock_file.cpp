@@ -44,6 +44,20 @@ Result<LockFile> LockFile::take(const std::filesystem::path& file) {
   return lock;
 }
 
+Result<std::optional<LockFile>> LockFile::take_existing(const std::filesystem::path& file) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::optional<LockFile>();
+  if (fd < 0)
+    return failed(file, std::string(strerror(errno)) + "; run as root or as the agent's user");
+  LockFile lock(fd);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return failed(file, strerror(errno));
+    return failed(file, "the spool is in use by " + holder_of(fd) +
+                            "; stop that agent first, or work on a copy made while it is stopped");
+  }
+  return std::optional<LockFile>(std::move(lock));
+}
+
 LockFile::LockFile(LockFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 
 LockFile& LockFile::operator=(LockFile&& other) noexcept {

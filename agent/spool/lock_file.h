@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "agent/base/result.h"
 
@@ -13,6 +14,9 @@ class LockFile {
  public:
   // kDenied: held by someone else (named when known), or the file cannot be created.
   static Result<LockFile> take(const std::filesystem::path& file);
+  // For tools that must not write to the directory: takes the lock without leaving a mark. nullopt:
+  // there is no such file. kDenied: held by someone else, or it may not be read.
+  static Result<std::optional<LockFile>> take_existing(const std::filesystem::path& file);
   LockFile(LockFile&& other) noexcept;
   LockFile& operator=(LockFile&& other) noexcept;
   ~LockFile();

@@ -1,0 +1,208 @@
+#include "agent/spool/offline_reader.h"
+
+#include <algorithm>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/base/varint.h"
+#include "agent/spool/imported_lane.h"
+
+namespace penstock::spool {
+namespace {
+
+Error denied(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
+
+// "12.db" -> 12; 0 for every other name.
+uint32_t generation_number(const std::filesystem::path& file) {
+  const std::string stem = file.stem().string();
+  if (file.extension() != ".db" || stem.empty() || stem.size() > 9 || stem[0] == '0') return 0;
+  if (stem.find_first_not_of("0123456789") != std::string::npos) return 0;
+  return static_cast<uint32_t>(std::stoul(stem));
+}
+
+}  // namespace
+
+Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& dir,
+                                                  std::vector<Finding>* newer) {
+  std::error_code error;
+  std::map<uint32_t, std::filesystem::path, std::greater<>> files;
+  const auto status = std::filesystem::status(dir, error);
+  if (status.type() == std::filesystem::file_type::not_found)
+    return denied(dir.string() + ": there is no such directory");
+  if (!error && !std::filesystem::is_directory(status))
+    return denied(dir.string() + " is a file; name the directory that holds it");
+  for (std::filesystem::directory_iterator it(dir, error), end; !error && it != end;
+       it.increment(error)) {
+    if (const uint32_t number = generation_number(it->path()); number != 0)
+      files.emplace(number, it->path());
+  }
+  if (error)
+    return denied(fmt::format("{} cannot be read: {}; run as root or as the agent's user",
+                              dir.string(), error.message()));
+  if (files.empty())
+    return denied(dir.string() + " is not a spool: there is no file like 1.db in it");
+  std::vector<OfflineFile> generations;
+  for (const auto& [number, file] : files) {
+    auto generation = OfflineFile::open(file, number);
+    if (generation) {
+      generations.push_back(std::move(*generation));
+      continue;
+    }
+    if (generation.error().kind != ErrorKind::kRejected || newer == nullptr)
+      return denied(std::move(generation).error().what);
+    newer->push_back({file, {}, {}, {}, generation.error().what, "its records are not seen here"});
+  }
+  if (generations.empty()) return denied(newer->front().what);
+  return generations;
+}
+
+FoundRows read_tables(const std::vector<OfflineFile>& generations, std::vector<Finding>& findings) {
+  FoundRows out;
+  for (uint32_t file = 0; file < generations.size(); ++file) {
+    const OfflineFile& generation = generations[file];
+    const OfflineFile::Take take = [&](const RowPlace& place, FoundRow&& row) {
+      if (auto* epoch = std::get_if<FoundEpoch>(&row)) {
+        out.epochs.emplace(epoch->id, std::move(*epoch));
+      } else if (auto* lane = std::get_if<FoundLane>(&row)) {
+        lane->file = file;
+        out.lanes.emplace(lane->lane, std::move(*lane));
+      } else if (auto* segment = std::get_if<FoundSegment>(&row)) {
+        out.segments.push_back({*segment, file, place});
+      } else if (auto* quarantined = std::get_if<FoundQuarantine>(&row)) {
+        out.quarantine.push_back({std::move(*quarantined), file, place});
+      } else if (auto* fate = std::get_if<FoundFate>(&row)) {
+        out.fates.push_back(std::move(*fate));
+      }
+    };
+    for (const auto table : {FoundTable::kEpoch, FoundTable::kLane, FoundTable::kSegment,
+                             FoundTable::kQuarantine, FoundTable::kFate}) {
+      generation.rows(table, take, findings);
+    }
+  }
+  return out;
+}
+
+Result<OfflineSpool> OfflineSpool::open(const std::filesystem::path& dir) {
+  auto lock = LockFile::take_existing(dir / "LOCK");
+  if (!lock) return std::move(lock).error();
+  auto spool = open_locked(dir);
+  if (spool) spool->lock_ = std::move(*lock);
+  return spool;
+}
+
+Result<OfflineSpool> OfflineSpool::open_locked(const std::filesystem::path& dir) {
+  OfflineSpool spool;
+  auto generations = open_generations(dir, &spool.findings_);
+  if (!generations) return std::move(generations).error();
+  spool.dir_ = dir;
+  spool.generations_ = std::move(*generations);
+  spool.read_rows();
+  return spool;
+}
+
+void OfflineSpool::read_rows() {
+  FoundRows rows = read_tables(generations_, findings_);
+  std::vector<StoredSegment> overlaps;
+  lanes_ = make_lanes(rows, overlaps);
+  epochs_ = std::move(rows.epochs);
+  for (const auto& segment : overlaps) {
+    // Moved to a newer file while the old one was being emptied.
+    const auto& kept = lanes_.at(segment.lane).segments;
+    const bool is_copy = std::any_of(kept.begin(), kept.end(), [&](const StoredSegment& other) {
+      return other.first == segment.first && other.count == segment.count &&
+             other.file != segment.file;
+    });
+    if (is_copy) continue;
+    findings_.push_back({generations_[segment.file].file(),
+                         segment.place.leaf.number,
+                         segment.lane,
+                         {segment.first, segment.last()},
+                         "a second segment claims records that another one holds",
+                         "the first one found counts; nothing to do if that one is readable"});
+  }
+}
+
+const OfflineLane* OfflineSpool::lane(LaneId id) const {
+  const auto found = lanes_.find(id);
+  return found == lanes_.end() ? nullptr : &found->second;
+}
+
+std::string OfflineSpool::origin(const OfflineLane& lane, uint32_t epoch) const {
+  if (const auto imported = imported_from(lane.key)) return imported->origin;
+  const auto found = epochs_.find(epoch);
+  if (found == epochs_.end()) return fmt::format("unknown/epoch-{}/{}", epoch, lane.id);
+  return fmt::format("{}/{}/{}", found->second.agent_id, found->second.name, lane.id);
+}
+
+Result<DecodedSegment> OfflineSpool::load(const StoredSegment& segment) {
+  auto stored = blob_at(generations_[segment.file].image(), segment.place, FoundTable::kSegment);
+  if (!stored) return std::move(stored).error();
+  auto decoded = codec_.parse(*stored);
+  if (!decoded) return decoded;
+  const auto& header = decoded->header;
+  if (header.lane != segment.lane || header.first != segment.first ||
+      header.count != segment.count) {
+    return Error{ErrorKind::kCorrupt,
+                 fmt::format("it holds records {}..{} of lane {}", header.first,
+                             header.first + header.count - 1, header.lane),
+                 {}};
+  }
+  return decoded;
+}
+
+Result<std::string> OfflineSpool::load(const StoredQuarantine& record) const {
+  return blob_at(generations_[record.file].image(), record.place, FoundTable::kQuarantine);
+}
+
+void OfflineSpool::for_each(
+    const RecordFilter& filter, const std::function<bool(const OfflineRecord&)>& take,
+    const std::function<void(const OfflineLane&, const StoredSegment&, const Error&)>& lost) {
+  for (const auto& [id, lane] : lanes_) {
+    if (filter.lane && *filter.lane != id) continue;
+    if (filter.table && *filter.table != lane.key.table) continue;
+    if (!lane_records(lane, filter, take, lost)) return;
+  }
+}
+
+// Segments and quarantine are both in order of seq and are merged; a quarantined record that is
+// still in its segment comes from the quarantine alone.
+bool OfflineSpool::lane_records(
+    const OfflineLane& lane, const RecordFilter& filter,
+    const std::function<bool(const OfflineRecord&)>& take,
+    const std::function<void(const OfflineLane&, const StoredSegment&, const Error&)>& lost) {
+  auto refused = lane.quarantine.begin();
+  const auto quarantine_before = [&](Seq seq) {
+    for (; refused != lane.quarantine.end() && refused->seq < seq; ++refused) {
+      if (!filter.quarantine || refused->seq < filter.from) continue;
+      auto body = load(*refused);
+      const std::string bytes = body ? *std::move(body) : std::string();
+      if (!take({lane.id, refused->seq, refused->epoch, RecordState::kQuarantined, bytes,
+                 &*refused})) {
+        return false;
+      }
+    }
+    return true;
+  };
+  const Seq from = filter.delivered ? filter.from : std::max(filter.from, lane.cursor + 1);
+  for (const auto& segment : lane.segments) {
+    // Damaged ones stay in the file for good.
+    if (lane.decided.missing_in({std::max(segment.first, from), segment.last()}).empty()) continue;
+    auto decoded = load(segment);
+    if (!decoded) {
+      lost(lane, segment, decoded.error());
+      continue;
+    }
+    std::string_view run = decoded->run;
+    for (Seq seq = segment.first; seq <= segment.last(); ++seq) {
+      const auto body = take_bytes(run);
+      if (!body) break;
+      if (!quarantine_before(seq)) return false;
+      if (seq < from || lane.decided.contains(seq)) continue;
+      const auto state = seq <= lane.cursor ? RecordState::kDelivered : RecordState::kPending;
+      if (!take({lane.id, seq, decoded->header.epoch, state, *body, nullptr})) return false;
+    }
+  }
+  return quarantine_before(~Seq{0});
+}
+
+}  // namespace penstock::spool

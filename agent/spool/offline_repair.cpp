@@ -1,0 +1,313 @@
+#include "agent/spool/offline_repair.h"
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/varint.h"
+#include "agent/spool/directory.h"
+#include "agent/spool/lock_file.h"
+#include "agent/spool/offline_writer.h"
+
+namespace penstock::spool {
+namespace {
+
+constexpr size_t kCommitBytes = size_t{1} << 20;
+constexpr char kLostRoute[] = "_lost";
+
+class Repair {
+ public:
+  Repair(std::vector<OfflineFile> generations, int64_t wall_us)
+      : generations_(std::move(generations)), wall_us_(wall_us) {}
+
+  void collect();
+  Result<void> write(OfflineWriter& writer);
+  RepairAccount take_account() { return std::move(account_); }
+
+ private:
+  struct Part {
+    SeqRange records;
+    const StoredSegment* segment;
+  };
+  bool prove(StoredSegment& segment);
+  void note_sound_tables();
+  bool is_sound(uint32_t file, FoundTable table) const { return sound_.contains({file, table}); }
+  std::vector<Part> parts_of(const OfflineLane& lane, RepairedLane& out) const;
+  void carve_file(uint32_t file);
+  void take_carved(uint32_t file, const RowPlace& place, FoundRow&& row);
+  void name_lost_lanes();
+  Result<void> write_epochs(OfflineWriter& writer);
+  Result<void> write_lane(OfflineWriter& writer, const OfflineLane& lane);
+  Result<void> write_segment(OfflineWriter& writer, const StoredSegment& segment, SeqRange wanted);
+  Result<void> write_quarantine(OfflineWriter& writer, const OfflineLane& lane);
+  Result<void> commit_if_due(OfflineWriter& writer) {
+    return writer.waiting_bytes() < kCommitBytes ? Result<void>() : writer.commit();
+  }
+
+  std::vector<OfflineFile> generations_;  // newest first
+  const int64_t wall_us_;
+  SegmentCodec codec_;
+  FoundRows rows_;
+  std::set<std::tuple<LaneId, Seq, uint32_t, uint32_t>> proven_;  // lane, first, count, epoch
+  std::map<LaneId, OfflineLane> lanes_;
+  std::vector<StoredSegment> overlaps_;
+  std::set<LaneId> lost_rows_;
+  std::set<std::pair<uint32_t, FoundTable>> sound_;  // tables that gave all their rows
+  RepairAccount account_;
+};
+
+// Reads the segment; its own header, which has a checksum, then stands for the columns, which have
+// none.
+bool Repair::prove(StoredSegment& segment) {
+  auto stored = blob_at(generations_[segment.file].image(), segment.place, FoundTable::kSegment);
+  auto decoded = stored ? codec_.parse(*stored) : Result<DecodedSegment>(stored.error());
+  if (!decoded) return false;
+  const auto& header = decoded->header;
+  segment.lane = header.lane;
+  segment.first = header.first;
+  segment.count = header.count;
+  segment.newest_us = header.newest_us;
+  segment.epoch = header.epoch;
+  segment.stored_bytes = stored->size();
+  return true;
+}
+
+void Repair::collect() {
+  rows_ = read_tables(generations_, account_.findings);
+  account_.files.resize(generations_.size());
+  std::set<uint32_t> damaged;
+  for (uint32_t file = 0; file < generations_.size(); ++file) {
+    account_.files[file].file = generations_[file].file();
+    for (const auto& finding : account_.findings)
+      if (finding.file == generations_[file].file()) damaged.insert(file);
+  }
+  std::vector<StoredSegment> sound;
+  for (auto& segment : rows_.segments) {
+    RepairedFile& file = account_.files[segment.file];
+    if (prove(segment)) {
+      ++file.from_tables;
+      proven_.emplace(segment.lane, segment.first, segment.count, segment.epoch);
+      sound.push_back(segment);
+      continue;
+    }
+    ++file.unsound;
+    damaged.insert(segment.file);
+    account_.findings.push_back({file.file,
+                                 segment.place.leaf.number,
+                                 segment.lane,
+                                 {segment.first, segment.last()},
+                                 "the segment cannot be read",
+                                 ""});
+  }
+  rows_.segments = std::move(sound);
+  note_sound_tables();
+  for (const uint32_t file : damaged) carve_file(file);
+  name_lost_lanes();
+  lanes_ = make_lanes(rows_, overlaps_);
+}
+
+// Rows without a checksum are taken from loose pages only where their table is broken.
+void Repair::note_sound_tables() {
+  for (uint32_t file = 0; file < generations_.size(); ++file) {
+    for (const auto table :
+         {FoundTable::kEpoch, FoundTable::kLane, FoundTable::kQuarantine, FoundTable::kFate}) {
+      std::vector<Finding> findings;
+      const OfflineFile::Take nothing = [](const RowPlace&, FoundRow&&) {};
+      if (generations_[file].rows(table, nothing, findings) && findings.empty())
+        sound_.emplace(file, table);
+    }
+  }
+}
+
+void Repair::carve_file(uint32_t file) {
+  RepairedFile& out = account_.files[file];
+  out.was_carved = true;
+  out.pages = carve(generations_[file].image(), [&](const RowPlace& place, FoundRow&& row) {
+    take_carved(file, place, std::move(row));
+  });
+}
+
+// What the tables gave comes first. Of the other rows only segments prove themselves; cursors only
+// ever rise, so the highest one found is the safe one.
+void Repair::take_carved(uint32_t file, const RowPlace& place, FoundRow&& row) {
+  if (auto* found = std::get_if<FoundSegment>(&row)) {
+    StoredSegment segment{*found, file, place};
+    if (!prove(segment)) return;
+    if (!proven_.emplace(segment.lane, segment.first, segment.count, segment.epoch).second) return;
+    ++account_.files[file].carved;
+    rows_.segments.push_back(segment);
+  } else if (auto* lane = std::get_if<FoundLane>(&row)) {
+    if (is_sound(file, FoundTable::kLane)) return;
+    const auto [it, is_new] = rows_.lanes.emplace(lane->lane, *lane);
+    if (!is_new && lane->cursor > it->second.cursor) {
+      it->second.cursor = lane->cursor;
+      it->second.counts = lane->counts;
+    }
+    it->second.next_seq = std::max(it->second.next_seq, lane->next_seq);
+  } else if (auto* epoch = std::get_if<FoundEpoch>(&row)) {
+    if (!is_sound(file, FoundTable::kEpoch)) rows_.epochs.emplace(epoch->id, std::move(*epoch));
+  } else if (auto* quarantined = std::get_if<FoundQuarantine>(&row)) {
+    if (!is_sound(file, FoundTable::kQuarantine))
+      rows_.quarantine.push_back({std::move(*quarantined), file, place});
+  } else if (auto* fate = std::get_if<FoundFate>(&row)) {
+    if (!is_sound(file, FoundTable::kFate)) rows_.fates.push_back(std::move(*fate));
+  }
+}
+
+// Records whose lane has lost its row: nobody knows their route any more, nor how far they were
+// delivered; what is before the first of them is taken to be.
+void Repair::name_lost_lanes() {
+  std::map<LaneId, Seq> first;  // of the lane's records that wait
+  const auto note = [&](LaneId lane, Seq seq) {
+    if (lane == kUnroutedLane || rows_.lanes.contains(lane)) return;
+    const auto [it, is_new] = first.emplace(lane, seq);
+    if (!is_new) it->second = std::min(it->second, seq);
+  };
+  for (const auto& segment : rows_.segments) note(segment.lane, segment.first);
+  for (const auto& record : rows_.quarantine) note(record.lane, record.seq);
+  for (const auto& fate : rows_.fates) note(fate.lane, fate.range.first);
+  for (const auto& [lane, seq] : first) {
+    lost_rows_.insert(lane);
+    rows_.lanes.emplace(
+        lane, FoundLane{lane, {kLostRoute, fmt::format("lane_{}", lane)}, seq - 1, seq, {}, {}, 0});
+  }
+}
+
+Result<void> Repair::write(OfflineWriter& writer) {
+  if (auto done = write_epochs(writer); !done) return done;
+  for (const auto& [id, lane] : lanes_) {
+    if (auto done = write_lane(writer, lane); !done) return done;
+  }
+  return writer.commit();
+}
+
+Result<void> Repair::write_epochs(OfflineWriter& writer) {
+  FoundEpoch next;
+  for (const auto& [id, epoch] : rows_.epochs) {
+    if (auto done = writer.add_epoch(epoch); !done) return done;
+    next = epoch;
+  }
+  for (const auto& segment : rows_.segments) next.id = std::max(next.id, segment.epoch);
+  ++next.id;
+  std::random_device device;
+  next.name = fmt::format("{:016x}", uint64_t{device()} << 32 | device());
+  next.started_us = wall_us_;
+  return writer.add_epoch(next);
+}
+
+// Which records of which segment are to be kept: those of the tables first, then what others add.
+std::vector<Repair::Part> Repair::parts_of(const OfflineLane& lane, RepairedLane& out) const {
+  std::vector<Part> parts;
+  SeqRanges kept;
+  const auto take = [&](const StoredSegment& segment) {
+    const SeqRange ahead{std::max(segment.first, lane.cursor + 1), segment.last()};
+    if (!ahead.empty() && lane.decided.missing_in(ahead).empty()) return;
+    out.passed += SeqRange{segment.first, std::min(segment.last(), lane.cursor)}.size();
+    for (const auto& part : kept.missing_in(ahead)) {
+      kept.add(part);
+      // Whole where possible: the agent passes what is behind the cursor or decided by itself.
+      const bool whole = part == ahead;
+      parts.push_back({whole ? SeqRange{segment.first, segment.last()} : part, &segment});
+    }
+  };
+  for (const auto& segment : lane.segments) take(segment);
+  for (const auto& segment : overlaps_) {
+    if (segment.lane == lane.id) take(segment);
+  }
+  std::sort(parts.begin(), parts.end(),
+            [](const Part& a, const Part& b) { return a.records.first < b.records.first; });
+  for (const auto& part : lane.decided.missing_in({lane.cursor + 1, lane.next_seq - 1})) {
+    out.kept += part.size();
+    for (const auto& rest : kept.missing_in(part)) {
+      out.lost.push_back(rest);
+      out.kept -= rest.size();
+    }
+  }
+  return parts;
+}
+
+Result<void> Repair::write_lane(OfflineWriter& writer, const OfflineLane& lane) {
+  RepairedLane out{lane.id, lane.key, !lost_rows_.contains(lane.id), 0, 0, 0, {}};
+  for (const Part& part : parts_of(lane, out)) {
+    if (auto done = write_segment(writer, *part.segment, part.records); !done) return done;
+    if (auto done = commit_if_due(writer); !done) return done;
+  }
+  if (auto done = write_quarantine(writer, lane); !done) return done;
+  for (const auto& fate : lane.fates) {
+    writer.add_fate(
+        {lane.id, fate.range, static_cast<FateKind>(fate.kind), fate.at_us, fate.reason});
+  }
+  for (const auto& range : out.lost)
+    writer.add_fate({lane.id, range, FateKind::kDamaged, wall_us_, "not found by repair"});
+  out.quarantined = lane.quarantine.size();
+  writer.set_lane({lane.id, lane.key, lane.cursor, lane.next_seq, lane.behind});
+  if (lane.next_seq > 1) account_.lanes.push_back(std::move(out));
+  return commit_if_due(writer);
+}
+
+Result<void> Repair::write_segment(OfflineWriter& writer, const StoredSegment& segment,
+                                   SeqRange wanted) {
+  auto stored = blob_at(generations_[segment.file].image(), segment.place, FoundTable::kSegment);
+  if (!stored) return std::move(stored).error();
+  auto decoded = codec_.parse(*stored);
+  if (!decoded) return std::move(decoded).error();
+  SegmentHeader header = decoded->header;
+  ++account_.segments;
+  if (wanted.first == segment.first && wanted.last == segment.last()) {
+    writer.add_stored_segment(header, *std::move(stored));
+    return {};
+  }
+  std::string run;
+  std::string_view rest = decoded->run;
+  for (Seq seq = segment.first; seq <= wanted.last; ++seq) {
+    const auto body = take_bytes(rest);
+    if (body && seq >= wanted.first) append_bytes(*body, run);
+  }
+  header.first = wanted.first;
+  header.count = static_cast<uint32_t>(wanted.size());
+  writer.add_segment(header, run);
+  return {};
+}
+
+Result<void> Repair::write_quarantine(OfflineWriter& writer, const OfflineLane& lane) {
+  for (const auto& record : lane.quarantine) {
+    QuarantineRow row{lane.id, record.seq, record.epoch, record.at_us, record.reason, {}};
+    auto body = blob_at(generations_[record.file].image(), record.place, FoundTable::kQuarantine);
+    if (body) {
+      row.record = *std::move(body);
+    } else {
+      row.reason += " (its bytes were destroyed: " + body.error().what + ")";
+    }
+    writer.add_quarantine(std::move(row));
+    if (auto done = commit_if_due(writer); !done) return done;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<RepairAccount> repair_spool(const std::filesystem::path& from,
+                                   const std::filesystem::path& into, const Log& log) {
+  auto generations = open_generations(from);
+  if (!generations) return std::move(generations).error();
+  uint64_t bytes = 0;
+  for (const auto& generation : *generations) bytes += generation.file_bytes();
+  if (auto made = make_directory(into); !made) return std::move(made).error();
+  std::error_code error;
+  if (!std::filesystem::is_empty(into, error) || error) {
+    return Error{ErrorKind::kDenied, into.string() + " is not empty; name a new directory", {}};
+  }
+  auto lock = LockFile::take(into / "LOCK");
+  if (!lock) return std::move(lock).error();
+  Repair repair(std::move(*generations), read_clock().wall_us);
+  repair.collect();
+  auto writer = OfflineWriter::open(into, 1, bytes, log);
+  if (!writer) return std::move(writer).error();
+  if (auto done = repair.write(*writer); !done) return std::move(done).error();
+  return repair.take_account();
+}
+
+}  // namespace penstock::spool
