@@ -11,6 +11,7 @@
 #include "agent/host/plugin_host.h"
 #include "agent/intake/intake.h"
 #include "agent/lane/lane_set.h"
+#include "agent/spool/imported_lane.h"
 #include "agent/spool/spool.h"
 
 namespace penstock::app {
@@ -69,8 +70,9 @@ Agent::~Agent() = default;
 // A lane whose route or destination is gone keeps its records; that is said once, here.
 std::shared_ptr<lane::Lane> Agent::Parts::make_lane(const spool::LaneState& state) {
   const auto lane_log = log.named(fmt::format("lane/{} {}", state.id, state.key.table));
+  const std::string name = spool::configured_route(state.key);
   const auto route = std::find_if(config.routes.begin(), config.routes.end(),
-                                  [&](const auto& one) { return one.name == state.key.route; });
+                                  [&](const auto& one) { return one.name == name; });
   if (route == config.routes.end()) {
     lane_log.warning(
         "route {} is not in the configuration any more; its {} records stay in the spool",

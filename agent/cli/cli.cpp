@@ -7,6 +7,7 @@
 
 #include "agent/app/check.h"
 #include "agent/app/run.h"
+#include "agent/cli/spool_command.h"
 
 namespace penstock::cli {
 namespace {
@@ -54,6 +55,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   auto* check_command = app.add_subcommand(
       "check", "List everything wrong with a configuration; exit 2 if anything is");
   auto* version_command = app.add_subcommand("version", "Print the version");
+  const SpoolCommand spool(app);
   add_common(*run_command, common);
   add_common(*check_command, common);
   try {
@@ -66,6 +68,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
     return 0;
   }
   if (*check_command) return check(common);
+  if (const auto code = spool.run()) return *code;
   settings.plugin_dir = common.plugin_dir;
   settings.version = PENSTOCK_VERSION;
   return app::run_agent(common.config, std::move(settings));

@@ -4,6 +4,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "agent/spool/imported_lane.h"
+
 namespace penstock::lane {
 namespace {
 
@@ -65,7 +67,8 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
       next_(state.cursor + 1),
       committed_(state.next_seq - 1),
       builder_(std::move(encoder), destination_->batch,
-               spool::Origin{spool.origin_prefix(), spool.epoch()}, state.id,
+               spool::Origin{spool.origin_prefix(), spool.epoch()},
+               spool::origin_lane(state.id, state.key),
                [this](spool::Seq seq, std::string reason) { refused(seq, std::move(reason)); }) {}
 
 Lane::~Lane() = default;

@@ -1,0 +1,206 @@
+// penstock spool export.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+
+#include "agent/base/clock.h"
+#include "agent/cli/human.h"
+#include "agent/cli/spool_command.h"
+#include "agent/cli/spool_report.h"
+#include "agent/cli/stream_file.h"
+#include "agent/codec/export_line.h"
+#include "agent/spool/imported_lane.h"
+#include "agent/spool/offline_reader.h"
+
+namespace penstock::cli {
+namespace {
+
+using codec::ExportLine;
+
+// The file comes into being as a whole, under its name, once everything is in it.
+class Output {
+ public:
+  static Result<Output> open(const std::filesystem::path& file) {
+    if (is_stream(file)) return Output({}, File(stdout));
+    const std::filesystem::path part = file.string() + ".part";
+    File handle(std::fopen(part.c_str(), "wbe"));
+    if (!handle) return file_error(part);
+    return Output(file, std::move(handle));
+  }
+  void write(std::string_view text) {
+    good_ = good_ && std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size();
+  }
+  bool good() const { return good_; }
+  Result<void> finish() {
+    good_ = good_ && std::fflush(file_.get()) == 0;
+    if (good_ && !name_.empty()) good_ = fsync(fileno(file_.get())) == 0;
+    const std::string part = name_.string() + ".part";
+    if (good_ && !name_.empty()) good_ = std::rename(part.c_str(), name_.c_str()) == 0;
+    if (good_) return {};
+    return Error{
+        ErrorKind::kTransient,
+        fmt::format("{} cannot be written: {}", name_.empty() ? "standard output" : name_.string(),
+                    std::strerror(errno)),
+        {}};
+  }
+
+ private:
+  Output(std::filesystem::path name, File file) : name_(std::move(name)), file_(std::move(file)) {}
+  std::filesystem::path name_;
+  File file_;
+  bool good_ = true;
+};
+
+class Exporter {
+ public:
+  Exporter(spool::OfflineSpool& spool, Output& out, const SpoolArguments& arguments)
+      : spool_(spool), out_(out), arguments_(arguments) {}
+
+  void run() {
+    header();
+    for (const auto& [id, lane] : spool_.lanes()) {
+      if (arguments_.lane && *arguments_.lane != id) continue;
+      if (arguments_.table && *arguments_.table != lane.key.table) continue;
+      gaps(lane);
+      records(lane);
+    }
+  }
+  uint64_t count() const { return count_; }
+  uint64_t unreadable() const { return unreadable_; }
+
+ private:
+  void header();
+  void gaps(const spool::OfflineLane& lane);
+  void gap(const spool::OfflineLane& lane, uint32_t epoch, spool::SeqRange range,
+           std::string_view fate, int64_t at_us, const std::string& reason);
+  void records(const spool::OfflineLane& lane);
+  void begin(const spool::OfflineLane& lane, uint32_t epoch);
+  uint32_t epoch_at(const spool::OfflineLane& lane, spool::Seq seq) const;
+  void put() {
+    out_.write(text_);
+    text_.clear();
+  }
+
+  spool::OfflineSpool& spool_;
+  Output& out_;
+  const SpoolArguments& arguments_;
+  ExportLine line_;
+  std::string text_;
+  uint64_t count_ = 0;
+  uint64_t unreadable_ = 0;
+};
+
+void Exporter::header() {
+  codec::ExportHeader header;
+  if (!spool_.epochs().empty()) {
+    header.agent_id = spool_.epochs().rbegin()->second.agent_id;
+    header.epoch = spool_.epochs().rbegin()->second.name;
+  }
+  header.exported_at_us = read_clock().wall_us;
+  codec::append_export_header(header, text_);
+  put();
+}
+
+void Exporter::begin(const spool::OfflineLane& lane, uint32_t epoch) {
+  const auto imported = spool::imported_from(lane.key);
+  line_.lane = {spool_.origin(lane, epoch), imported ? imported->route : lane.key.route,
+                lane.key.table};
+  line_.delivered = false;
+  line_.quarantined.reset();
+}
+
+// The epoch of a number nobody has a record for: its neighbour's.
+uint32_t Exporter::epoch_at(const spool::OfflineLane& lane, spool::Seq seq) const {
+  uint32_t epoch = 0;
+  for (const auto& segment : lane.segments) {
+    if (epoch != 0 && segment.first > seq) break;
+    epoch = segment.epoch;
+  }
+  if (epoch == 0 && !lane.quarantine.empty()) epoch = lane.quarantine.front().epoch;
+  if (epoch == 0 && !spool_.epochs().empty()) epoch = spool_.epochs().rbegin()->first;
+  return epoch;
+}
+
+void Exporter::gap(const spool::OfflineLane& lane, uint32_t epoch, spool::SeqRange range,
+                   std::string_view fate, int64_t at_us, const std::string& reason) {
+  if (!arguments_.all) range.first = std::max(range.first, lane.cursor + 1);
+  if (range.empty()) return;
+  begin(lane, epoch);
+  line_.first = range.first;
+  line_.last = range.last;
+  line_.fate = fate;
+  line_.note = {at_us, reason};
+  codec::append_export_gap(line_, text_);
+  put();
+}
+
+// What became of the numbers between the records, so that the importing spool's account closes too.
+void Exporter::gaps(const spool::OfflineLane& lane) {
+  for (const auto& fate : lane.fates) {
+    const char* name = fate.kind == 2 ? "discarded" : fate.kind == 3 ? "dropped" : "damaged";
+    gap(lane, epoch_at(lane, fate.range.first), fate.range, name, fate.at_us, fate.reason);
+  }
+  if (!arguments_.quarantine && !arguments_.all) {
+    for (const auto& record : lane.quarantine) {
+      gap(lane, record.epoch, {record.seq, record.seq}, "quarantined", record.at_us, record.reason);
+    }
+  }
+  for (const auto& range : lane.missing_ranges())
+    gap(lane, epoch_at(lane, range.first), range, "missing", 0, "");
+}
+
+void Exporter::records(const spool::OfflineLane& lane) {
+  const bool with_quarantine = arguments_.quarantine || arguments_.all;
+  const spool::RecordFilter filter{lane.id, {}, 1, arguments_.all, with_quarantine};
+  spool_.for_each(
+      filter,
+      [&](const spool::OfflineRecord& record) {
+        begin(lane, record.epoch);
+        line_.first = record.seq;
+        line_.delivered = record.state == spool::RecordState::kDelivered;
+        if (record.quarantine != nullptr)
+          line_.quarantined = {record.quarantine->at_us, record.quarantine->reason};
+        codec::append_export_record(line_, record.body, text_);
+        put();
+        ++count_;
+        return out_.good();
+      },
+      [&](const auto&, const spool::StoredSegment& segment, const Error& error) {
+        unreadable_ += segment.count;
+        gap(lane, segment.epoch, {segment.first, segment.last()}, "missing", 0, error.what);
+        std::fprintf(stderr, "penstock spool: lane %u, records %llu..%llu cannot be read: %s\n",
+                     lane.id, static_cast<unsigned long long>(segment.first),
+                     static_cast<unsigned long long>(segment.last()), error.what.c_str());
+      });
+}
+
+}  // namespace
+
+int spool_export(const SpoolArguments& arguments) {
+  auto spool = spool::OfflineSpool::open(arguments.dir);
+  if (!spool) return report(spool.error());
+  if (arguments.lane && spool->lane(*arguments.lane) == nullptr) {
+    return report(
+        {ErrorKind::kDenied,
+         fmt::format("there is no lane {}; penstock spool stat lists them", *arguments.lane),
+         {}});
+  }
+  auto out = Output::open(arguments.file);
+  if (!out) return report(out.error());
+  Exporter exporter(*spool, *out, arguments);
+  exporter.run();
+  if (auto done = out->finish(); !done) return report(done.error());
+  const bool whole = exporter.unreadable() == 0 && spool->findings().empty();
+  std::fprintf(stderr, "%s exported%s\n", counted(exporter.count(), "record").c_str(),
+               exporter.unreadable() > 0
+                   ? fmt::format(", {} could not be read", grouped(exporter.unreadable())).c_str()
+                   : "");
+  if (!whole)
+    std::fprintf(stderr, "the spool is damaged: penstock spool repair may bring back more\n");
+  return whole ? kExitFine : kExitWrong;
+}
+
+}  // namespace penstock::cli

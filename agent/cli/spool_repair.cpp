@@ -1,0 +1,137 @@
+// penstock spool repair.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/cli/human.h"
+#include "agent/cli/spool_command.h"
+#include "agent/cli/spool_report.h"
+#include "agent/spool/directory.h"
+#include "agent/spool/offline_check.h"
+#include "agent/spool/offline_repair.h"
+
+namespace penstock::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path without_slash(const fs::path& dir) {
+  const fs::path whole = fs::absolute(dir).lexically_normal();
+  return whole.filename().empty() ? whole.parent_path() : whole;
+}
+
+// The first of DIR.before-repair, DIR.before-repair-2, ... that is free.
+fs::path name_for_damaged(const fs::path& dir) {
+  fs::path name = dir.string() + ".before-repair";
+  std::error_code ignored;
+  for (int i = 2; fs::exists(name, ignored); ++i)
+    name = fmt::format("{}.before-repair-{}", dir.string(), i);
+  return name;
+}
+
+// The agent's user must be able to use what root has made.
+void give_to_owner_of(const fs::path& dir, const fs::path& made) {
+  struct stat info {};
+  if (stat(dir.c_str(), &info) != 0) return;
+  std::error_code ignored;
+  bool good = chown(made.c_str(), info.st_uid, info.st_gid) == 0;
+  for (const auto& entry : fs::directory_iterator(made, ignored))
+    good = chown(entry.path().c_str(), info.st_uid, info.st_gid) == 0 && good;
+  good = chmod(made.c_str(), info.st_mode & 07777) == 0 && good;
+  if (!good)
+    std::fprintf(stderr, "%s: owner and mode could not be set to those of %s\n", made.c_str(),
+                 dir.c_str());
+}
+
+Result<void> change_places(const fs::path& dir, const fs::path& made, const fs::path& damaged) {
+  const auto fail = [&](const fs::path& from, const fs::path& to) {
+    return Error{ErrorKind::kTransient,
+                 fmt::format("{} cannot be renamed to {}: {}; the repaired spool is in {}",
+                             from.string(), to.string(), std::strerror(errno), made.string()),
+                 {}};
+  };
+  if (rename(dir.c_str(), damaged.c_str()) != 0) return fail(dir, damaged);
+  if (rename(made.c_str(), dir.c_str()) != 0) return fail(made, dir);
+  return spool::sync_directory(dir.parent_path());
+}
+
+void print_account(const spool::RepairAccount& account) {
+  for (const auto& finding : account.findings)
+    std::printf("%s\n", to_text({finding.file, finding.page, finding.lane, finding.records,
+                                 finding.what, ""})
+                            .c_str());
+  std::printf("\n");
+  for (const auto& file : account.files) {
+    std::printf("%s: %s by its tables", file.file.filename().c_str(),
+                counted(file.from_tables, "sound segment").c_str());
+    if (file.unsound > 0) std::printf(", %s unsound", grouped(file.unsound).c_str());
+    if (file.was_carved)
+      std::printf(", %s on %s read one by one (%s unreadable)", grouped(file.carved).c_str(),
+                  counted(file.pages.pages, "page").c_str(),
+                  grouped(file.pages.unreadable_pages).c_str());
+    std::printf("\n");
+  }
+  for (const auto& lane : account.lanes) {
+    std::printf("lane %u  %s -> %s%s\n    %s kept", lane.id, lane.key.route.c_str(),
+                lane.key.table.c_str(),
+                lane.was_known ? "" : "  (its row was lost: route and table are made up)",
+                counted(lane.kept, "waiting record").c_str());
+    if (lane.quarantined > 0) std::printf(", %s in quarantine", grouped(lane.quarantined).c_str());
+    if (lane.passed > 0)
+      std::printf(", %s delivered before and left out", grouped(lane.passed).c_str());
+    uint64_t lost = 0;
+    for (const auto& range : lane.lost) lost += range.size();
+    if (lost > 0) std::printf(", %s LOST:", grouped(lost).c_str());
+    for (size_t i = 0; i < lane.lost.size() && i < 8; ++i)
+      std::printf(" %llu..%llu", static_cast<unsigned long long>(lane.lost[i].first),
+                  static_cast<unsigned long long>(lane.lost[i].last));
+    std::printf("%s\n", lane.lost.size() > 8 ? " ..." : "");
+  }
+}
+
+bool lost_any(const spool::RepairAccount& account) {
+  return std::any_of(account.lanes.begin(), account.lanes.end(),
+                     [](const auto& lane) { return !lane.lost.empty() || !lane.was_known; });
+}
+
+}  // namespace
+
+int spool_repair(const SpoolArguments& arguments) {
+  const fs::path dir = without_slash(arguments.dir);
+  auto lock = spool::LockFile::take_existing(dir / "LOCK");
+  if (!lock) return report(lock.error());
+  {
+    auto spool = spool::OfflineSpool::open_locked(dir);
+    if (!spool) return report(spool.error());
+    spool::CheckCounts counts;
+    if (spool::check_spool(*spool, counts).empty()) {
+      std::printf("%s is sound: nothing to repair\n", dir.c_str());
+      return kExitFine;
+    }
+  }
+  const bool in_place = arguments.into.empty();
+  const fs::path made =
+      in_place ? fs::path(dir.string() + ".repairing") : without_slash(arguments.into);
+  auto account = spool::repair_spool(dir, made, Log::to_stderr(LogLevel::kWarning));
+  if (!account) {
+    Error error = std::move(account).error();
+    if (in_place) error.what += "; --into NEWDIR makes the repaired spool elsewhere";
+    return report(error);
+  }
+  give_to_owner_of(dir, made);
+  print_account(*account);
+  if (in_place) {
+    const fs::path damaged = name_for_damaged(dir);
+    if (auto done = change_places(dir, made, damaged); !done) return report(done.error());
+    std::printf("%s is repaired; the damaged files are in %s\n", dir.c_str(), damaged.c_str());
+  } else {
+    std::printf("the repaired spool is %s; %s is as it was\n", made.c_str(), dir.c_str());
+  }
+  return flush_output() && !lost_any(*account) ? kExitFine : kExitWrong;
+}
+
+}  // namespace penstock::cli

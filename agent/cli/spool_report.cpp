@@ -1,0 +1,37 @@
+#include "agent/cli/spool_report.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace penstock::cli {
+
+int report(const Error& error) {
+  std::fprintf(stderr, "penstock spool: %s\n", error.what.c_str());
+  return error.kind == ErrorKind::kDenied ? kExitRefused : kExitWrong;
+}
+
+std::string to_text(const spool::Finding& finding) {
+  std::string text = finding.file.filename().string();
+  if (finding.page) text += fmt::format(" page {}", *finding.page);
+  if (finding.lane) text += fmt::format(", lane {}", *finding.lane);
+  if (!finding.records.empty()) {
+    text += finding.records.first == finding.records.last
+                ? fmt::format(", record {}", finding.records.first)
+                : fmt::format(", records {}..{}", finding.records.first, finding.records.last);
+  }
+  text += ": " + finding.what;
+  if (!finding.advice.empty()) text += "\n    -> " + finding.advice;
+  return text;
+}
+
+bool flush_output() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
+  if (errno == EPIPE) return true;
+  std::fprintf(stderr, "penstock spool: output failed: %s\n", std::strerror(errno));
+  return false;
+}
+
+}  // namespace penstock::cli

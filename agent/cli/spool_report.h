@@ -1,0 +1,25 @@
+// What the spool commands say in the same words: errors, findings, and where output went wrong.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/base/result.h"
+#include "agent/spool/offline_file.h"
+
+namespace penstock::cli {
+
+inline constexpr int kExitFine = 0;
+inline constexpr int kExitWrong = 1;
+inline constexpr int kExitRefused = 2;
+
+// Prints it to standard error: 2 when nothing could be done as asked, else 1.
+int report(const Error& error);
+
+// "1.db page 7, lane 2, records 5..9: what\n  -> advice"
+std::string to_text(const spool::Finding& finding);
+
+// False, after saying so, when what was printed did not get out. A closed pipe is no failure.
+bool flush_output();
+
+}  // namespace penstock::cli

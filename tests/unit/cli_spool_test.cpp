@@ -1,0 +1,222 @@
+// `penstock spool` as a person or a script meets it: what it prints, what it leaves behind and how
+// it exits.
+#include <cstdio>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "agent/cli/cli.h"
+#include "agent/codec/export_line.h"
+#include "tests/unit/spool_offline_fixture.h"
+
+namespace penstock::cli {
+namespace {
+
+using namespace spool::testing;
+
+struct Outcome {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+class SpoolTools : public OfflineSpoolTest {
+ protected:
+  static Outcome penstock(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"penstock", "spool"});
+    std::vector<char*> argv;
+    for (auto& argument : arguments) argv.push_back(argument.data());
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    Outcome outcome;
+    outcome.code = run(static_cast<int>(argv.size()), argv.data());
+    std::fflush(stdout);
+    outcome.out = ::testing::internal::GetCapturedStdout();
+    outcome.err = ::testing::internal::GetCapturedStderr();
+    return outcome;
+  }
+  std::string at(const char* name) const { return (dir_.path() / name).string(); }
+  std::string spool_dir() const { return dir().string(); }
+  void destroy_first_page() {
+    std::string bytes = file_text(file());
+    std::fill_n(bytes.begin(), kPage, '\0');
+    overwrite(file(), bytes);
+  }
+};
+
+TEST_F(SpoolTools, StatTellsTheAccountOfEveryLane) {
+  fill_two_lanes(6);
+  const auto outcome = penstock({"stat", spool_dir()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(has(outcome.out, "36 records waiting")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "lane 1  route -> main.a.small")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "committed 21 = delivered 4 + quarantined 1 + pending 16"))
+      << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "committed 30 = delivered 10 + pending 20")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "agent gw-test")) << outcome.out;
+  for (const auto& line : lines_of(outcome.out)) EXPECT_LE(line.size(), 100U) << line;
+  const auto json = penstock({"stat", "--json", spool_dir()});
+  EXPECT_EQ(json.code, 0);
+  EXPECT_TRUE(has(json.out, R"("lane":1,"route":"route","table":"main.a.small","committed":21,)"
+                            R"("delivered":4,"quarantined":1,"discarded":0,"dropped":0,)"
+                            R"("damaged":0,"missing":0,"pending":16)"))
+      << json.out;
+}
+
+TEST_F(SpoolTools, LsShowsRecordsAndKeepsToTheTerminal) {
+  fill_two_lanes(6);
+  const auto outcome = penstock({"ls", "--lane", "1", "--from", "6", "--limit", "3", spool_dir()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const auto lines = lines_of(outcome.out);
+  ASSERT_EQ(lines.size(), 4U) << outcome.out;
+  EXPECT_TRUE(has(lines[1], "lane 1 seq 6")) << lines[1];
+  EXPECT_TRUE(has(lines[1], "plant/1")) << lines[1];
+  EXPECT_TRUE(has(lines[1], "2023-11-14 22:13:20.000")) << lines[1];
+  for (const auto& line : lines) EXPECT_LE(line.size(), 100U) << line;
+  EXPECT_EQ(lines_of(penstock({"ls", "--table", "main.a.large", spool_dir()}).out).size(), 21U);
+  const auto all = penstock({"ls", "--all", "--lane", "1", spool_dir()});
+  EXPECT_TRUE(has(all.out, "quarantined: no such column")) << all.out;
+  EXPECT_EQ(penstock({"ls", "--lane", "9", spool_dir()}).code, 2);
+}
+
+TEST_F(SpoolTools, AnExportImportedElsewhereIsTheSameSpool) {
+  fill_two_lanes(6);
+  const auto before = directory_content(dir());
+  auto outcome = penstock({"export", spool_dir(), "--quarantine", "-o", at("dump.ndjson")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(has(outcome.err, "37 records exported")) << outcome.err;
+  EXPECT_EQ(directory_content(dir()), before);
+  EXPECT_EQ(penstock({"export", spool_dir(), "--quarantine"}).out.size(),
+            file_text(at("dump.ndjson")).size());
+  for (int time = 0; time < 2; ++time) {
+    outcome = penstock({"import", at("dump.ndjson"), at("laptop")});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_TRUE(has(outcome.err, time == 0 ? "37 records imported" : "0 records imported"))
+        << outcome.err;
+  }
+  const auto there = waiting_records(at("laptop"));
+  const auto here = waiting_records(dir());
+  ASSERT_EQ(there.size(), here.size());
+  std::multiset<std::string> bodies;
+  std::multiset<std::string> wanted;
+  for (const auto& [key, body] : there) bodies.insert(body);
+  for (const auto& [key, body] : here) wanted.insert(body);
+  EXPECT_EQ(bodies, wanted);
+  EXPECT_EQ(penstock({"fsck", at("laptop")}).code, 0);
+  // And once more from there: nothing but the header may differ.
+  const auto again = lines_of(penstock({"export", at("laptop"), "--quarantine"}).out);
+  const auto first = lines_of(file_text(at("dump.ndjson")));
+  EXPECT_EQ(std::multiset<std::string>(again.begin() + 1, again.end()),
+            std::multiset<std::string>(first.begin() + 1, first.end()));
+}
+
+TEST_F(SpoolTools, ABadLineIsNamedAndNothingElseIsLost) {
+  fill_two_lanes(6);
+  penstock({"export", spool_dir(), "-o", at("dump.ndjson")});
+  auto lines = lines_of(file_text(at("dump.ndjson")));
+  const std::string whole = lines[7];
+  lines[7].resize(40);
+  lines[9] = "";
+  lines.push_back(
+      R"({"origin":"x","route":"r","table":"t","seq":1,"encoding":"raw","payload":""})");
+  std::string text;
+  for (const auto& line : lines) text += line + "\n";
+  text.pop_back();  // nor does the last line need its newline
+  overwrite(at("dump.ndjson"), text);
+  auto outcome = penstock({"import", at("dump.ndjson"), at("laptop")});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_TRUE(has(outcome.err, "dump.ndjson:8: not one JSON object")) << outcome.err;
+  EXPECT_TRUE(has(outcome.err, fmt::format("dump.ndjson:{}: \"origin\" is x", lines.size())))
+      << outcome.err;
+  EXPECT_TRUE(has(outcome.err, "34 records imported")) << outcome.err;
+  overwrite(at("one.ndjson"), lines[0] + "\n" + whole + "\n");
+  outcome = penstock({"import", at("one.ndjson"), at("laptop")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(has(outcome.err, "1 record imported")) << outcome.err;
+  EXPECT_EQ(waiting_records(at("laptop")).size(), 35U);
+}
+
+TEST_F(SpoolTools, ANewerExportAndAFileThatIsNoneAreRefused) {
+  overwrite(at("new.ndjson"), "{\"penstock_export\":2}\n");
+  auto outcome = penstock({"import", at("new.ndjson"), at("laptop")});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_TRUE(has(outcome.err, "export format 2")) << outcome.err;
+  overwrite(at("x.txt"), "hello\nworld\n");
+  outcome = penstock({"import", at("x.txt"), at("laptop")});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_TRUE(has(outcome.err, "no header line")) << outcome.err;
+  EXPECT_EQ(penstock({"import", at("nothing"), at("laptop")}).code, 2);
+  EXPECT_EQ(penstock({"import", dir_.path().string(), at("laptop")}).code, 2);
+}
+
+TEST_F(SpoolTools, FsckAndRepairInPlaceKeepTheDamagedFiles) {
+  fill_two_lanes(12);
+  settle_log();
+  EXPECT_EQ(penstock({"fsck", spool_dir()}).code, 0);
+  const auto nothing = penstock({"repair", spool_dir()});
+  EXPECT_EQ(nothing.code, 0);
+  EXPECT_TRUE(has(nothing.out, "nothing to repair")) << nothing.out;
+  const auto records = waiting_records(dir());
+  destroy_first_page();
+  const auto damaged = file_text(file());
+  auto outcome = penstock({"fsck", spool_dir()});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_TRUE(has(outcome.out, "1.db page 1: the first page is destroyed")) << outcome.out;
+  EXPECT_EQ(penstock({"stat", spool_dir()}).code, 1);
+  outcome = penstock({"repair", spool_dir() + "/"});
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  EXPECT_EQ(waiting_records(dir()), records);
+  EXPECT_EQ(file_text(spool_dir() + ".before-repair/1.db"), damaged);
+  EXPECT_FALSE(std::filesystem::exists(spool_dir() + ".repairing"));
+  EXPECT_EQ(penstock({"fsck", spool_dir()}).code, 0);
+}
+
+TEST_F(SpoolTools, RepairElsewhereLeavesTheCardAlone) {
+  fill_two_lanes(12);
+  settle_log();
+  const auto records = waiting_records(dir());
+  destroy_first_page();
+  const auto before = directory_content(dir());
+  EXPECT_EQ(penstock({"repair", spool_dir(), "--into", at("new")}).code, 0);
+  EXPECT_EQ(directory_content(dir()), before);
+  EXPECT_EQ(waiting_records(at("new")), records);
+  const auto again = penstock({"repair", spool_dir(), "--into", at("new")});
+  EXPECT_EQ(again.code, 2);
+  EXPECT_TRUE(has(again.err, "not empty")) << again.err;
+}
+
+TEST_F(SpoolTools, ASpoolInUseAndWrongUseExitWith2) {
+  fill_two_lanes(1);
+  const int fd = ::open((dir() / "LOCK").c_str(), O_RDWR);
+  ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+  for (const char* command : {"stat", "ls", "export", "fsck", "repair"}) {
+    const auto outcome = penstock({command, spool_dir()});
+    EXPECT_EQ(outcome.code, 2) << command;
+    EXPECT_TRUE(has(outcome.err, "process " + std::to_string(getpid()))) << outcome.err;
+  }
+  overwrite(at("empty"), "");
+  EXPECT_EQ(penstock({"import", at("empty"), spool_dir()}).code, 2);
+  ::close(fd);
+  for (const char* command : {"stat", "ls", "export", "import", "fsck", "repair"}) {
+    const auto help = penstock({command, "--help"});
+    EXPECT_EQ(help.code, 0) << command;
+    EXPECT_TRUE(has(help.out, "DIR")) << help.out;
+    EXPECT_EQ(penstock({command}).code, 2) << command;
+  }
+  EXPECT_EQ(penstock({"stat", at("nowhere")}).code, 2);
+}
+
+}  // namespace
+}  // namespace penstock::cli
