@@ -140,7 +140,10 @@ class Members {
     dom::element element;
     dom::array array;
     if (!has(key) || !find(key, element)) return out;
-    if (element.get(array) != simdjson::SUCCESS) fail(quoted(key) + " is not a list");
+    if (element.get(array) != simdjson::SUCCESS) {
+      fail(quoted(key) + " is not a list of [key, value]");
+      return out;
+    }
     for (const dom::element entry : array) {
       dom::array pair;
       if (entry.get(pair) != simdjson::SUCCESS || pair.size() != 2) {

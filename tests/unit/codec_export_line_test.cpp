@@ -135,6 +135,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"{" LANE R"(,"seq":7,"encoding":"text","payload":"",)" REST
               R"(,"attributes":[["a"]]})",
               "list of [key, value]"},
+        Wrong{"{" LANE R"(,"seq":7,"encoding":"text","payload":"",)" REST R"(,"attributes":"a"})",
+              "list of [key, value]"},
         Wrong{"{" LANE R"(,"gap":{"first":5,"last":4,"fate":"damaged","at_us":0,"reason":""}})",
               "ends before it begins"},
         Wrong{"{" LANE R"(,"seq":7,"encoding":"text","payload":"x",)" REST "} x",
