@@ -1,19 +1,28 @@
 #include "agent/spool/batch.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "agent/base/varint.h"
 
 namespace penstock::spool {
 namespace {
 
-template <class Key>
-void put(std::vector<std::pair<Key, uint64_t>>& list, std::unordered_map<Key, size_t>& places,
-         Key key, uint64_t value) {
-  const auto [it, is_new] = places.try_emplace(key, list.size());
-  if (is_new) list.emplace_back(key, value);
-  list[it->second].second = value;
+// Where a lane's things are in the batch being made.
+struct Place {
+  bool known = false;
+  size_t committed = 0;
+  std::optional<size_t> open_run;
+  size_t bytes = 0;  // of all its runs, about
+};
+
+void note_source(Batch& batch, std::unordered_map<SourceId, size_t>& places,
+                 const Pending& record) {
+  const auto [it, is_new] = places.try_emplace(record.source, batch.durable.size());
+  if (is_new) batch.durable.emplace_back(record.source, 0);
+  batch.durable[it->second].second = record.source_seq;
 }
 
 void append(Run& run, const Pending& record) {
@@ -23,30 +32,41 @@ void append(Run& run, const Pending& record) {
   ++run.count;
 }
 
+Run& run_for(Batch& batch, Place& place, const Pending& record) {
+  if (place.open_run) {
+    Run& run = batch.runs[*place.open_run];
+    if (run.first + run.count == record.seq) return run;
+  }
+  place.open_run = batch.runs.size();
+  batch.runs.push_back({record.lane, record.seq, 0, 0, {}});
+  batch.runs.back().bytes.reserve(std::exchange(place.bytes, 0));
+  return batch.runs.back();
+}
+
 }  // namespace
 
 Batch make_batch(std::span<const Pending* const> records) {
   Batch batch;
-  std::unordered_map<LaneId, size_t> open_runs;  // the last run of each lane
-  std::unordered_map<LaneId, size_t> lane_places;
-  std::unordered_map<SourceId, size_t> source_places;
+  std::unordered_map<LaneId, Place> lanes;
+  std::unordered_map<SourceId, size_t> sources;
+  for (const Pending* record : records)
+    lanes[record->lane].bytes += record->body.size() + kMaxVarintBytes / 2;
   for (const Pending* record : records) {
+    Place& place = lanes[record->lane];
+    if (!place.known) {
+      place.known = true;
+      place.committed = batch.committed.size();
+      batch.committed.emplace_back(record->lane, 0);
+    }
+    batch.committed[place.committed].second = record->seq;
     ++batch.records;
     batch.bytes += record->body.size();
-    put(batch.committed, lane_places, record->lane, record->seq);
-    put(batch.durable, source_places, record->source, record->source_seq);
+    note_source(batch, sources, *record);
     if (!record->refusal.empty()) {
       batch.refused.push_back(record);
-      continue;
+    } else {
+      append(run_for(batch, place, *record), *record);
     }
-    const auto it = open_runs.find(record->lane);
-    const bool joins = it != open_runs.end() &&
-                       batch.runs[it->second].first + batch.runs[it->second].count == record->seq;
-    if (!joins) {
-      open_runs[record->lane] = batch.runs.size();
-      batch.runs.push_back({record->lane, record->seq, 0, 0, {}});
-    }
-    append(batch.runs[open_runs[record->lane]], *record);
   }
   return batch;
 }

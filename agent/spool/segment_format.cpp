@@ -14,6 +14,7 @@ constexpr char kCodecNone = 0;
 constexpr char kCodecZstd = 1;
 constexpr size_t kCrcAt = 44;
 constexpr int kZstdLevel = 1;
+constexpr size_t kKeptBytes = size_t{2} << 20;
 
 void append_le(uint64_t value, int bytes, std::string& out) {
   for (int i = 0; i < bytes; ++i, value >>= 8) out.push_back(static_cast<char>(value & 0xFF));
@@ -42,6 +43,7 @@ bool holds_records(std::string_view run, uint32_t count) {
 struct SegmentCodec::Contexts {
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> pack{ZSTD_createCCtx(), &ZSTD_freeCCtx};
   std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> unpack{ZSTD_createDCtx(), &ZSTD_freeDCtx};
+  std::string packed;  // room for the largest run so far, up to kKeptBytes
 };
 
 SegmentCodec::SegmentCodec() : contexts_(std::make_unique<Contexts>()) {}
@@ -49,15 +51,22 @@ SegmentCodec::~SegmentCodec() = default;
 SegmentCodec::SegmentCodec(SegmentCodec&&) noexcept = default;
 SegmentCodec& SegmentCodec::operator=(SegmentCodec&&) noexcept = default;
 
+// The compressed form of `run`, in a buffer that lasts until the next call; empty when it is no
+// gain.
+std::string_view SegmentCodec::pack(std::string_view run) {
+  if (run.size() < kCompressFromBytes) return {};
+  std::string& room = contexts_->packed;
+  if (room.size() > kKeptBytes) room = std::string();
+  if (room.size() < ZSTD_compressBound(run.size())) room.resize(ZSTD_compressBound(run.size()));
+  const size_t size = ZSTD_compressCCtx(contexts_->pack.get(), room.data(), room.size(), run.data(),
+                                        run.size(), kZstdLevel);
+  if (ZSTD_isError(size) != 0 || size >= run.size()) return {};
+  return std::string_view(room).substr(0, size);
+}
+
 std::string SegmentCodec::build(const SegmentHeader& header, std::string_view run) {
-  std::string packed;
-  if (run.size() >= kCompressFromBytes) {
-    packed.resize(ZSTD_compressBound(run.size()));
-    const size_t size = ZSTD_compressCCtx(contexts_->pack.get(), packed.data(), packed.size(),
-                                          run.data(), run.size(), kZstdLevel);
-    packed.resize(ZSTD_isError(size) != 0 || size >= run.size() ? 0 : size);
-  }
-  const std::string_view body = packed.empty() ? run : std::string_view(packed);
+  const std::string_view packed = pack(run);
+  const std::string_view body = packed.empty() ? run : packed;
   std::string out;
   out.reserve(kSegmentHeaderBytes + body.size());
   out.append(kMagic);

@@ -49,6 +49,8 @@ class SegmentCodec {
   Result<DecodedSegment> parse(std::string_view stored);
 
  private:
+  std::string_view pack(std::string_view run);
+
   struct Contexts;
   std::unique_ptr<Contexts> contexts_;
 };

@@ -98,8 +98,8 @@ class Spool {
   using ReadCallback = std::function<void(Result<SegmentPtr>)>;
   virtual void read(LaneId lane, Seq from, ReadCallback done) = 0;
 
-  // Every record of `lane` up to `up_to` has its fate. Monotonic; persisted with the next commit,
-  // or alone within 1 s. Losing it in a crash only causes repeated sending.
+  // Every record of `lane` up to `up_to` has its fate. Monotonic; persisted within 1 s, with a
+  // commit of records if there is one. Losing it in a crash only causes repeated sending.
   virtual void acknowledge(LaneId lane, Seq up_to) = 0;
   // Copies the record to the quarantine with `reason`. Idempotent. Call before acknowledging past
   // it: the copy is committed no later than a cursor at or beyond `seq`.

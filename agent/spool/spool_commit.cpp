@@ -10,8 +10,11 @@ namespace {
 constexpr Millis kFullRetry{
     1000};  // the disk may have room again without anything of ours having gone
 constexpr Millis kDiskCheckEvery{1000};
-constexpr size_t kTrimsPerCommit = 16;  // bounds the time of one transaction
+constexpr size_t kTrimsPerCommit = 512;  // bounds the time of one transaction
 constexpr uint64_t kTrimBytesPerCommit = uint64_t{4} << 20;
+// Cursors and removals cost about as many pages as a small commit of records: they ride on one a
+// second, before they would be written alone.
+constexpr Millis kAckRide = kAckDelay - Millis(100);
 
 bool may_try_again(const Error& error) {
   return error.kind == ErrorKind::kFull || error.kind == ErrorKind::kTransient;
@@ -32,7 +35,7 @@ bool SpoolImpl::commit_records(Lock& lock) {
   Batch batch = make_batch(records);
   auto rows = encode(batch);
   lock.lock();
-  Plan attempt = plan(&batch, true);
+  Plan attempt = plan(&batch, acks_ride());
   attempt.transaction.segments = std::move(rows);
   auto written = write(lock, attempt, &batch);
   if (!written) {
@@ -76,10 +79,16 @@ void SpoolImpl::commit_acks(Lock& lock) {
   }
 }
 
+bool SpoolImpl::acks_ride() const {
+  return full_ || flushing() || stopping_ ||
+         (acks_since_ && read_clock().mono - *acks_since_ >= kAckRide);
+}
+
 SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
   Plan plan;
   plan.at = read_clock().mono;
-  std::set<LaneId> lanes = ledger_.dirty();
+  plan.acks = batch == nullptr || with_pending;
+  std::set<LaneId> lanes = plan.acks ? ledger_.dirty() : std::set<LaneId>();
   std::map<LaneId, Seq> committed;
   if (batch != nullptr) {
     committed.insert(batch->committed.begin(), batch->committed.end());
@@ -89,9 +98,11 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
     // Their rows may be removed by a person one day: the number they used must outlive them.
     for (const Pending* record : batch->refused) lanes.insert(record->lane);
   }
-  size_t trims_left = kTrimsPerCommit;
-  uint64_t bytes_left = kTrimBytesPerCommit;
+  // Evenly, so that the oldest pages, which hold segments of all lanes, become empty as a whole.
+  const size_t shares = std::max<size_t>(1, lanes.size());
   for (const LaneId lane : lanes) {
+    size_t trims_left = std::max<size_t>(1, kTrimsPerCommit / shares);
+    uint64_t bytes_left = kTrimBytesPerCommit / shares;
     LaneRow row = ledger_.row(lane, with_pending);
     plan_trims(plan, row, trims_left, bytes_left);
     if (const auto it = committed.find(lane); it != committed.end()) row.next_seq = it->second + 1;
@@ -197,7 +208,7 @@ void SpoolImpl::note_written(const Plan& plan) {
     ledger_.written(row, plan.unfinished.contains(row.lane));
   if (!ledger_.has_unwritten()) {
     acks_since_.reset();
-  } else if (plan.unfinished.empty()) {
+  } else if (plan.acks && plan.unfinished.empty()) {
     acks_since_ = plan.at;  // what is left came after the plan was made
   }
   counters_.live_bytes = store_.live_bytes();

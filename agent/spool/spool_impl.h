@@ -83,6 +83,7 @@ class SpoolImpl final : public Spool {
     std::set<LaneId> unfinished;                    // lanes with more to trim
     uint64_t freed_bytes = 0;
     size_t fates = 0;
+    bool acks = true;  // with the cursors of all lanes
     MonoTime at;
   };
 
@@ -94,6 +95,7 @@ class SpoolImpl final : public Spool {
   void settle_flush();
   bool flushing() const { return flush_done_ < flush_wanted_; }
   void end_flush(std::optional<Error> error);
+  bool acks_ride() const;
   Plan plan(const Batch* batch, bool with_pending);
   void plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_t& bytes_left);
   void note_written(const Plan& plan);

@@ -1,5 +1,10 @@
 #include "agent/spool/store.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
 #include <sqlite3.h>
 
 namespace penstock::spool {
@@ -91,6 +96,7 @@ Result<void> Store::apply(const Transaction& transaction) {
     return Error{
         ErrorKind::kCorrupt, "the spool file is not written any more after an earlier error", {}};
   Statements& s = *statements_;
+  if (auto room = allocate_for(transaction); !room) return failed(std::move(room).error());
   auto done = s.begin.run();
   if (done) done = write_rows(transaction);
   if (done) done = write_ledger(transaction);
@@ -182,12 +188,41 @@ bool Store::fits(const Transaction& transaction, uint64_t freed_bytes) const {
   return pages <= sizing_.insert_pages;
 }
 
+// The file grows before the commit that needs it. Else a full disk would stop the checkpoint, the
+// WAL would have nowhere to go, and not even removals could be written.
+Result<void> Store::allocate_for(const Transaction& transaction) {
+  if (transaction.segments.empty() && transaction.quarantine.empty()) return {};
+  int64_t pages = 16;
+  for (const auto& row : transaction.segments) pages += pages_of(row.stored.size());
+  for (const auto& row : transaction.quarantine)
+    pages += pages_of(row.record.size() + row.reason.size());
+  pages += pages / 128;  // tree and pointer map
+  const int64_t free_pages = page_count_ - live_pages_;
+  const int64_t wanted = std::min(page_count_ + std::max<int64_t>(0, pages - free_pages),
+                                  std::max(sizing_.max_pages, page_count_));
+  if (wanted <= allocated_pages_) return {};
+  sqlite3_int64 bytes = wanted * kPageBytes;
+  errno = 0;
+  const int code =
+      sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_SIZE_HINT, &bytes);
+  const int system_errno = errno;
+  if (code == SQLITE_OK) {
+    allocated_pages_ = wanted;
+    return {};
+  }
+  const bool full = system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG;
+  return Error{full ? ErrorKind::kFull : ErrorKind::kCorrupt,
+               std::string("the database file cannot grow: ") + strerror(system_errno),
+               {}};
+}
+
 Result<void> Store::refresh_pages() {
   int64_t live = 0;
   for (auto [statement, sign] :
        {std::pair{&statements_->page_count, 1}, {&statements_->freelist_count, -1}}) {
     auto row = statement->step();
     if (row) live += sign * statement->int_at(0);
+    if (row && sign == 1) page_count_ = statement->int_at(0);
     statement->reset();
     if (!row) return std::move(row).error();
   }

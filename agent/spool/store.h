@@ -42,12 +42,15 @@ class Store {
   explicit Store(std::unique_ptr<Statements> statements, const Sizing& sizing);
   Result<void> write_rows(const Transaction& transaction);
   Result<void> write_ledger(const Transaction& transaction);
+  Result<void> allocate_for(const Transaction& transaction);
   Result<void> refresh_pages();
   Error failed(Error error);
 
   std::unique_ptr<Statements> statements_;
   Sizing sizing_;
   int64_t live_pages_ = 0;
+  int64_t page_count_ = 0;       // free ones included
+  int64_t allocated_pages_ = 0;  // of the file: a checkpoint up to here needs no room of the disk
   bool broken_ = false;
 };
 
