@@ -1,0 +1,147 @@
+// A backlog read back cold, and the start after a kill -9.
+#include <csignal>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/bench/spool_bench.h"
+#include "tests/bench/spool_bench_rig.h"
+
+namespace penstock::bench {
+namespace {
+
+constexpr int kReadLanes = 4;
+constexpr int kOpenLanes = 64;
+constexpr size_t kCommitRecords = 200;  // 20 ms at 10,000 records a second
+
+void fill(Rig& rig, const std::vector<std::string>& bodies, uint64_t records) {
+  std::vector<const std::string*> batch(kCommitRecords);
+  for (uint64_t done = 0; done < records; done += batch.size()) {
+    for (size_t i = 0; i < batch.size(); ++i) batch[i] = &bodies[(done + i) % bodies.size()];
+    rig.put(batch.data(), batch.size());
+    (void)rig.spool().flush();
+  }
+}
+
+// Reads every lane from its start, four segments ahead each; returns the bytes of records.
+uint64_t read_everything(Rig& rig) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  size_t open_lanes = rig.lanes().size();
+  uint64_t bytes = 0;
+  std::function<void(spool::LaneId, spool::Seq)> next = [&](spool::LaneId lane, spool::Seq from) {
+    rig.spool().read(lane, from, [&, lane](Result<spool::SegmentPtr> segment) {
+      if (segment && *segment != nullptr) {
+        {
+          const std::lock_guard lock(mutex);
+          bytes += (*segment)->run().size();
+        }
+        next(lane, (*segment)->last() + 1);
+        return;
+      }
+      const std::lock_guard lock(mutex);
+      --open_lanes;
+      changed.notify_one();
+    });
+  };
+  for (const auto lane : rig.lanes()) next(lane, 1);
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return open_lanes == 0; });
+  return bytes;
+}
+
+int generations(const std::filesystem::path& dir) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(dir))
+    count += entry.path().extension() == ".db" ? 1 : 0;
+  return count;
+}
+
+// A spool killed in the middle of its work, with a WAL that was about to be copied back.
+bool make_killed_spool(const std::filesystem::path& dir, uint64_t records) {
+  const Child child = start_child("fill", dir, std::to_string(records));
+  char ready = 0;
+  const bool filled = read(child.output, &ready, 1) == 1;
+  const MonoTime start = read_clock().mono;
+  while (filled && wal_pages(dir) < 3700 && seconds_since(start) < 60) usleep(2000);
+  kill(child.pid, SIGKILL);
+  waitpid(child.pid, nullptr, 0);
+  close(child.output);
+  return filled;
+}
+
+}  // namespace
+
+int child_fill(const std::filesystem::path& dir, const std::string& records) {
+  RigOptions options;
+  options.dir = dir;
+  options.lanes = kOpenLanes;
+  options.forward = false;
+  Rig rig(options);
+  const auto bodies = make_bodies(200, 20000);
+  fill(rig, bodies, std::stoull(records));
+  (void)!write(1, "r", 1);
+  for (;;) fill(rig, bodies, kCommitRecords);
+}
+
+void measure_backlog_read(const Settings& settings, Report& report) {
+  Finding result;
+  result.id = "backlog_read";
+  if (!settings.wants(result.id)) return;
+  result.unit = "MB/s";
+  result.digits = 0;
+  const uint64_t records = settings.quick ? 200000 : 1000000;
+  result.note =
+      std::to_string(records) +
+      " records in commits of 200, four lanes, cold; bytes of records as the lanes get them";
+  RigOptions options;
+  options.dir = fresh_dir(settings, "read");
+  options.lanes = kReadLanes;
+  options.forward = false;
+  {
+    Rig rig(options);
+    fill(rig, make_bodies(200, 60000), records);
+  }
+  for (int run = 0; run < settings.runs(); ++run) {
+    make_cold(options.dir);
+    Rig rig(options);
+    const MonoTime start = read_clock().mono;
+    const uint64_t bytes = read_everything(rig);
+    result.values.push_back(static_cast<double>(bytes) / 1e6 / seconds_since(start));
+  }
+  report.add(result);
+}
+
+void measure_open_after_kill(const Settings& settings, Report& report) {
+  Finding result;
+  result.id = "open_after_kill_ms";
+  if (!settings.wants(result.id)) return;
+  result.unit = "ms";
+  result.target = 50;
+  result.better = Better::kLess;
+  result.digits = 1;
+  const auto killed = fresh_dir(settings, "killed");
+  const uint64_t records = settings.quick ? 40000 : 400000;
+  if (!make_killed_spool(killed, records)) {
+    result.skipped = "the writing process failed";
+    return report.add(result);
+  }
+  const int frames = wal_pages(killed);
+  for (int run = 0; run < settings.runs(); ++run) {
+    const auto dir = fresh_dir(settings, "open");
+    std::filesystem::copy(killed, dir, std::filesystem::copy_options::recursive);
+    make_cold(dir);
+    spool::Options options;
+    options.dir = dir;
+    options.agent_id = "bench";
+    const MonoTime start = read_clock().mono;
+    const auto opened = spool::Spool::open(options, Log::none());
+    if (opened) result.values.push_back(seconds_since(start) * 1e3);
+  }
+  result.note = std::to_string(frames) + " pages in the WAL, " + std::to_string(kOpenLanes) +
+                " lanes, " + std::to_string(generations(killed)) + " generation(s), " +
+                std::to_string(records) + " records in commits of 200";
+  report.add(result);
+}
+
+}  // namespace penstock::bench
