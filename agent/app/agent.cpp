@@ -8,6 +8,7 @@
 
 #include "agent/app/compose.h"
 #include "agent/app/destinations.h"
+#include "agent/app/table_schemas.h"
 #include "agent/host/plugin_host.h"
 #include "agent/intake/intake.h"
 #include "agent/lane/lane_set.h"
@@ -40,6 +41,8 @@ struct Agent::Parts final : spool::Listener {
   void on_fault(const Error& error) override { fault(error); }
 
   std::shared_ptr<lane::Lane> make_lane(const spool::LaneState& state);
+  lane::EncoderSource encoder_source(const config::Route& route, const std::string& table) const;
+  void make_schemas();
   void add_inputs();
   void stop_lanes();
 
@@ -54,6 +57,7 @@ struct Agent::Parts final : spool::Listener {
   host::PluginCatalog catalog;
   std::unique_ptr<spool::Spool> spool;
   std::map<std::string, std::shared_ptr<lane::Destination>> destinations;
+  std::map<std::string, std::shared_ptr<TableSchemas>> schemas;  // of destinations that ask
   std::unique_ptr<lane::LaneSet> lanes;
   std::unique_ptr<intake::Intake> intake;
   std::unique_ptr<intake::Sink> wrapped;
@@ -91,7 +95,36 @@ std::shared_ptr<lane::Lane> Agent::Parts::make_lane(const spool::LaneState& stat
     return nullptr;
   }
   return std::make_shared<lane::Lane>(io, *spool, state, *std::move(encoder), destination->second,
-                                      lane_log);
+                                      lane_log, encoder_source(*route, state.key.table));
+}
+
+void Agent::Parts::make_schemas() {
+  for (const auto& one : config.destinations) {
+    if (one.schema != config::Schema::kUnityCatalog) continue;
+    auto made = TableSchemas::start(config, one, "penstock/" + settings.version,
+                                    log.named("destination/" + one.name));
+    if (made) {
+      schemas.emplace(one.name, *std::move(made));
+    } else {
+      log.error("destination {}: {}", one.name, made.error().what);
+      destinations.erase(one.name);
+    }
+  }
+}
+
+// Empty when the route's table is known from the configuration, or not at all.
+lane::EncoderSource Agent::Parts::encoder_source(const config::Route& route,
+                                                 const std::string& table) const {
+  const auto found = schemas.find(route.destination);
+  if (found == schemas.end()) return {};
+  return [this, &route, table, tables = found->second](
+             bool fresh, std::function<void(Result<codec::RowEncoder>)> done) {
+    tables->get(table, fresh,
+                [this, &route, done = std::move(done)](Result<codec::UnityTable> described) {
+                  done(described ? make_encoder(config, route, described->schema)
+                                 : Result<codec::RowEncoder>(std::move(described).error()));
+                });
+  };
 }
 
 void Agent::Parts::add_inputs() {
@@ -111,6 +144,7 @@ Result<void> Agent::start() {
   if (!opened) return std::move(opened.error());
   p.spool = *std::move(opened);
   p.destinations = make_destinations(p.config, p.settings.version, p.log);
+  p.make_schemas();
   p.lanes = std::make_unique<lane::LaneSet>(*p.spool,
                                             [&p](const auto& state) { return p.make_lane(state); });
   auto router = make_router(p.config);
@@ -153,6 +187,7 @@ void Agent::stop() {
   p.agent_thread.join();
   p.host->destroy();
   p.lanes.reset();
+  p.schemas.clear();
   p.destinations.clear();
 }
 

@@ -1,8 +1,10 @@
 #include "agent/app/compose.h"
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 
+#include "agent/codec/table_fit.h"
 #include "agent/route/topic_pattern.h"
 #include "agent/zerobus/oauth_request.h"
 
@@ -24,6 +26,7 @@ Result<codec::ColumnSpec> column_spec(const config::Column& column) {
   spec.on_error =
       column.on_error == config::OnError::kNull ? codec::OnError::kNull : codec::OnError::kReject;
   spec.default_json = column.default_json;
+  spec.nullable = column.nullable;
   return spec;
 }
 
@@ -37,6 +40,23 @@ codec::UnknownFields native(config::UnknownFields unknown) {
       return codec::UnknownFields::kRescue;
   }
   return codec::UnknownFields::kReject;
+}
+
+// The table as the route's columns describe it, when rows are to be protobuf; none: rows are JSON,
+// because that is asked for, or because types are missing and any encoding will do.
+Result<std::optional<codec::TableSchema>> known_table(const config::Config& config,
+                                                      const config::Route& route,
+                                                      const codec::EncoderSpec& spec) {
+  using Table = std::optional<codec::TableSchema>;
+  const auto* destination = config.destination(route.destination);
+  if (!destination || destination->encoding == config::Encoding::kJson ||
+      destination->schema != config::Schema::kColumns) {
+    return Table();
+  }
+  auto table = codec::schema_of_columns(spec.columns);
+  if (table) return Table(*std::move(table));
+  if (destination->encoding == config::Encoding::kAuto) return Table();
+  return std::move(table.error());
 }
 
 // A quarter of memory_limit for what waits for its commit; the tail and the lanes have the rest.
@@ -78,9 +98,26 @@ Result<codec::EncoderSpec> encoder_spec(const config::Config& config, const conf
 Result<codec::RowEncoder> make_encoder(const config::Config& config, const config::Route& route) {
   auto spec = encoder_spec(config, route);
   if (!spec) return std::move(spec.error());
-  auto encoder = codec::RowEncoder::make(*std::move(spec));
+  auto table = known_table(config, route, *spec);
+  if (!table) return std::move(table.error()).in("route " + route.name);
+  auto encoder = *table ? codec::RowEncoder::make(*std::move(spec), **table, codec::RowForm::kProto)
+                        : codec::RowEncoder::make(*std::move(spec));
   if (!encoder) return std::move(encoder.error()).in("route " + route.name);
   return encoder;
+}
+
+Result<codec::RowEncoder> make_encoder(const config::Config& config, const config::Route& route,
+                                       const codec::TableSchema& table) {
+  auto spec = encoder_spec(config, route);
+  if (!spec) return std::move(spec.error());
+  const auto* destination = config.destination(route.destination);
+  const bool json = destination && destination->encoding == config::Encoding::kJson;
+  auto encoder = codec::RowEncoder::make(*std::move(spec), table,
+                                         json ? codec::RowForm::kJson : codec::RowForm::kProto);
+  if (encoder) return encoder;
+  Error error = std::move(encoder.error()).in("route " + route.name);
+  error.kind = ErrorKind::kDenied;
+  return error;
 }
 
 intake::Limits intake_limits(const config::Config& config) {

@@ -24,8 +24,14 @@ Result<route::Router> make_router(const config::Config& config);
 
 // What the rows of a route are made of. kRejected naming the column.
 Result<codec::EncoderSpec> encoder_spec(const config::Config& config, const config::Route& route);
-// encoder_spec and whatever RowEncoder finds wrong with it.
+// encoder_spec and whatever RowEncoder finds wrong with it. Rows are protobuf where the destination
+// knows its tables (`schema`) and does not ask for JSON.
 Result<codec::RowEncoder> make_encoder(const config::Config& config, const config::Route& route);
+
+// The same for a table as Unity Catalog describes it. kDenied when the route's columns do not go
+// with it: a person has to act.
+Result<codec::RowEncoder> make_encoder(const config::Config& config, const config::Route& route,
+                                       const codec::TableSchema& table);
 
 intake::Limits intake_limits(const config::Config& config);
 std::vector<std::optional<Millis>> commit_deadlines(const config::Config& config);

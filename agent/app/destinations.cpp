@@ -1,33 +1,11 @@
 #include "agent/app/destinations.h"
 
 #include "agent/app/compose.h"
+#include "agent/app/secret_source.h"
 #include "agent/zerobus/oauth_tokens.h"
 
 namespace penstock::app {
 namespace {
-
-// Keeps a secret; reads its source again when it was refused or missing.
-class SecretSource {
- public:
-  SecretSource(config::Secret secret, config::Agent agent)
-      : secret_(std::move(secret)), agent_(std::move(agent)) {}
-
-  Result<std::string> get(bool fresh) {
-    if (fresh || !secret_.available || !secret_.file.empty()) {
-      secret_ = config::reread(secret_, agent_, config::system_environment());
-    }
-    if (!secret_.available || secret_.value.empty()) {
-      return Error{ErrorKind::kDenied,
-                   fmt::format("there are no credentials: {} is missing or empty", secret_.source),
-                   {}};
-    }
-    return secret_.value;
-  }
-
- private:
-  config::Secret secret_;
-  config::Agent agent_;
-};
 
 using Bearer = decltype(lane::Destination::bearer);
 
@@ -45,18 +23,8 @@ Result<Bearer> oauth(const config::Destination& destination, const config::Agent
   zerobus::OAuthSettings settings{destination.workspace_url, *std::move(workspace), {}};
   settings.http.ca_file = destination.tls_ca.string();
   settings.http.user_agent = user_agent;
-  const auto id = std::make_shared<SecretSource>(destination.auth.client_id, agent);
-  const auto secret = std::make_shared<SecretSource>(destination.auth.client_secret, agent);
-  auto made = zerobus::OAuthTokens::start(
-      std::move(settings),
-      [id, secret](bool fresh) -> Result<zerobus::OAuthClient> {
-        auto first = id->get(fresh);
-        auto second = secret->get(fresh);
-        if (!first) return std::move(first).error();
-        if (!second) return std::move(second).error();
-        return zerobus::OAuthClient{*std::move(first), *std::move(second)};
-      },
-      log);
+  auto made =
+      zerobus::OAuthTokens::start(std::move(settings), oauth_client(destination, agent), log);
   if (!made) return std::move(made).error();
   const std::shared_ptr<zerobus::OAuthTokens> tokens = *std::move(made);
   return Bearer(

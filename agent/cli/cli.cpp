@@ -7,6 +7,7 @@
 
 #include "agent/app/check.h"
 #include "agent/app/run.h"
+#include "agent/cli/schema_command.h"
 #include "agent/cli/spool_command.h"
 
 namespace penstock::cli {
@@ -56,6 +57,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
       "check", "List everything wrong with a configuration; exit 2 if anything is");
   auto* version_command = app.add_subcommand("version", "Print the version");
   const SpoolCommand spool(app);
+  const SchemaCommand schema(app, PENSTOCK_VERSION);
   add_common(*run_command, common);
   add_common(*check_command, common);
   try {
@@ -69,6 +71,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   }
   if (*check_command) return check(common);
   if (const auto code = spool.run()) return *code;
+  if (const auto code = schema.run()) return *code;
   settings.plugin_dir = common.plugin_dir;
   settings.version = PENSTOCK_VERSION;
   return app::run_agent(common.config, std::move(settings));

@@ -1,7 +1,11 @@
 #include "agent/codec/cast.h"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "agent/base/text.h"
 #include "agent/codec/binary_text.h"
@@ -13,6 +17,7 @@ namespace penstock::codec {
 namespace {
 
 using Kind = Value::Kind;
+using Kinds = Cell::Kind;
 
 std::string described(const Value& value) {
   switch (value.kind) {
@@ -54,55 +59,56 @@ std::optional<Number> number_of(const Value& value) {
   return Number{*number, text};
 }
 
-void append_integer(int64_t value, std::string& out) { out += std::to_string(value); }
+Cell integer_cell(int64_t value) { return {Kinds::kInteger, value, {}, {}}; }
+Cell text_cell(std::string_view text) { return {Kinds::kText, 0, text, {}}; }
 
-Result<void> append_text(const Value& value, std::string& out) {
-  if (!value.json.empty()) {
-    out.append(value.json);
-    return {};
-  }
-  if (!is_utf8(value.text)) {
-    return refused(value, "UTF-8 text; use `as: binary` for data that is not text");
-  }
-  append_json_string(value.text, out);
-  return {};
+size_t characters(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
-Result<void> append_number_as_is(const Value& value, std::string& out) {
+Result<Cell> cast_text(const Value& value, int max_chars) {
+  if (value.json.empty() && !is_utf8(value.text)) {
+    return refused(value, "UTF-8 text; use `as: binary` for data that is not text");
+  }
+  if (max_chars > 0 && characters(value.text) > static_cast<size_t>(max_chars)) {
+    return refused(value, "at most " + std::to_string(max_chars) + " characters");
+  }
+  return Cell{Kinds::kText, 0, value.text, value.json};
+}
+
+Result<Cell> cast_boolean(const Value& value) {
+  const std::string_view text = is_text(value) ? trimmed(value.text) : value.text;
+  if (text != "true" && text != "false") return refused(value, "true or false");
+  return Cell{Kinds::kBoolean, text == "true", {}, {}};
+}
+
+Result<Cell> cast_as_is(const Value& value) {
+  if (is_text(value)) return cast_text(value, 0);
+  if (value.kind == Kind::kBoolean) return cast_boolean(value);
+  if (value.kind == Kind::kJson) return Cell{Kinds::kJson, 0, value.text, {}};
   const auto number = parse_number(value.text);
   if (!number || !fits_double(value.text, *number)) {
     return refused(value, "a number within the range of a double; use `as: string` to keep it");
   }
-  out.append(value.text);
-  return {};
+  return Cell{Kinds::kReal, 0, value.text, {}};
 }
 
-Result<void> append_as_is(const Value& value, std::string& out) {
-  if (value.kind == Kind::kNumber) return append_number_as_is(value, out);
-  if (is_text(value)) return append_text(value, out);
-  out.append(value.text);
-  return {};
-}
-
-Result<void> append_boolean(const Value& value, std::string& out) {
-  const std::string_view text = is_text(value) ? trimmed(value.text) : value.text;
-  if (text != "true" && text != "false") return refused(value, "true or false");
-  out.append(text);
-  return {};
-}
-
-Result<void> append_whole(const Value& value, int64_t min, int64_t max, std::string_view expected,
-                          std::string& out) {
+Result<Cell> cast_whole(const Value& value, int64_t min, int64_t max, std::string_view expected) {
   const auto number = number_of(value);
   const auto whole = number ? scaled_integer(number->number, 0) : std::nullopt;
   if (!whole || !whole->exact || whole->value < min || whole->value > max) {
     return refused(value, expected);
   }
-  append_integer(whole->value, out);
-  return {};
+  return integer_cell(whole->value);
 }
 
-Result<void> append_real(const Value& value, Cast cast, std::string& out) {
+template <class T>
+Result<Cell> cast_whole(const Value& value, std::string_view expected) {
+  return cast_whole(value, std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), expected);
+}
+
+Result<Cell> cast_real(const Value& value, Cast cast, std::string& scratch) {
   const auto number = number_of(value);
   if (!number) return refused(value, "a number");
   const bool fits = cast == Cast::kFloat ? fits_float(number->text, number->number)
@@ -111,20 +117,21 @@ Result<void> append_real(const Value& value, Cast cast, std::string& out) {
     return refused(value, cast == Cast::kFloat ? "a number within the range of a float"
                                                : "a number within the range of a double");
   }
-  append_json_number(number->text, number->number, out);
-  return {};
+  if (number->number.is_json) return Cell{Kinds::kReal, 0, number->text, {}};
+  scratch.clear();
+  append_json_number(number->text, number->number, scratch);
+  return Cell{Kinds::kReal, 0, scratch, {}};
 }
 
-Result<void> append_decimal_string(const Value& value, const CastSpec& cast, std::string& out) {
+Result<Cell> cast_decimal(const Value& value, const CastSpec& cast, std::string& scratch) {
   const auto number = number_of(value);
-  out += '"';
-  if (!number || !append_decimal(number->number, cast.precision, cast.scale, out)) {
+  scratch.clear();
+  if (!number || !append_decimal(number->number, cast.precision, cast.scale, scratch)) {
     return refused(value, "a number with at most " + std::to_string(cast.precision - cast.scale) +
                               " digits before and " + std::to_string(cast.scale) +
                               " after the point (no rounding is done)");
   }
-  out += '"';
-  return {};
+  return text_cell(scratch);
 }
 
 // Power of ten that turns the unit into microseconds.
@@ -168,7 +175,7 @@ Error refused_count(const Value& value, TimeUnit unit) {
                             " since 1970-01-01 UTC within the years 1 to 9999 (is `unit` right?)");
 }
 
-Result<void> append_timestamp(const Value& value, TimeUnit unit, std::string& out) {
+Result<Cell> cast_timestamp(const Value& value, TimeUnit unit) {
   const bool iso = unit == TimeUnit::kIso || (unit == TimeUnit::kAuto && is_text(value));
   const auto micros = !iso             ? counted_instant(value, unit)
                       : is_text(value) ? parse_iso_timestamp(trimmed(value.text))
@@ -179,34 +186,40 @@ Result<void> append_timestamp(const Value& value, TimeUnit unit, std::string& ou
                    "`unit` to s, ms, us or ns");
   }
   if (!micros) return refused_count(value, unit);
-  append_integer(*micros, out);
-  return {};
+  return integer_cell(*micros);
+}
+
+// A wall clock has no offset; text that gives one is meant for another type.
+Result<Cell> cast_wall_clock(const Value& value) {
+  if (!is_text(value)) return cast_timestamp(value, TimeUnit::kAuto);
+  const auto micros = parse_iso_timestamp(std::string(trimmed(value.text)) + "Z");
+  if (!micros) {
+    return refused(value, "a time such as 2024-05-01T12:30:00, without Z or an offset");
+  }
+  return integer_cell(*micros);
 }
 
 int64_t day_of(int64_t micros) { return (micros - (micros < 0 ? kUsPerDay - 1 : 0)) / kUsPerDay; }
 
-Result<void> append_date(const Value& value, TimeUnit unit, std::string& out) {
+Result<Cell> cast_date(const Value& value, TimeUnit unit) {
   const bool counted = unit != TimeUnit::kAuto && unit != TimeUnit::kIso;
   if (counted) {
     const auto micros = counted_instant(value, unit);
     if (!micros) return refused_count(value, unit);
-    append_integer(day_of(*micros), out);
-    return {};
+    return integer_cell(day_of(*micros));
   }
   if (unit == TimeUnit::kAuto && value.kind == Kind::kNumber) {
-    return append_whole(value, day_of(kMinTimestampUs), day_of(kMaxTimestampUs),
-                        "a whole number of days since 1970-01-01; for seconds and finer set `unit`",
-                        out);
+    return cast_whole(value, day_of(kMinTimestampUs), day_of(kMaxTimestampUs),
+                      "a whole number of days since 1970-01-01; for seconds and finer set `unit`");
   }
   const std::string_view text = is_text(value) ? trimmed(value.text) : std::string_view();
   auto days = parse_iso_date(text);
   if (const auto micros = days ? std::nullopt : parse_iso_timestamp(text)) days = day_of(*micros);
   if (!days) return refused(value, "a date such as 2024-05-01");
-  append_integer(*days, out);
-  return {};
+  return integer_cell(*days);
 }
 
-Result<void> append_binary(const Value& value, BinaryText form, std::string& out) {
+Result<Cell> cast_binary(const Value& value, BinaryText form, std::string& scratch) {
   if (!is_text(value)) return refused(value, "text or the whole payload");
   const bool whole_payload = value.kind != Kind::kText;
   std::optional<std::string> decoded;
@@ -217,60 +230,103 @@ Result<void> append_binary(const Value& value, BinaryText form, std::string& out
     decoded = decode_base64(trimmed(value.text));
     if (!decoded) return refused(value, "base64; for hexadecimal write `as: binary(hex)`");
   }
-  out += '"';
-  append_base64(decoded ? *decoded : value.text, out);
-  out += '"';
-  return {};
+  if (!decoded) return Cell{Kinds::kBinary, 0, value.text, {}};
+  scratch = *std::move(decoded);
+  return Cell{Kinds::kBinary, 0, scratch, {}};
 }
 
-Result<void> append_variant(const Value& value, std::string& out) {
+Result<Cell> cast_variant(const Value& value, std::string& scratch) {
   const bool plain_text = value.kind == Kind::kText || value.kind == Kind::kBytes;
-  if (!plain_text) {
-    append_json_string(value.text, out);
-    return {};
-  }
-  std::string json;
-  if (auto appended = append_text(value, json); !appended) return appended;
-  append_json_string(json, out);
-  return {};
+  if (!plain_text) return text_cell(value.text);
+  if (!value.json.empty()) return text_cell(value.json);
+  const auto text = cast_text(value, 0);
+  if (!text) return text;
+  scratch.clear();
+  append_json_string(value.text, scratch);
+  return text_cell(scratch);
 }
 
 }  // namespace
 
-Result<void> append_cast(const Value& value, const CastSpec& cast, TimeUnit unit,
-                         std::string& out) {
-  if (value.kind == Kind::kMissing || value.kind == Kind::kNull) {
-    out += "null";
-    return {};
-  }
+Result<Cell> cast_value(const Value& value, const CastSpec& cast, TimeUnit unit,
+                        std::string& scratch) {
+  if (value.kind == Kind::kMissing || value.kind == Kind::kNull) return Cell{};
   switch (cast.cast) {
     case Cast::kNone:
-      return append_as_is(value, out);
+      return cast_as_is(value);
     case Cast::kString:
-      return append_text(value, out);
+      return cast_text(value, cast.max_chars);
     case Cast::kBoolean:
-      return append_boolean(value, out);
+      return cast_boolean(value);
+    case Cast::kTinyint:
+      return cast_whole<int8_t>(value, "a whole number in 8 bits");
+    case Cast::kSmallint:
+      return cast_whole<int16_t>(value, "a whole number in 16 bits");
     case Cast::kInt:
-      return append_whole(value, std::numeric_limits<int32_t>::min(),
-                          std::numeric_limits<int32_t>::max(), "a whole number in 32 bits", out);
+      return cast_whole<int32_t>(value, "a whole number in 32 bits");
     case Cast::kBigint:
-      return append_whole(value, std::numeric_limits<int64_t>::min(),
-                          std::numeric_limits<int64_t>::max(), "a whole number in 64 bits", out);
+      return cast_whole<int64_t>(value, "a whole number in 64 bits");
     case Cast::kFloat:
     case Cast::kDouble:
-      return append_real(value, cast.cast, out);
+      return cast_real(value, cast.cast, scratch);
     case Cast::kDecimal:
-      return append_decimal_string(value, cast, out);
+      return cast_decimal(value, cast, scratch);
     case Cast::kTimestamp:
-      return append_timestamp(value, unit, out);
+      return cast_timestamp(value, unit);
+    case Cast::kTimestampNtz:
+      return cast_wall_clock(value);
     case Cast::kDate:
-      return append_date(value, unit, out);
+      return cast_date(value, unit);
     case Cast::kBinary:
-      return append_binary(value, cast.text, out);
+      return cast_binary(value, cast.text, scratch);
     case Cast::kVariant:
-      return append_variant(value, out);
+      return cast_variant(value, scratch);
+    case Cast::kNested:
+      if (value.kind == Kind::kJson) return Cell{Kinds::kJson, 0, value.text, {}};
+      return refused(value, "an object or array");
   }
   return refused(value, "a known cast");
+}
+
+void append_json(const Cell& cell, std::string& out) {
+  switch (cell.kind) {
+    case Kinds::kNull:
+      out += "null";
+      return;
+    case Kinds::kBoolean:
+      out += cell.integer ? "true" : "false";
+      return;
+    case Kinds::kInteger: {
+      std::array<char, 24> digits{};
+      const auto end = std::to_chars(digits.begin(), digits.end(), cell.integer).ptr;
+      out.append(digits.data(), static_cast<size_t>(end - digits.data()));
+      return;
+    }
+    case Kinds::kReal:
+    case Kinds::kJson:
+      out.append(cell.text);
+      return;
+    case Kinds::kText:
+      if (!cell.json.empty()) {
+        out.append(cell.json);
+      } else {
+        append_json_string(cell.text, out);
+      }
+      return;
+    case Kinds::kBinary:
+      out += '"';
+      append_base64(cell.text, out);
+      out += '"';
+  }
+}
+
+Result<void> append_cast(const Value& value, const CastSpec& cast, TimeUnit unit,
+                         std::string& out) {
+  std::string scratch;
+  const auto cell = cast_value(value, cast, unit, scratch);
+  if (!cell) return cell.error();
+  append_json(*cell, out);
+  return {};
 }
 
 }  // namespace penstock::codec

@@ -5,6 +5,8 @@
 #include "agent/base/text.h"
 #include "agent/base/topic.h"
 #include "agent/codec/json_text.h"
+#include "agent/codec/proto_wire.h"
+#include "agent/codec/row_descriptor.h"
 
 namespace penstock::codec {
 namespace {
@@ -62,29 +64,22 @@ bool is_payload_text(Cast cast) {
 
 bool has_unit(Cast cast) { return cast == Cast::kTimestamp || cast == Cast::kDate; }
 
-// The text that stands for a default in every row.
-Result<std::string> cast_default(const ColumnSpec& column) {
-  PathTree paths;
-  const size_t slot = paths.add({});
-  JsonReader reader(std::move(paths), RowEncoder::kMaxDepth);
-  if (auto read = reader.read(*column.default_json); !read) {
-    return refused("default '" + shown(*column.default_json) + "' " + read.error().what);
-  }
-  std::string out;
-  const Value value = json_value(reader.value(slot));
-  if (auto appended = append_cast(value, column.cast, column.unit, out); !appended) {
-    return refused("default " + appended.error().what);
-  }
-  return out;
-}
-
 }  // namespace
 
-Result<Column> Column::compile(const ColumnSpec& column, const EncoderSpec& spec, PathTree& paths) {
+Result<Column> Column::compile(const ColumnSpec& column, const EncoderSpec& spec, PathTree& paths,
+                               const TableColumn* target) {
   Column compiled;
   compiled.name_ = column.name;
-  append_json_string(column.name, compiled.prefix_);
-  compiled.prefix_ += ':';
+  if (target) {
+    compiled.proto_ = true;
+    compiled.type_ = target->type;
+    compiled.number_ = field_number(target->position);
+    append_tag(compiled.number_, wire_of(target->type.kind), compiled.prefix_);
+  } else {
+    append_json_string(column.name, compiled.prefix_);
+    compiled.prefix_ += ':';
+  }
+  compiled.nullable_ = column.nullable;
   compiled.from_ = column.from.text();
   compiled.cast_ = column.cast;
   compiled.unit_ = column.unit;
@@ -105,10 +100,10 @@ Result<Column> Column::compile(const ColumnSpec& column, const EncoderSpec& spec
 
 // Casts once what is the same for every record, so that a mistake in it shows before the first.
 Result<void> Column::settle_constants(const ColumnSpec& column) {
-  if (column.default_json) {
-    auto cast = cast_default(column);
-    if (!cast) return std::move(cast).error();
-    when_missing_ = *std::move(cast);
+  if (column.default_json && trimmed(*column.default_json) != "null") {
+    auto written = written_default(*column.default_json);
+    if (!written) return std::move(written).error();
+    when_missing_ = *std::move(written);
   }
   std::string text;
   for (const auto& part : parts_) {
@@ -116,10 +111,29 @@ Result<void> Column::settle_constants(const ColumnSpec& column) {
     if (!constant) return {};
     text += constant->text;
   }
-  if (auto cast = append_cast(text_value(text), cast_, unit_, constant_); !cast) {
-    return refused("'" + shown(from_) + "' " + cast.error().what);
+  NestedValues nested(false);
+  std::string scratch;
+  if (auto written = write(text_value(text), nested, scratch, constant_); !written) {
+    return refused("'" + shown(from_) + "' " + written.error().what);
   }
   return {};
+}
+
+// What stands in a row when `from` leads nowhere.
+Result<std::string> Column::written_default(const std::string& json) const {
+  PathTree paths;
+  const size_t slot = paths.add({});
+  JsonReader reader(std::move(paths), RowEncoder::kMaxDepth);
+  if (auto read = reader.read(json); !read) {
+    return refused("default '" + shown(json) + "' " + read.error().what);
+  }
+  std::string out;
+  NestedValues nested(false);
+  std::string scratch;
+  if (auto written = write(json_value(reader.value(slot)), nested, scratch, out); !written) {
+    return refused("default " + written.error().what);
+  }
+  return out;
 }
 
 auto Column::compile_reference(const Reference& reference, const ColumnSpec& column,
@@ -249,27 +263,46 @@ Value Column::fetch_all(RowInputs& inputs) const {
   return text_value(inputs.text);
 }
 
-Result<void> Column::append(RowInputs& inputs, std::string& out, uint64_t& nulled) const {
+Result<void> Column::write_null(std::string& out) const {
+  if (!nullable_) return refused("is null or missing, but the column is NOT NULL");
+  if (!proto_) out.append(prefix_).append("null");
+  return {};
+}
+
+Result<void> Column::write(const Value& value, NestedValues& nested, std::string& scratch,
+                           std::string& out) const {
+  const auto cell = cast_value(value, cast_, unit_, scratch);
+  if (!cell) return cell.error();
+  if (cell->kind == Cell::Kind::kNull) return write_null(out);
+  if (proto_ && type_.nested()) return nested.append(cell->text, type_, number_, out);
   out.append(prefix_);
+  if (proto_) {
+    append_scalar(*cell, type_.kind, out);
+  } else {
+    append_json(*cell, out);
+  }
+  return {};
+}
+
+Result<void> Column::append(RowInputs& inputs, std::string& out, uint64_t& nulled) const {
   if (!constant_.empty()) {
     out.append(constant_);
     return {};
   }
   const Value value = fetch_all(inputs);
-  if (value.kind == Kind::kMissing) {
-    out.append(when_missing_);
+  if (value.kind == Kind::kMissing && when_missing_) {
+    out.append(*when_missing_);
     return {};
   }
   const size_t mark = out.size();
-  auto appended = append_cast(value, cast_, unit_, out);
-  if (appended) return {};
-  if (on_error_ == OnError::kReject) {
-    return refused("column '" + name_ + "': " + shown(from_) + " " + appended.error().what);
+  auto written = write(value, inputs.nested, inputs.scratch, out);
+  if (written) return {};
+  if (on_error_ == OnError::kReject || !nullable_) {
+    return refused("column '" + name_ + "': " + shown(from_) + " " + written.error().what);
   }
   out.resize(mark);
-  out.append("null");
   ++nulled;
-  return {};
+  return write_null(out);
 }
 
 }  // namespace penstock::codec

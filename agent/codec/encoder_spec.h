@@ -33,6 +33,11 @@ enum class Cast {
   kDate,       // integer days since 1970-01-01, years 1 to 9999
   kBinary,     // base64 string
   kVariant,    // string holding the JSON text of the value
+  // Only from the type of a table's column, never from the configuration:
+  kTinyint,       // whole number in 8 bits
+  kSmallint,      // whole number in 16 bits
+  kTimestampNtz,  // integer microseconds on a wall clock; text is ISO 8601 without an offset
+  kNested,        // object or array, for STRUCT, MAP and ARRAY
 };
 
 // How a binary column reads text. kAuto: `${payload}` gives its bytes, any other text is base64.
@@ -43,6 +48,7 @@ struct CastSpec {
   int precision = 10;  // decimal only: total digits, 1 to 38
   int scale = 0;       // decimal only: digits after the point, 0 to precision
   BinaryText text = BinaryText::kAuto;
+  int max_chars = 0;  // string only: more characters are refused; 0: any number
 };
 
 // What a timestamp or date is counted in. kAuto: timestamp numbers are microseconds, date numbers
@@ -76,6 +82,7 @@ struct ColumnSpec {
   // JSON text of the value used when `from` leads nowhere; it passes through the same cast. A JSON
   // null in the payload is a value, not a missing one, and stays NULL.
   std::optional<std::string> default_json;
+  bool nullable = true;  // false: a record that would store NULL is refused
 };
 
 struct EncoderSpec {
@@ -85,8 +92,8 @@ struct EncoderSpec {
   std::map<std::string, std::string> labels;
   std::string agent_id;
   std::map<std::string, size_t> topic_levels;  // named levels of the route's topic pattern -> index
-  // Carried for the table schema, which alone knows what is unknown. Without one, payload fields
-  // that no column refers to are not an error whatever this says.
+  // For fields matched by name against a table's schema, and for fields of a STRUCT. Where columns
+  // say what is taken from the payload, the rest of it is not an error whatever this says.
   UnknownFields unknown_fields = UnknownFields::kReject;
 };
 

@@ -71,6 +71,8 @@ struct JsonReader::State {
   // Keys of the objects being copied that are open, one object after the other. With a hash in
   // front, sorting them compares integers.
   std::vector<std::pair<size_t, std::string_view>> keys;
+  std::optional<std::string_view> stranger;
+  bool is_object = false;
   std::string problem;  // what the walk stumbled over, when simdjson has no word for it
 
  private:
@@ -98,6 +100,8 @@ Result<void> JsonReader::State::read(std::string_view payload) {
   scratch.clear();
   keys.clear();
   problem.clear();
+  stranger.reset();
+  is_object = false;
   ++read_number;
   if (trimmed(payload).empty()) return Error{ErrorKind::kRejected, "is empty, not JSON", {}};
   padded.assign(payload);
@@ -117,6 +121,7 @@ bool JsonReader::State::walk_document(ondemand::document& document) {
   ondemand::json_type type;
   if (const auto code = document.type().get(type)) return fail(code);
   JsonValue value{kind_of(type), {}, {}};
+  is_object = value.kind == JsonValue::Kind::kObject;
   if (is_container(value.kind)) {
     if (!walk_container(document, value.kind, PathTree::kRoot, false, 1)) return false;
   } else {
@@ -184,6 +189,7 @@ bool JsonReader::State::walk_object(ondemand::object object, PathTree::NodeId no
     std::string_view key;
     if (const auto code = field.unescaped_key().get(key)) return fail(code);
     const auto child = paths.field(node, key);
+    if (depth == 1 && child == PathTree::kNowhere && !stranger) stranger = key;
     if (copying && !std::exchange(first, false)) scratch += ',';
     if (!enter_field(key, child, copying)) return false;
     if (!walk(field.value(), child, copying, depth + 1)) return false;
@@ -308,6 +314,10 @@ JsonReader::~JsonReader() = default;
 Result<void> JsonReader::read(std::string_view payload) { return state_->read(payload); }
 
 const JsonValue& JsonReader::value(size_t slot) const { return state_->found[slot].value; }
+
+std::optional<std::string_view> JsonReader::stranger() const { return state_->stranger; }
+
+bool JsonReader::is_object() const { return state_->is_object; }
 
 void JsonReader::release_large_buffers() {
   if (state_->padded.capacity() <= kKeptBytes) return;

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,11 @@ class JsonReader {
   // Of the payload read last; valid until the next read or release. Nothing is valid after a failed
   // read.
   const JsonValue& value(size_t slot) const;
+
+  // The first field of the payload's outermost object that no path leads to. Valid as value().
+  std::optional<std::string_view> stranger() const;
+  // Whether the payload read last is an object.
+  bool is_object() const;
 
   // Gives back buffers that a single large payload has blown up.
   void release_large_buffers();

@@ -8,6 +8,9 @@
 #include "agent/base/varint.h"
 #include "agent/codec/column.h"
 #include "agent/codec/json_reader.h"
+#include "agent/codec/nested_values.h"
+#include "agent/codec/row_descriptor.h"
+#include "agent/codec/table_fit.h"
 
 namespace penstock::codec {
 namespace {
@@ -38,33 +41,44 @@ Result<void> check_name(const std::string& name, std::set<std::string>& taken) {
 
 class RowEncoder::Impl {
  public:
-  static Result<std::unique_ptr<Impl>> make(EncoderSpec spec);
+  // `table`: the columns of the table in the order of the spec's, for protobuf rows; null for JSON.
+  static Result<std::unique_ptr<Impl>> make(EncoderSpec spec, const TableSchema* table);
+  static Result<std::unique_ptr<Impl>> make_fitted(EncoderSpec spec, const TableSchema& table,
+                                                   RowForm form);
 
   Result<size_t> encode(const RecordView& record, const RowMeta& meta, std::string& out);
   uint64_t nulled() const { return nulled_; }
+  const std::string& descriptor() const { return descriptor_; }
 
  private:
   Impl(EncoderSpec spec, std::vector<Column> columns, PathTree paths)
       : format_(spec.format),
         agent_id_(std::move(spec.agent_id)),
         columns_(std::move(columns)),
-        reader_(std::move(paths), kMaxDepth) {}
+        reader_(std::move(paths), kMaxDepth),
+        nested_(spec.unknown_fields != UnknownFields::kReject) {}
 
   Result<void> build_row(const RecordView& record, const RowMeta& meta);
   Result<void> append_columns(const RecordView& record, const RowMeta& meta);
   Result<void> append_payload_object();
+  Result<void> check_fields() const;
   void release_large_buffers();
 
   PayloadFormat format_;
   std::string agent_id_;
   std::vector<Column> columns_;  // empty: auto, the reader's slot 0 is the payload
   JsonReader reader_;
+  NestedValues nested_;
+  std::string descriptor_;         // empty: rows are JSON
+  bool refuse_strangers_ = false;  // payload fields that the table does not have
   std::string row_;
-  std::string text_;  // lent to RowInputs
+  std::string text_;     // lent to RowInputs
+  std::string scratch_;  // the same
   uint64_t nulled_ = 0;
 };
 
-Result<std::unique_ptr<RowEncoder::Impl>> RowEncoder::Impl::make(EncoderSpec spec) {
+Result<std::unique_ptr<RowEncoder::Impl>> RowEncoder::Impl::make(EncoderSpec spec,
+                                                                 const TableSchema* table) {
   if (spec.columns.empty() && spec.format == PayloadFormat::kRaw) {
     return refused("format raw needs columns, such as {payload: \"${payload}\"}");
   }
@@ -75,11 +89,34 @@ Result<std::unique_ptr<RowEncoder::Impl>> RowEncoder::Impl::make(EncoderSpec spe
   std::set<std::string> names;
   for (const auto& column : spec.columns) {
     if (auto checked = check_name(column.name, names); !checked) return std::move(checked).error();
-    auto compiled = Column::compile(column, spec, paths);
+    const TableColumn* target = table ? &table->columns[columns.size()] : nullptr;
+    auto compiled = Column::compile(column, spec, paths, target);
     if (!compiled) return std::move(compiled).error().in("column '" + column.name + "'");
     columns.push_back(*std::move(compiled));
   }
   return std::unique_ptr<Impl>(new Impl(std::move(spec), std::move(columns), std::move(paths)));
+}
+
+Result<std::unique_ptr<RowEncoder::Impl>> RowEncoder::Impl::make_fitted(EncoderSpec spec,
+                                                                        const TableSchema& table,
+                                                                        RowForm form) {
+  if (spec.columns.empty() && spec.format == PayloadFormat::kRaw) {
+    return refused("format raw needs columns, such as {payload: \"${payload}\"}");
+  }
+  const bool refuse = spec.unknown_fields == UnknownFields::kReject;
+  auto fitted = fit_to_table(std::move(spec), table);
+  if (!fitted) return std::move(fitted).error();
+  std::string descriptor;
+  if (form == RowForm::kProto) {
+    auto described = row_descriptor(fitted->table, "Row");
+    if (!described) return std::move(described).error();
+    descriptor = *std::move(described);
+  }
+  auto impl = make(std::move(fitted->spec), form == RowForm::kProto ? &fitted->table : nullptr);
+  if (!impl) return impl;
+  (*impl)->descriptor_ = std::move(descriptor);
+  (*impl)->refuse_strangers_ = fitted->by_name && refuse;
+  return impl;
 }
 
 Result<size_t> RowEncoder::Impl::encode(const RecordView& record, const RowMeta& meta,
@@ -104,6 +141,9 @@ Result<void> RowEncoder::Impl::build_row(const RecordView& record, const RowMeta
     if (auto read = reader_.read(record.payload); !read) {
       return Error{read.error().kind, "payload " + read.error().what, {}};
     }
+    if (refuse_strangers_) {
+      if (auto checked = check_fields(); !checked) return checked;
+    }
   }
   auto appended = columns_.empty() ? append_payload_object() : append_columns(record, meta);
   if (appended && row_.size() > kMaxRowBytes) {
@@ -115,17 +155,42 @@ Result<void> RowEncoder::Impl::build_row(const RecordView& record, const RowMeta
 }
 
 Result<void> RowEncoder::Impl::append_columns(const RecordView& record, const RowMeta& meta) {
-  RowInputs inputs{record, meta, agent_id_, reader_, format_, {}, std::move(text_)};
+  RowInputs inputs{record,
+                   meta,
+                   agent_id_,
+                   reader_,
+                   format_,
+                   {},
+                   nested_,
+                   std::move(text_),
+                   std::move(scratch_)};
+  const bool json = descriptor_.empty();
   Result<void> appended;
-  row_ += '{';
+  if (json) row_ += '{';
   for (const auto& column : columns_) {
-    if (row_.size() > 1) row_ += ',';
+    if (json && row_.size() > 1) row_ += ',';
     appended = column.append(inputs, row_, nulled_);
     if (!appended || row_.size() > kMaxRowBytes) break;
   }
-  row_ += '}';
+  if (json) row_ += '}';
   text_ = std::move(inputs.text);
+  scratch_ = std::move(inputs.scratch);
   return appended;
+}
+
+// Of a route whose columns are those of the table.
+Result<void> RowEncoder::Impl::check_fields() const {
+  if (!reader_.is_object()) {
+    return refused(
+        "the payload is no object, and only an object has fields to fill columns by name; give the "
+        "route columns");
+  }
+  if (const auto stranger = reader_.stranger()) {
+    return refused("the table has no column '" + shown(*stranger) +
+                   "', but the payload has such a field; add the column, or set unknown_fields: "
+                   "ignore");
+  }
+  return {};
 }
 
 Result<void> RowEncoder::Impl::append_payload_object() {
@@ -141,8 +206,10 @@ Result<void> RowEncoder::Impl::append_payload_object() {
 
 void RowEncoder::Impl::release_large_buffers() {
   reader_.release_large_buffers();
+  nested_.release_large_buffers();
   if (row_.capacity() > kKeptBytes) row_ = {};
   if (text_.capacity() > kKeptBytes) text_ = {};
+  if (scratch_.capacity() > kKeptBytes) scratch_ = {};
 }
 
 RowEncoder::RowEncoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -151,10 +218,18 @@ RowEncoder& RowEncoder::operator=(RowEncoder&&) noexcept = default;
 RowEncoder::~RowEncoder() = default;
 
 Result<RowEncoder> RowEncoder::make(EncoderSpec spec) {
-  auto impl = Impl::make(std::move(spec));
+  auto impl = Impl::make(std::move(spec), nullptr);
   if (!impl) return std::move(impl).error();
   return RowEncoder(*std::move(impl));
 }
+
+Result<RowEncoder> RowEncoder::make(EncoderSpec spec, const TableSchema& table, RowForm form) {
+  auto impl = Impl::make_fitted(std::move(spec), table, form);
+  if (!impl) return std::move(impl).error();
+  return RowEncoder(*std::move(impl));
+}
+
+const std::string& RowEncoder::descriptor() const { return impl_->descriptor(); }
 
 Result<size_t> RowEncoder::encode(const RecordView& record, const RowMeta& meta, std::string& out) {
   return impl_->encode(record, meta, out);

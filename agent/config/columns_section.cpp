@@ -149,6 +149,7 @@ Column read_column(const Named& value, const TopicShape& shape, Context& context
   set(out.on_error,
       reader.word<OnError>("on_error", {{"reject", OnError::kReject}, {"null", OnError::kNull}}));
   read_default(reader, out);
+  set(out.nullable, reader.flag("nullable"));
   reader.finish();
   return out;
 }

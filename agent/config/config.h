@@ -79,7 +79,7 @@ struct Auth {
   Secret client_secret;
 };
 
-enum class Encoding { kJson, kProto };  // `auto` is resolved here
+enum class Encoding { kAuto, kJson, kProto };  // kAuto: kProto where the types are known
 enum class Schema { kNone, kColumns, kUnityCatalog };
 
 struct Batch {
@@ -101,7 +101,7 @@ struct Destination {
   Auth auth;
   std::filesystem::path tls_ca;  // empty: the system's store
   std::string proxy;
-  Encoding encoding = Encoding::kJson;
+  Encoding encoding = Encoding::kAuto;
   Schema schema = Schema::kNone;
   Batch batch;
   uint64_t in_flight_bytes = 4 * kMiB;  // per lane
@@ -133,6 +133,7 @@ struct Column {
   std::string unit;  // of a timestamp or date: s, ms, us, ns, iso, auto; empty: not given
   OnError on_error = OnError::kReject;
   std::optional<std::string> default_json;  // one JSON value, used when `from` finds nothing
+  bool nullable = true;                     // false: NOT NULL in the table
   Position at;
 };
 

@@ -153,6 +153,22 @@ void read_backoff(Reader& destination, Destination& out) {
   backoff.finish();
 }
 
+// Protobuf rows need the types of the columns.
+void check_encoding(Reader& destination, const Destination& out) {
+  if (out.encoding != Encoding::kProto || out.schema != Schema::kNone) return;
+  destination.context().error(destination.get("encoding")->node->at,
+                              destination.path() + ": encoding: proto needs to know the tables",
+                              "set schema: columns, or encoding: json");
+}
+
+void check_catalog(Reader& destination, const Destination& out) {
+  if (out.schema != Schema::kUnityCatalog || !out.workspace_url.empty()) return;
+  if (destination.has("workspace_url")) return;  // wrong, and that is said already
+  destination.context().error(destination.get("schema")->node->at,
+                              destination.path() + ": schema: unity_catalog needs workspace_url",
+                              "such as https://acme.cloud.databricks.com");
+}
+
 Destination read_destination(const Named& value, Context& context) {
   Destination out;
   out.name = value.key;
@@ -164,12 +180,14 @@ Destination read_destination(const Named& value, Context& context) {
   read_auth(reader, out);
   read_tls(reader, out);
   set(out.proxy, reader.text("proxy"));
-  set(out.encoding, reader.word<Encoding>("encoding", {{"auto", Encoding::kJson},
+  set(out.encoding, reader.word<Encoding>("encoding", {{"auto", Encoding::kAuto},
                                                        {"json", Encoding::kJson},
                                                        {"proto", Encoding::kProto}}));
   set(out.schema, reader.word<Schema>("schema", {{"none", Schema::kNone},
                                                  {"columns", Schema::kColumns},
                                                  {"unity_catalog", Schema::kUnityCatalog}}));
+  check_encoding(reader, out);
+  check_catalog(reader, out);
   read_batch(reader, out);
   read_backoff(reader, out);
   reader.finish();

@@ -20,8 +20,6 @@ constexpr std::array kReserved{
     Reserved{"destinations.*.tls.cert", When::kAlways, "", "remove it"},
     Reserved{"destinations.*.tls.key", When::kAlways, "", "remove it"},
     Reserved{"destinations.*.proxy", When::kAlways, "", "remove it"},
-    Reserved{"destinations.*.encoding", When::kIs, "proto", "use json"},
-    Reserved{"destinations.*.schema", When::kIs, "unity_catalog", "use columns or none"},
     Reserved{"routes[].renamed_from[]", When::kAlways, "", "leave the list empty"},
     Reserved{"routes[].table", When::kContains, "${payload", "build the name from the topic"},
     Reserved{"routes[].format", When::kIs, "csv", "use json or raw"},

@@ -43,9 +43,15 @@ class BatchBuilder {
   BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool::Origin current, uint32_t lane,
                Refused refused);
 
+  // From the next batch on. Only between streams: all rows of one have one form.
+  void use(codec::RowEncoder encoder) { encoder_ = std::move(encoder); }
+
   // Starts over; the next batch may have up to `max_bytes`.
   void begin(size_t max_bytes);
   Added add(const StoredRecord& record, MonoTime now);
+
+  // Of the rows: a serialized DescriptorProto, or empty for JSON.
+  const std::string& descriptor() const { return encoder_.descriptor(); }
 
   bool empty() const { return info_.rows == 0; }
   bool full() const {

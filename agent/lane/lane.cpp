@@ -37,6 +37,7 @@ class Lane::Events final : public zerobus::StreamEvents {
   void on_closed(uint64_t generation, zerobus::Status status) override {
     post([generation, status = std::move(status)](Lane& lane) {
       if (generation == lane.stream_generation_) lane.stream_.reset();
+      if (status.code == zerobus::code::kInvalidArgument) lane.table_suspect_ = true;
       lane.apply(lane.session_.closed(lane.moment(), generation, status));
     });
   }
@@ -53,7 +54,8 @@ class Lane::Events final : public zerobus::StreamEvents {
 };
 
 Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneState& state,
-           codec::RowEncoder encoder, std::shared_ptr<Destination> destination, Log log)
+           codec::RowEncoder encoder, std::shared_ptr<Destination> destination, Log log,
+           EncoderSource source)
     : io_(io),
       spool_(spool),
       id_(state.id),
@@ -63,6 +65,7 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
       session_(destination_->session),
       session_timer_(io),
       linger_timer_(io),
+      encoder_source_(std::move(source)),
       progress_(state.cursor),
       next_(state.cursor + 1),
       committed_(state.next_seq - 1),
@@ -117,9 +120,30 @@ void Lane::act(const zerobus::Open& action) {
   stream_generation_ = action.generation;
   ++counters_.streams_opened;
   token_for_ = action.generation;
+  if (!encoder_source_) return ask_token(action.generation);
+  encoder_source_(std::exchange(table_suspect_, false), [&io = io_, self = weak_from_this(),
+                                                         generation = action.generation](
+                                                            Result<codec::RowEncoder> encoder) {
+    boost::asio::post(io, [self, generation, encoder = std::move(encoder)]() mutable {
+      if (const auto lane = self.lock()) lane->on_encoder(generation, std::move(encoder));
+    });
+  });
+}
+
+void Lane::on_encoder(uint64_t generation, Result<codec::RowEncoder> encoder) {
+  if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
+  if (!encoder) {
+    token_for_.reset();
+    apply(session_.open_failed(moment(), generation, encoder.error()));
+    return;
+  }
+  builder_.use(*std::move(encoder));
+  ask_token(generation);
+}
+
+void Lane::ask_token(uint64_t generation) {
   destination_->bearer(table_, std::exchange(token_refused_, false),
-                       [&io = io_, self = weak_from_this(),
-                        generation = action.generation](Result<std::string> token) {
+                       [&io = io_, self = weak_from_this(), generation](Result<std::string> token) {
                          boost::asio::post(io,
                                            [self, generation, token = std::move(token)]() mutable {
                                              if (const auto lane = self.lock())
@@ -138,7 +162,8 @@ void Lane::on_token(uint64_t generation, Result<std::string> token) {
   zerobus::StreamOpen open;
   open.generation = generation;
   open.table = table_;
-  open.encoding = zerobus::Encoding::kJson;
+  open.descriptor = builder_.descriptor();
+  open.encoding = open.descriptor.empty() ? zerobus::Encoding::kJson : zerobus::Encoding::kProto;
   open.bearer = *std::move(token);
   auto stream = destination_->transport->open(std::move(open), events_);
   if (!stream) {

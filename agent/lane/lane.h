@@ -42,10 +42,18 @@ struct LaneCounters {
   uint64_t streams_opened = 0;
 };
 
+// The encoder for a lane whose table has to be asked about, asked for before every stream. `fresh`:
+// the service refused something since, so what is known of the table may be out of date. `done` is
+// called at most once, at once or later, on any thread.
+using EncoderSource =
+    std::function<void(bool fresh, std::function<void(Result<codec::RowEncoder>)> done)>;
+
 class Lane : public std::enable_shared_from_this<Lane> {
  public:
+  // With `source`, `encoder` is never used.
   Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneState& state,
-       codec::RowEncoder encoder, std::shared_ptr<Destination> destination, Log log);
+       codec::RowEncoder encoder, std::shared_ptr<Destination> destination, Log log,
+       EncoderSource source = {});
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -81,6 +89,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void act(const zerobus::Stopped& action);
 
   void on_token(uint64_t generation, Result<std::string> token);
+  void on_encoder(uint64_t generation, Result<codec::RowEncoder> encoder);
+  void ask_token(uint64_t generation);
   void fill();
   bool add_from_reader();
   void read_next();
@@ -107,7 +117,9 @@ class Lane : public std::enable_shared_from_this<Lane> {
   std::shared_ptr<Events> events_;
   std::shared_ptr<zerobus::Stream> stream_;
   uint64_t stream_generation_ = 0;
-  std::optional<uint64_t> token_for_;  // generation whose token is awaited
+  std::optional<uint64_t> token_for_;  // generation whose encoder and token are awaited
+  const EncoderSource encoder_source_;
+  bool table_suspect_ = false;  // the service refused something since the encoder was asked for
   bool token_refused_ = false;
   bool applying_ = false;
   std::deque<zerobus::Action> todo_;

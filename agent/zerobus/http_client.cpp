@@ -73,8 +73,12 @@ bool Transfer::prepare(const HttpOptions& options) {
   if (!https) curl_easy_setopt(c, CURLOPT_PROXY, "");
   curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(c, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
-  curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-  curl_easy_setopt(c, CURLOPT_POSTFIELDS, request.body.c_str());
+  if (request.get) {
+    curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
+  } else {
+    curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    curl_easy_setopt(c, CURLOPT_POSTFIELDS, request.body.c_str());
+  }
   curl_easy_setopt(c, CURLOPT_USERAGENT, options.user_agent.c_str());
   curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
   curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
@@ -91,7 +95,7 @@ bool Transfer::prepare(const HttpOptions& options) {
 }
 
 Result<HttpReply> Transfer::result(CURLcode code) {
-  const std::string what = "POST " + request.url + ": ";
+  const std::string what = (request.get ? "GET " : "POST ") + request.url + ": ";
   if (too_long) {
     return Error{ErrorKind::kDenied,
                  what + "the answer is longer than " + std::to_string(max_body_bytes) +

@@ -1,4 +1,4 @@
-// HttpClient: POSTs forms over HTTPS. The only user of libcurl.
+// HttpClient: POSTs forms, and GETs, over HTTPS. The only user of libcurl.
 //
 // One thread of its own carries all requests at once. post() from any thread; `done` is called once
 // on that thread, must not block, and is not called any more once the destructor has begun (it ends

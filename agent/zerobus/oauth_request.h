@@ -27,6 +27,7 @@ struct HttpRequest {
   std::string url;
   std::string authorization;  // value of the header
   std::string body;           // a form
+  bool get = false;           // GET, without a body
 };
 
 struct HttpReply {

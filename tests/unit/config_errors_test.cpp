@@ -184,6 +184,12 @@ TEST(ConfigErrors, Destinations) {
         "c.yaml:5:80: error: destinations.d.workspace_url: `acme` does not start with https:// or "
         "http://" +
             address}},
+      {destination("{endpoint: \"http://localhost\", schema: unity_catalog}"),
+       {"c.yaml:5:44: error: destinations.d: schema: unity_catalog needs workspace_url (such as "
+        "https://acme.cloud.databricks.com)"}},
+      {destination("{endpoint: \"http://localhost\", encoding: proto}"),
+       {"c.yaml:5:46: error: destinations.d: encoding: proto needs to know the tables (set schema: "
+        "columns, or encoding: json)"}},
       {minimal("destinations: {a b: {endpoint: \"http://localhost\"}}\n"),
        {"c.yaml:3:16: error: destinations: `a b` cannot be a name (use 1 to 64 of A-Z a-z 0-9 _ . "
         "-)"}},

@@ -33,7 +33,7 @@ TEST(ConfigLoad, AbsentKeysHaveTheDocumentedDefaults) {
   EXPECT_EQ(config.control.socket, "/run/penstock/control.sock");
   EXPECT_EQ(config.control.listen, "");
   const Destination& d = config.destinations.at(0);
-  EXPECT_EQ(d.encoding, Encoding::kJson);
+  EXPECT_EQ(d.encoding, Encoding::kAuto);
   EXPECT_EQ(d.schema, Schema::kNone);
   EXPECT_EQ(d.batch.max_delay, Millis(200));
   EXPECT_EQ(d.batch.max_size_bytes, 256 * kKiB);
@@ -76,7 +76,8 @@ routes:
     table: "${env:CATALOG}.iot.t_${topic.line}_${topic[7]}"
     destination: a
     columns:
-      ts: {from: "${payload.t}", as: timestamp, unit: ms, on_error: null, default: null}
+      ts: {from: "${payload.t}", as: timestamp, unit: ms, on_error: null, default: null,
+           nullable: false}
       d: {from: "${payload.d}", as: "decimal(10,2)", default: 1.5}
       s: {from: "x", default: "1.5"}
       at: "${label.site}/${meta.seq}"
@@ -137,6 +138,7 @@ TEST(ConfigLoad, EveryKeyOfADestinationArrives) {
   EXPECT_EQ(a.workspace_url, "https://acme.example");
   EXPECT_EQ(a.auth.token.value, "main");
   EXPECT_EQ(a.tls_ca, "/etc/penstock/certs/ca.pem");
+  EXPECT_EQ(a.encoding, Encoding::kJson);
   EXPECT_EQ(a.schema, Schema::kColumns);
   EXPECT_EQ(a.batch.max_delay, Millis(1000));
   EXPECT_EQ(a.batch.max_size_bytes, kMiB);
@@ -178,6 +180,8 @@ TEST(ConfigLoad, EveryKeyOfARouteArrives) {
   EXPECT_EQ(r1.columns[0].unit, "ms");
   EXPECT_EQ(r1.columns[0].on_error, OnError::kNull);
   EXPECT_EQ(r1.columns[0].default_json, "null");
+  EXPECT_FALSE(r1.columns[0].nullable);
+  EXPECT_TRUE(r1.columns[1].nullable);
   EXPECT_EQ(r1.columns[1].as, "decimal(10,2)");
   EXPECT_EQ(r1.columns[1].default_json, "1.5");
   EXPECT_EQ(r1.columns[2].default_json, "\"1.5\"") << "what is quoted is text";
@@ -313,8 +317,6 @@ control: {socket: /run/penstock/control.sock, listen: 127.0.0.1:9}
                          "c.yaml:11:37 destinations.prod.tls.cert",
                          "c.yaml:11:46 destinations.prod.tls.key",
                          "c.yaml:12:5 destinations.prod.proxy",
-                         "c.yaml:13:15 destinations.prod.encoding: `proto`",
-                         "c.yaml:14:13 destinations.prod.schema: `unity_catalog`",
                          "c.yaml:17:56 route_defaults.overflow.policy: `drop_newest`",
                          "c.yaml:17:69 route_defaults.overflow.max_share",
                          "c.yaml:17:102 route_defaults.unknown_fields: `rescue`",

@@ -132,11 +132,75 @@ class LaneTest : public testing::Test {
   std::vector<Destination::Token> token_requests_;
 };
 
+TEST_F(LaneTest, AStreamSaysWhichFormItsRowsHave) {
+  codec::TableSchema table;
+  table.columns.push_back({"n", {}, true, 0});
+  table.columns[0].type.kind = codec::TypeKind::kInt;
+  spool_.preload({"r", "a.b.c"}, {body_of(row_of(7))});
+  auto encoder = codec::RowEncoder::make({}, table, codec::RowForm::kProto);
+  ASSERT_TRUE(encoder) << encoder.error().what;
+  const std::string descriptor = encoder->descriptor();
+  lane_ = std::make_shared<Lane>(io_, spool_, spool_.state(1), *std::move(encoder), destination_,
+                                 Log::none());
+  lane_->start();
+  run();
+  ASSERT_EQ(streams_.size(), 1u);
+  EXPECT_EQ(streams_[0]->open.encoding, zerobus::Encoding::kProto);
+  EXPECT_EQ(streams_[0]->open.descriptor, descriptor);
+  EXPECT_FALSE(descriptor.empty());
+  streams_[0]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[0]), (std::vector<std::string>{"\x08\x07"}));
+}
+
+codec::RowEncoder proto_encoder(const char* column) {
+  codec::TableSchema table;
+  table.columns.push_back({column, {}, true, 0});
+  table.columns[0].type.kind = codec::TypeKind::kInt;
+  codec::EncoderSpec spec;
+  spec.unknown_fields = codec::UnknownFields::kIgnore;
+  auto made = codec::RowEncoder::make(std::move(spec), table, codec::RowForm::kProto);
+  EXPECT_TRUE(made);
+  return *std::move(made);
+}
+
+TEST_F(LaneTest, TheTableIsAskedForBeforeEveryStreamAndAnewAfterARefusal) {
+  std::vector<bool> asked;
+  const auto source = [&](bool fresh, const auto& done) {
+    asked.push_back(fresh);
+    if (asked.size() == 1) return done(Error{ErrorKind::kTransient, "no link", {}});
+    done(proto_encoder(asked.size() == 2 ? "old" : "n"));
+  };
+  destination_->session.retry.held = Millis(0);
+  spool_.preload({"r", "a.b.c"}, {body_of(row_of(7))});
+  auto unused = codec::RowEncoder::make({});
+  lane_ = std::make_shared<Lane>(io_, spool_, spool_.state(1), *std::move(unused), destination_,
+                                 Log::none(), source);
+  lane_->start();
+  run();
+  EXPECT_TRUE(streams_.empty()) << "nothing is known of the table";
+  auto stream = next_stream(0);
+  EXPECT_EQ(stream->open.descriptor, proto_encoder("old").descriptor());
+  stream->close(zerobus::code::kUnavailable, "going down");
+  run();
+  stream = next_stream(1);
+  EXPECT_EQ(stream->open.descriptor, proto_encoder("n").descriptor());
+  stream->close(zerobus::code::kInvalidArgument, "no column n");
+  run();
+  stream = next_stream(2);
+  EXPECT_EQ(asked, (std::vector<bool>{false, false, false, true}));
+  stream->created();
+  run();
+  EXPECT_EQ(serve(*stream), (std::vector<std::string>{"\x08\x07"}));
+  EXPECT_EQ(cursor(), 1u);
+}
+
 TEST_F(LaneTest, SendsEverythingInOrderAndReleasesOnlyWhatIsAcknowledged) {
   make_rows(5);
   ASSERT_EQ(streams_.size(), 1u);
   EXPECT_EQ(streams_[0]->open.table, "a.b.c");
   EXPECT_EQ(streams_[0]->open.bearer, "token");
+  EXPECT_EQ(streams_[0]->open.encoding, zerobus::Encoding::kJson);
   streams_[0]->created();
   run();
   ASSERT_EQ(streams_[0]->writes.size(), 1u) << "one write in flight";
@@ -176,8 +240,8 @@ TEST_F(LaneTest, AfterALostStreamSendingGoesOnAtTheFirstUnacknowledgedRecord) {
   EXPECT_EQ(cursor(), 6u);
 }
 
-// P3: a repeat is recognised by (origin, seq), so a record keeps its origin whatever the spool's has
-// become since.
+// P3: a repeat is recognised by (origin, seq), so a record keeps its origin whatever the spool's
+// has become since.
 TEST_F(LaneTest, ARecordIsSentUnderTheOriginItWasNumberedWith) {
   auto column = Expression::parse("${meta.origin} ${meta.epoch}");
   ASSERT_TRUE(column);

@@ -1,0 +1,64 @@
+// TableSchemas: the tables of one destination as Unity Catalog describes them, kept in memory and
+// on disk, so that a start without a link knows them too.
+//
+// get() on the agent thread; `done` is called once, at once or later on another thread, and not any
+// more once the destructor has begun. A table is asked for when it is not known, was asked for more
+// than ten minutes ago, or may be out of date. When it cannot be asked for, what was known last is
+// used, however old, and that is logged once. Files: DIR/<table>.json, the catalog's answer as it
+// came; one that cannot be read is as if missing.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/codec/unity_table.h"
+#include "agent/config/config.h"
+#include "agent/zerobus/table_catalog.h"
+
+namespace penstock::app {
+
+class TableSchemas {
+ public:
+  using Done = std::function<void(Result<codec::UnityTable>)>;
+
+  static Result<std::shared_ptr<TableSchemas>> start(const config::Config& config,
+                                                     const config::Destination& destination,
+                                                     const std::string& user_agent, Log log);
+
+  // `fresh`: ask even when the table is known.
+  void get(const std::string& table, bool fresh, Done done);
+  // Always asks; what was known before does not help.
+  void ask(const std::string& table, Done done);
+
+ private:
+  struct Known {
+    codec::UnityTable table;
+    std::string body;
+    MonoTime asked{};
+    bool said_stale = false;
+  };
+
+  TableSchemas(std::filesystem::path dir, Log log) : dir_(std::move(dir)), log_(std::move(log)) {}
+  Result<codec::UnityTable> learn(const std::string& table, std::string body);
+  Result<codec::UnityTable> last_known(const std::string& table, const Error& why);
+  std::filesystem::path file_of(const std::string& table) const;
+
+  const std::filesystem::path dir_;
+  const Log log_;
+  std::mutex mutex_;
+  std::map<std::string, Known> known_;
+  std::unique_ptr<zerobus::TableCatalog> catalog_;  // last: its thread uses the rest
+};
+
+// A table as it was last fetched, by an agent or by `penstock schema fetch`. kDenied: never.
+Result<codec::UnityTable> kept_schema(const config::Config& config,
+                                      const config::Destination& destination,
+                                      const std::string& table);
+
+}  // namespace penstock::app

@@ -1,0 +1,144 @@
+// What is asked of Unity Catalog and what its answers mean; then the driver over a real socket.
+#include <future>
+#include <mutex>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent/zerobus/table_catalog.h"
+#include "tests/support/https_server.h"
+
+namespace penstock::zerobus {
+namespace {
+
+using test::WebAnswer;
+using test::WebRequest;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(UnityCatalog, TheTokenIsAskedForWithoutATable) {
+  const auto request = catalog_token_request("https://acme.example", {"id", "s3cret"});
+  ASSERT_TRUE(request) << request.error().what;
+  EXPECT_FALSE(request->get);
+  EXPECT_EQ(request->url, "https://acme.example:443/oidc/v1/token");
+  EXPECT_EQ(request->authorization, "Basic aWQ6czNjcmV0");
+  EXPECT_EQ(request->body, "grant_type=client_credentials&scope=all-apis");
+}
+
+TEST(UnityCatalog, TheTableIsAskedForByItsName) {
+  const auto request = table_request("https://acme.example/", "main.iot.a_1", "t0k");
+  ASSERT_TRUE(request) << request.error().what;
+  EXPECT_TRUE(request->get);
+  EXPECT_EQ(request->url, "https://acme.example:443/api/2.1/unity-catalog/tables/main.iot.a_1");
+  EXPECT_EQ(request->authorization, "Bearer t0k");
+  EXPECT_THAT(table_request("https://acme.example", "a/b?c d", "t")->url,
+              HasSubstr("/tables/a%2Fb%3Fc%20d"));
+  EXPECT_EQ(table_request("http://acme.example", "a.b.c", "t").error().kind, ErrorKind::kDenied)
+      << "the token would go in clear";
+  EXPECT_EQ(table_request("", "a.b.c", "t").error().kind, ErrorKind::kDenied);
+}
+
+TEST(UnityCatalog, AnswersSayWhatToDo) {
+  EXPECT_EQ(*read_table_reply({200, "{}", {}}, "a.b.c"), "{}");
+  const std::tuple<int, ErrorKind, const char*> cases[] = {
+      {500, ErrorKind::kTransient, "HTTP 500"},   {408, ErrorKind::kTransient, "HTTP 408"},
+      {429, ErrorKind::kThrottled, "HTTP 429"},   {404, ErrorKind::kDenied, "Create the table"},
+      {403, ErrorKind::kDenied, "Grant"},         {401, ErrorKind::kDenied, "credentials"},
+      {302, ErrorKind::kDenied, "workspace_url"},
+  };
+  for (const auto& [status, kind, text] : cases) {
+    const auto read = read_table_reply({status, "secret words", Millis(7)}, "a.b.c");
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().kind, kind) << status;
+    EXPECT_THAT(read.error().what, HasSubstr(text));
+    EXPECT_THAT(read.error().what, Not(HasSubstr("secret words")));
+  }
+}
+
+// A workspace that counts and remembers.
+class TableCatalogTest : public testing::Test {
+ protected:
+  WebAnswer answer(const WebRequest& request) {
+    const std::lock_guard lock(mutex_);
+    seen_.push_back(request.method + " " + request.target + " " +
+                    request.headers.at("authorization"));
+    if (request.target == "/oidc/v1/token") {
+      const auto token = "token-" + std::to_string(++tokens_);
+      return {200, R"({"access_token":")" + token + R"(","expires_in":3600})", {}};
+    }
+    if (refuse_ > 0) {
+      --refuse_;
+      return {401, "", {}};
+    }
+    return {200, "the table", {}};
+  }
+  Result<std::string> get(TableCatalog& catalog, const std::string& table) {
+    auto promise = std::make_shared<std::promise<Result<std::string>>>();
+    auto future = promise->get_future();
+    catalog.get(table,
+                [promise](Result<std::string> body) { promise->set_value(std::move(body)); });
+    if (future.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
+      return Error{ErrorKind::kShutdown, "no answer", {}};
+    }
+    return future.get();
+  }
+  std::unique_ptr<TableCatalog> make(TableCatalog::Credentials credentials) {
+    auto made = TableCatalog::start("http://127.0.0.1:" + std::to_string(server_.port()), {},
+                                    std::move(credentials));
+    EXPECT_TRUE(made);
+    return *std::move(made);
+  }
+
+  std::mutex mutex_;
+  std::vector<std::string> seen_;
+  int tokens_ = 0;
+  int refuse_ = 0;
+  test::HttpsServer server_{[this](const WebRequest& request) { return answer(request); }};
+};
+
+TEST_F(TableCatalogTest, OneTokenServesUntilItIsRefused) {
+  std::vector<bool> asked;
+  auto catalog = make({[&](bool fresh) -> Result<OAuthClient> {
+                         asked.push_back(fresh);
+                         return OAuthClient{"id", "secret"};
+                       },
+                       {}});
+  EXPECT_EQ(*get(*catalog, "a.b.c"), "the table");
+  EXPECT_EQ(*get(*catalog, "a.b.d"), "the table");
+  {
+    const std::lock_guard lock(mutex_);
+    refuse_ = 1;
+  }
+  EXPECT_EQ(*get(*catalog, "a.b.c"), "the table");
+  {
+    const std::lock_guard lock(mutex_);
+    refuse_ = 2;
+  }
+  EXPECT_EQ(get(*catalog, "a.b.c").error().kind, ErrorKind::kDenied) << "asked anew once, not more";
+  catalog.reset();
+  EXPECT_THAT(asked, ElementsAre(false, true, true));
+  const std::string kTable = "GET /api/2.1/unity-catalog/tables/";
+  const std::string kToken = "POST /oidc/v1/token Basic aWQ6c2VjcmV0";
+  EXPECT_THAT(
+      seen_, ElementsAre(kToken, kTable + "a.b.c Bearer token-1", kTable + "a.b.d Bearer token-1",
+                         kTable + "a.b.c Bearer token-1", kToken, kTable + "a.b.c Bearer token-2",
+                         kTable + "a.b.c Bearer token-2", kToken, kTable + "a.b.c Bearer token-3"));
+}
+
+TEST_F(TableCatalogTest, ATokenOfItsOwnIsUsedAsItIs) {
+  auto catalog = make({{}, [](bool) -> Result<std::string> { return std::string("mine"); }});
+  EXPECT_EQ(*get(*catalog, "a.b.c"), "the table");
+  catalog.reset();
+  EXPECT_THAT(seen_, ElementsAre("GET /api/2.1/unity-catalog/tables/a.b.c Bearer mine"));
+}
+
+TEST_F(TableCatalogTest, MissingSecretsAreSaid) {
+  auto catalog = make({{}, [](bool) -> Result<std::string> {
+                         return Error{ErrorKind::kDenied, "there is none", {}};
+                       }});
+  EXPECT_EQ(get(*catalog, "a.b.c").error().what, "there is none");
+}
+
+}  // namespace
+}  // namespace penstock::zerobus
