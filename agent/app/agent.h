@@ -33,8 +33,8 @@ struct AgentSettings {
 
 class Agent {
  public:
-  // `config` has passed check (check.h). `on_fault` is called once, from any thread, when the spool
-  // cannot be written any more: the caller is to stop the agent and let it be restarted.
+  // `config` has passed check (check.h). `on_fault` is called from any thread when no file of the
+  // spool can be written; the spool keeps trying by itself, and records wait at their sources.
   Agent(config::Config config, AgentSettings settings, std::function<void(const Error&)> on_fault,
         Log log);
   ~Agent();

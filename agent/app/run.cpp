@@ -5,7 +5,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -16,9 +15,9 @@ namespace penstock::app {
 namespace {
 
 // Why the wait ended.
-enum class Wake { kSignal, kFault, kTick };
+enum class Wake { kSignal, kTick };
 
-// Signals and faults as file descriptors, so that one poll waits for all.
+// Signals as a file descriptor, so that one poll waits for all.
 class Doorbell {
  public:
   Doorbell() {
@@ -28,25 +27,15 @@ class Doorbell {
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     signal(SIGPIPE, SIG_IGN);
     signals_ = signalfd(-1, &set, SFD_CLOEXEC);
-    faults_ = eventfd(0, EFD_CLOEXEC);
   }
-  ~Doorbell() {
-    close(signals_);
-    close(faults_);
-  }
+  ~Doorbell() { close(signals_); }
   Doorbell(const Doorbell&) = delete;
   Doorbell& operator=(const Doorbell&) = delete;
 
-  void ring() {
-    const uint64_t one = 1;
-    (void)!write(faults_, &one, sizeof one);
-  }
-
   Wake wait(std::optional<Millis> tick, int& number) {
-    pollfd fds[] = {{signals_, POLLIN, 0}, {faults_, POLLIN, 0}};
-    const int ready = poll(fds, 2, tick ? static_cast<int>(tick->count()) : -1);
+    pollfd fds[] = {{signals_, POLLIN, 0}};
+    const int ready = poll(fds, 1, tick ? static_cast<int>(tick->count()) : -1);
     if (ready <= 0) return Wake::kTick;
-    if (fds[1].revents) return Wake::kFault;
     signalfd_siginfo info{};
     (void)!read(signals_, &info, sizeof info);
     number = static_cast<int>(info.ssi_signo);
@@ -55,7 +44,6 @@ class Doorbell {
 
  private:
   int signals_ = -1;
-  int faults_ = -1;
 };
 
 int refuse(const config::Loaded& loaded, const Log& log) {
@@ -69,8 +57,7 @@ int refuse(const config::Loaded& loaded, const Log& log) {
 
 // Returns when the agent is to stop. A ping goes out only if the agent thread answered the one
 // before.
-void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, const Log& log,
-                bool& faulted) {
+void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, const Log& log) {
   auto answered = std::make_shared<std::atomic<bool>>(true);
   for (;;) {
     int number = 0;
@@ -81,9 +68,6 @@ void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, 
           agent.touch([answered] { *answered = true; });
         }
         break;
-      case Wake::kFault:
-        faulted = true;
-        return;
       case Wake::kSignal:
         if (number == SIGHUP) {
           log.warning(
@@ -107,10 +91,9 @@ int run_agent(const std::filesystem::path& config_file, AgentSettings settings) 
   if (!loaded.ok()) return refuse(loaded, log);
   for (const auto& problem : loaded.problems) log.warning("{}", to_string(problem));
 
+  // Inputs that can wait do; a restart would help nothing.
   const auto on_fault = [&](const Error& error) {
-    log.error("the spool cannot be written any more, stopping so that a restart can recover: {}",
-              error.what);
-    doorbell.ring();
+    log.error("nothing can be written to the spool, trying again every second: {}", error.what);
   };
   log.info("penstock {} as {}, spool {}", settings.version, loaded.config.agent.id,
            loaded.config.spool.dir.string());
@@ -121,12 +104,11 @@ int run_agent(const std::filesystem::path& config_file, AgentSettings settings) 
   }
   systemd.ready("collecting");
   log.info("agent ready");
-  bool faulted = false;
-  keep_watch(doorbell, agent, systemd, log, faulted);
+  keep_watch(doorbell, agent, systemd, log);
   systemd.stopping();
   agent.stop();
   log.info("stopped");
-  return faulted ? kExitFailure : 0;
+  return 0;
 }
 
 }  // namespace penstock::app

@@ -24,6 +24,7 @@ CREATE TABLE lane_state(
   cursor INTEGER NOT NULL, next_seq INTEGER NOT NULL,
   quarantined INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0,
   discarded INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
+  first_seq INTEGER NOT NULL DEFAULT 1,
   stream_id TEXT, committed_offset INTEGER,
   UNIQUE(route, table_name)) STRICT;
 CREATE TABLE seg(
@@ -90,12 +91,17 @@ Result<void> ensure_schema(Connection& db) {
   if (!application) return std::move(application).error();
   if (*version == kSchemaVersion && *application == kApplicationId) return {};
   if (*application == kApplicationId) {
-    return refused("written in format " + std::to_string(*version) + ", this agent knows format " +
-                   std::to_string(kSchemaVersion) +
-                   "; run the version that wrote it or move the file away");
+    return Error{ErrorKind::kRejected,
+                 "written in format " + std::to_string(*version) + ", this agent knows format " +
+                     std::to_string(kSchemaVersion) + "; run the version that wrote it",
+                 {}};
   }
   auto tables = db.number("SELECT count(*) FROM sqlite_schema");
   if (!tables) return std::move(tables).error();
+  auto ours = db.number(
+      "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name IN ('seg', 'lane_state')");
+  if (!ours) return std::move(ours).error();
+  if (*ours == 2) return Error{ErrorKind::kCorrupt, "is a spool with a damaged header", {}};
   if (*tables != 0 || *application != 0)
     return refused("is a database, but not a spool; move it away");
   return db.exec(
@@ -158,17 +164,28 @@ std::vector<Setting> required_settings(const Sizing& sizing) {
   };
 }
 
-Result<Connection> open_database(const std::filesystem::path& file, const Sizing& sizing,
-                                 const Log& log) {
+Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing) {
   auto db = Connection::open(file);
   if (!db) return std::move(db).error();
   if (auto good = set_up(*db, sizing); !good) return std::move(good).error().in(file.string());
+  return db;
+}
+
+Result<void> prepare_for_writing(const std::filesystem::path& file, const Sizing& sizing,
+                                 const Log& log) {
   if (!grow_wal(file.string() + "-wal", sizing.wal_bytes)) {
     log.warning(
         "{}-wal cannot be grown to {} bytes beforehand: {}; a full disk may now block removals",
         file.string(), sizing.wal_bytes, strerror(errno));
   }
-  if (auto synced = sync_directory(file.parent_path()); !synced) return std::move(synced).error();
+  return sync_directory(file.parent_path());
+}
+
+Result<Connection> open_database(const std::filesystem::path& file, const Sizing& sizing,
+                                 const Log& log) {
+  auto db = open_existing(file, sizing);
+  if (!db) return db;
+  if (auto ready = prepare_for_writing(file, sizing, log); !ready) return std::move(ready).error();
   return db;
 }
 

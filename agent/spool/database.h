@@ -30,8 +30,15 @@ struct Setting {
 // The pragmas in the order in which they must be set.
 std::vector<Setting> required_settings(const Sizing& sizing);
 
-// kDenied: locked, not permitted, or not written by this version of us; kCorrupt: damaged; kFull:
-// no room to create it.
+// Opens a file to read it, or to make its tables if it has none. kDenied: locked, not permitted or
+// not a spool; kRejected: in a newer format; kCorrupt: damaged; kFull: no room to create it.
+Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing);
+
+// Grows the WAL and syncs the directory: before the first commit to a file.
+Result<void> prepare_for_writing(const std::filesystem::path& file, const Sizing& sizing,
+                                 const Log& log);
+
+// Both.
 Result<Connection> open_database(const std::filesystem::path& file, const Sizing& sizing,
                                  const Log& log);
 

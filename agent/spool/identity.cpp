@@ -1,38 +1,16 @@
 #include "agent/spool/identity.h"
 
 #include <fstream>
-#include <optional>
+#include <random>
 
 #include <spdlog/fmt/fmt.h>
 
 namespace penstock::spool {
 namespace {
 
-struct Last {
-  Epoch epoch;
-  Surroundings where;
-};
-
-Result<std::optional<Last>> last_epoch(Connection& db) {
-  auto query = db.prepare(
-      "SELECT id, name, agent_id, machine_id, filesystem FROM epoch ORDER BY id DESC LIMIT 1");
-  if (!query) return std::move(query).error();
-  auto row = query->step();
-  if (!row) return std::move(row).error();
-  if (!*row) return std::optional<Last>();
-  Last last;
-  last.epoch = {static_cast<uint32_t>(query->int_at(0)), std::string(query->bytes_at(1))};
-  last.where = {std::string(query->bytes_at(2)), std::string(query->bytes_at(3)),
-                std::string(query->bytes_at(4))};
-  return std::optional<Last>(std::move(last));
-}
-
-Result<void> insert(Connection& db, const Epoch& epoch, const Surroundings& now, int64_t wall_us) {
-  auto statement = db.prepare("INSERT INTO epoch VALUES(?,?,?,?,?,?)");
-  if (!statement) return std::move(statement).error();
-  statement->bind(1, int64_t{epoch.id}).bind_text(2, epoch.name).bind_text(3, now.agent_id);
-  statement->bind_text(4, now.machine_id).bind_text(5, now.filesystem).bind(6, wall_us);
-  return statement->run();
+uint64_t random_bits() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
 }
 
 }  // namespace
@@ -44,36 +22,41 @@ std::string read_machine_id(const std::filesystem::path& file) {
   return id;
 }
 
-Result<std::map<uint32_t, OriginPtr>> read_origins(Connection& db) {
-  auto query = db.prepare("SELECT id, name, agent_id FROM epoch");
+Result<std::vector<EpochRow>> read_epochs(Connection& db) {
+  auto query = db.prepare(
+      "SELECT id, name, agent_id, machine_id, filesystem, started_at_us FROM epoch ORDER BY id");
   if (!query) return std::move(query).error();
-  std::map<uint32_t, OriginPtr> origins;
+  std::vector<EpochRow> epochs;
   for (;;) {
     auto row = query->step();
     if (!row) return std::move(row).error();
-    if (!*row) return origins;
-    const std::string name(query->bytes_at(1));
-    origins[static_cast<uint32_t>(query->int_at(0))] = std::make_shared<const Origin>(
-        Origin{std::string(query->bytes_at(2)) + "/" + name, name});
+    if (!*row) return epochs;
+    epochs.push_back({static_cast<uint32_t>(query->int_at(0)), std::string(query->bytes_at(1)),
+                      std::string(query->bytes_at(2)), std::string(query->bytes_at(3)),
+                      std::string(query->bytes_at(4)), query->int_at(5)});
   }
 }
 
-Result<Epoch> current_epoch(Connection& db, const Surroundings& now, uint64_t random,
-                            int64_t wall_us, const Log& log) {
-  auto last = last_epoch(db);
-  if (!last) return std::move(last).error();
-  if (*last) {
-    const auto& where = (*last)->where;
-    if (where.agent_id == now.agent_id && where.machine_id == now.machine_id) return (*last)->epoch;
+Origin origin_of(const EpochRow& epoch) { return {epoch.agent_id + "/" + epoch.name, epoch.name}; }
+
+std::optional<EpochRow> next_epoch(const std::vector<EpochRow>& known, const Surroundings& now,
+                                   bool broken, int64_t wall_us, const Log& log) {
+  const EpochRow* last = known.empty() ? nullptr : &known.back();
+  const bool same =
+      last != nullptr && last->agent_id == now.agent_id && last->machine_id == now.machine_id;
+  if (same && !broken) return std::nullopt;
+  if (last != nullptr && !same) {
     log.warning(
         "the spool was written by agent '{}' on machine '{}', now it is agent '{}' on machine "
         "'{}': new epoch",
-        where.agent_id, where.machine_id, now.agent_id, now.machine_id);
+        last->agent_id, last->machine_id, now.agent_id, now.machine_id);
   }
-  const Epoch epoch{*last ? (*last)->epoch.id + 1 : 1, fmt::format("{:016x}", random)};
-  if (auto inserted = insert(db, epoch, now, wall_us); !inserted)
-    return std::move(inserted).error();
-  return epoch;
+  return EpochRow{last != nullptr ? last->id + 1 : 1,
+                  fmt::format("{:016x}", random_bits()),
+                  now.agent_id,
+                  now.machine_id,
+                  now.filesystem,
+                  wall_us};
 }
 
 }  // namespace penstock::spool

@@ -1,18 +1,20 @@
 // Who wrote the records: the epoch, 64 random bits that make (agent_id, epoch, lane, seq) unique
 // for good.
 //
-// A new epoch starts in a new spool, and when agent_id or the machine id differ from the last
-// epoch's: a renamed agent or a card cloned into another machine must not number on under the same
-// identity. Called while opening, on one thread.
+// A new epoch starts in a new spool, when a damaged file is given up, and when agent_id or the
+// machine id differ from the last epoch's: a renamed agent or a card cloned into another machine
+// must not number on under the same identity. Ids of epochs are the same in all generations.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/result.h"
+#include "agent/spool/rows.h"
 #include "agent/spool/sqlite.h"
 #include "agent/spool/types.h"
 
@@ -24,20 +26,18 @@ struct Surroundings {
   std::string filesystem;  // recorded only: it may change with the device number
 };
 
-struct Epoch {
-  uint32_t id = 0;   // row in table `epoch`
-  std::string name;  // 16 hex digits
-};
+// Every epoch the database knows, oldest first; none: no record was ever committed to it.
+Result<std::vector<EpochRow>> read_epochs(Connection& db);
 
-// Every epoch the database knows, by its row: origins of records that are still waiting in it.
-Result<std::map<uint32_t, OriginPtr>> read_origins(Connection& db);
+Origin origin_of(const EpochRow& epoch);
 
 // The first line of `file`; empty when it cannot be read.
 std::string read_machine_id(const std::filesystem::path& file);
 
-// The epoch that goes on, or a new one written to the database. `random` is used for a new one
-// only.
-Result<Epoch> current_epoch(Connection& db, const Surroundings& now, uint64_t random,
-                            int64_t wall_us, const Log& log);
+// The epoch to begin, when the last of `known` (oldest first) cannot go on: it is another agent's
+// or another machine's, there is none, or `broken` says that numbers may have been given out that
+// nobody remembers. nullopt: the last goes on.
+std::optional<EpochRow> next_epoch(const std::vector<EpochRow>& known, const Surroundings& now,
+                                   bool broken, int64_t wall_us, const Log& log);
 
 }  // namespace penstock::spool

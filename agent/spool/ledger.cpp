@@ -165,7 +165,10 @@ std::vector<SeqRange> Ledger::damage(LaneId lane, SeqRange range, int64_t at_us,
 
 LaneRow Ledger::row(LaneId lane, bool with_pending) const {
   const LaneState& state = lanes_.at(lane).state;
-  LaneRow row{lane, state.key, state.cursor, state.next_seq,
+  LaneRow row{lane,
+              state.key,
+              state.cursor,
+              state.next_seq,
               {state.quarantined, state.damaged, state.discarded, state.dropped}};
   if (with_pending) return row;
   for (const auto& record : pending_quarantine_) {

@@ -8,18 +8,14 @@
 namespace penstock::spool {
 namespace {
 
-using Damage = std::map<LaneId, std::vector<SeqRange>>;
-
-// Rows of `sql`, one after the other, until `take` returns an error.
+// Rows of `query`, one after the other, until `take` returns an error.
 template <class Take>
-Result<void> for_each(Connection& db, const std::string& sql, Take take) {
-  auto query = db.prepare(sql);
-  if (!query) return std::move(query).error();
+Result<void> each_row(Statement& query, Take take) {
   for (;;) {
-    auto row = query->step();
+    auto row = query.step();
     if (!row) return std::move(row).error();
     if (!*row) return {};
-    if (Result<void> taken = take(*query); !taken) return taken;
+    if (Result<void> taken = take(query); !taken) return taken;
   }
 }
 
@@ -35,95 +31,195 @@ Error unfitting(const std::string& what) {
   return {ErrorKind::kCorrupt, "the spool's tables do not fit: " + what, {}};
 }
 
-Result<Damage> read_damage(Connection& db) {
-  Damage damage;
-  const std::string sql = "SELECT lane, first_seq, last_seq FROM fate WHERE kind=1";
-  auto done = for_each(db, sql, [&](Statement& row) -> Result<void> {
-    const SeqRange range{seq_at(row, 1), seq_at(row, 2)};
-    if (!is_seq(range.first) || !is_seq(range.last) || range.empty()) {
-      return unfitting("a fate of an impossible range");
-    }
-    damage[lane_at(row, 0)].push_back(range);
-    return {};
-  });
-  if (!done) return std::move(done).error();
-  return damage;
-}
-
-Result<void> read_lanes(Connection& db, Ledger& ledger) {
-  const std::string sql =
-      "SELECT lane, route, table_name, cursor, next_seq, quarantined, damaged, discarded, dropped "
-      "FROM lane_state";
-  return for_each(db, sql, [&](Statement& row) -> Result<void> {
-    LaneRow lane{lane_at(row, 0),
-                 {std::string(row.bytes_at(1)), std::string(row.bytes_at(2))},
-                 seq_at(row, 3),
-                 seq_at(row, 4),
-                 {seq_at(row, 5), seq_at(row, 6), seq_at(row, 7), seq_at(row, 8)}};
-    if (lane.lane > kMaxLane || !is_seq(lane.next_seq) || lane.cursor >= lane.next_seq) {
-      return unfitting("impossible state of lane " + std::to_string(lane.lane));
-    }
-    const auto& counts = lane.counts;
-    if (std::max({counts.quarantined, counts.damaged, counts.discarded, counts.dropped}) >
-            lane.cursor ||
-        counts.sum() > lane.cursor) {
-      return unfitting("more fates than records in lane " + std::to_string(lane.lane));
-    }
-    ledger.restore(lane);
-    return {};
-  });
-}
-
-Result<void> read_decided(Connection& db, const Damage& damage, Ledger& ledger) {
-  for (const auto& [lane, ranges] : damage) {
-    if (!ledger.has(lane)) return unfitting("a fate of unknown lane " + std::to_string(lane));
-    const Seq cursor = ledger.state(lane).cursor;
-    for (const auto& range : ranges) {
-      if (range.last > cursor)
-        ledger.restore_damaged(lane, {std::max(range.first, cursor + 1), range.last});
-    }
+Result<void> check(const LaneRow& lane) {
+  if (lane.lane > kMaxLane || !is_seq(lane.next_seq) || lane.cursor >= lane.next_seq ||
+      !is_seq(lane.first_seq)) {
+    return unfitting("impossible state of lane " + std::to_string(lane.lane));
   }
-  const std::string sql =
-      "SELECT l.lane, q.seq FROM lane_state l JOIN quarantine q ON q.lane=l.lane AND "
-      "q.seq>l.cursor ORDER BY 1, 2";
-  return for_each(db, sql, [&](Statement& row) -> Result<void> {
-    if (!is_seq(seq_at(row, 1))) return unfitting("impossible number in the quarantine");
-    ledger.restore_quarantined(lane_at(row, 0), {seq_at(row, 1), seq_at(row, 1)});
-    return {};
-  });
-}
-
-bool is_damaged(const Damage& damage, LaneId lane, const IndexEntry& entry) {
-  const auto ranges = damage.find(lane);
-  return ranges != damage.end() &&
-         std::any_of(ranges->second.begin(), ranges->second.end(), [&entry](const SeqRange& range) {
-           return range.first <= entry.last() && entry.first <= range.last;
-         });
-}
-
-Result<void> read_segments(Connection& db, const Damage& damage, Loaded& out, const Log& log) {
-  auto scanned = scan_segments(db, out.ledger, log);
-  if (!scanned) return std::move(scanned).error();
-  out.next_segment_id = scanned->next_id;
-  for (const auto& [lane, entries] : scanned->lanes) {
-    for (const auto& entry : entries) {
-      // A damaged segment stays where it is: removing it could stumble over the damage.
-      if (!is_damaged(damage, lane, entry)) out.index.add(lane, entry);
-      out.ledger.restore_committed(lane, entry.last());
-    }
+  const auto& counts = lane.counts;
+  if (std::max({counts.quarantined, counts.damaged, counts.discarded, counts.dropped}) >
+          lane.cursor ||
+      counts.sum() > lane.cursor) {
+    return unfitting("more fates than records in lane " + std::to_string(lane.lane));
   }
   return {};
 }
 
+class Load {
+ public:
+  Load(int64_t wall_us, const Log& log) : wall_us_(wall_us), log_(log) {}
+  Result<Loaded> run(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes);
+
+ private:
+  struct Source {
+    LoadSource from;
+    std::map<LaneId, Seq> begins;                // of its lanes, in this generation
+    std::optional<std::map<LaneId, Seq>> bound;  // numbers from here on are a newer one's
+    bool has(LaneId lane, Seq seq) const;
+  };
+  Result<void> note(const Source& source, Result<void> done);
+  Result<void> find_bounds(const std::vector<LoadSource>& newest_first,
+                           std::vector<LaneRow>& lanes);
+  Result<void> read_fates(const Source& source);
+  Result<void> read_quarantine(const Source& source);
+  Result<void> read_segments(const Source& source);
+  void take(const Source& source, LaneId lane, const IndexEntry& entry,
+            std::map<LaneId, SeqRanges>& held_now);
+  void fill_index();
+  void account_for_gaps();
+
+  const int64_t wall_us_;
+  const Log& log_;
+  Loaded out_;
+  std::vector<Source> sources_;
+  std::map<LaneId, SeqRanges> fated_;  // whole segments; they stay where they are
+  std::map<LaneId, SeqRanges> held_;   // by the generations read so far
+  std::map<LaneId, std::vector<IndexEntry>> entries_;
+};
+
+bool Load::Source::has(LaneId lane, Seq seq) const {
+  if (!bound) return true;
+  const auto found = bound->find(lane);
+  return found != bound->end() && seq < found->second;
+}
+
+// Damage of an older generation costs what it hit, not the start.
+Result<void> Load::note(const Source& source, Result<void> done) {
+  if (done || source.from.is_active) return done;
+  log_.error("spool generation {}: {}; going on with what can be read", source.from.generation,
+             done.error().what);
+  return {};
+}
+
+Result<void> Load::find_bounds(const std::vector<LoadSource>& newest_first,
+                               std::vector<LaneRow>& lanes) {
+  std::optional<std::map<LaneId, Seq>> bound;
+  for (const auto& from : newest_first) {
+    Source source{from, {}, bound};
+    auto rows = read_lanes(*from.db);
+    if (!rows) {
+      if (auto fatal = note(source, std::move(rows).error()); !fatal) return fatal;
+    } else {
+      bound.emplace();
+      for (const auto& row : *rows) {
+        source.begins[row.lane] = row.first_seq;
+        (*bound)[row.lane] = row.first_seq;
+      }
+      if (from.is_active) lanes = std::move(*rows);
+    }
+    sources_.push_back(std::move(source));
+  }
+  return {};
+}
+
+Result<Loaded> Load::run(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes) {
+  if (auto done = find_bounds(newest_first, lanes); !done) return std::move(done).error();
+  for (const auto& lane : lanes) {
+    if (auto good = check(lane); !good) return std::move(good).error();
+    out_.ledger.restore(lane);
+  }
+  for (const auto& source : sources_) {
+    for (auto read : {&Load::read_fates, &Load::read_quarantine}) {
+      auto done = note(source, (this->*read)(source));
+      if (!done) return std::move(done).error();
+    }
+  }
+  for (const auto& source : sources_) {
+    auto done = note(source, read_segments(source));
+    if (!done) return std::move(done).error();
+  }
+  fill_index();
+  out_.ledger.settle_all();
+  account_for_gaps();
+  return std::move(out_);
+}
+
+Result<void> Load::read_fates(const Source& source) {
+  auto query = source.from.db->prepare("SELECT lane, first_seq, last_seq FROM fate WHERE kind=1");
+  if (!query) return std::move(query).error();
+  return each_row(*query, [&](Statement& row) -> Result<void> {
+    const LaneId lane = lane_at(row, 0);
+    SeqRange range{seq_at(row, 1), seq_at(row, 2)};
+    if (!is_seq(range.first) || !is_seq(range.last) || range.empty())
+      return unfitting("a fate of an impossible range");
+    if (!source.has(lane, range.first)) return {};
+    if (!out_.ledger.has(lane)) return unfitting("a fate of unknown lane " + std::to_string(lane));
+    fated_[lane].add(range);
+    range.first = std::max(range.first, out_.ledger.state(lane).cursor + 1);
+    for (const auto& part : out_.ledger.undecided(lane, range))
+      out_.ledger.restore_damaged(lane, part);
+    return {};
+  });
+}
+
+Result<void> Load::read_quarantine(const Source& source) {
+  auto query = source.from.db->prepare("SELECT seq FROM quarantine WHERE lane=? AND seq>?");
+  if (!query) return std::move(query).error();
+  for (const auto& lane : out_.ledger.states()) {
+    query->bind(1, int64_t{lane.id}).bind(2, lane.cursor);
+    auto done = each_row(*query, [&](Statement& row) -> Result<void> {
+      const Seq seq = seq_at(row, 0);
+      if (!is_seq(seq)) return unfitting("impossible number in the quarantine");
+      if (!source.has(lane.id, seq)) return {};
+      for (const auto& part : out_.ledger.undecided(lane.id, {seq, seq}))
+        out_.ledger.restore_quarantined(lane.id, part);
+      return {};
+    });
+    query->reset();
+    if (!done) return done;
+  }
+  return {};
+}
+
+Result<void> Load::read_segments(const Source& source) {
+  const ScanContext context{out_.ledger, held_, source.begins, source.from.generation,
+                            source.from.is_active};
+  auto scanned = scan_segments(*source.from.db, context, log_);
+  if (!scanned) return std::move(scanned).error();
+  if (source.from.is_active) out_.next_segment_id = scanned->next_id;
+  std::map<LaneId, SeqRanges> held_now;
+  for (const auto& [lane, entries] : scanned->lanes) {
+    for (const auto& entry : entries) take(source, lane, entry, held_now);
+  }
+  for (const auto& [lane, ranges] : held_now) {
+    for (const auto& range : ranges.all()) held_[lane].add(range);
+  }
+  return {};
+}
+
+void Load::take(const Source& source, LaneId lane, const IndexEntry& entry,
+                std::map<LaneId, SeqRanges>& held_now) {
+  const SeqRange range{entry.first, entry.last()};
+  if (!source.has(lane, entry.last()) || held_[lane].overlaps(range)) return;
+  held_now[lane].add(range);
+  out_.ledger.restore_committed(lane, entry.last());
+  const bool is_ended = entry.last() <= out_.ledger.state(lane).cursor;
+  // A segment with a fate stays where it is: removing it could stumble over its damage.
+  if (fated_[lane].overlaps(range) || (is_ended && !source.from.is_active)) return;
+  entries_[lane].push_back(entry);
+}
+
+void Load::fill_index() {
+  for (auto& [lane, entries] : entries_) {
+    std::sort(entries.begin(), entries.end(),
+              [](const IndexEntry& a, const IndexEntry& b) { return a.first < b.first; });
+    for (const auto& entry : entries) {
+      if (!out_.index.add(lane, entry))
+        log_.error("spool lane {}: segment {}..{} has no place and is left out", lane, entry.first,
+                   entry.last());
+    }
+  }
+}
+
 // Every committed record ahead of the cursor is in a segment or decided. What is neither was lost
 // with its row.
-void account_for_gaps(Loaded& out, int64_t wall_us, const Log& log) {
-  for (const auto& lane : out.ledger.states()) {
-    if (!out.index.ended_by(lane.id, lane.cursor, 1, 0).empty()) out.ledger.mark_dirty(lane.id);
-    for (const auto& gap : out.index.gaps(lane.id, {lane.cursor + 1, lane.next_seq - 1})) {
-      for (const auto& part :
-           out.ledger.damage(lane.id, gap, wall_us, "segment missing when the spool was opened")) {
-        log.error(
+void Load::account_for_gaps() {
+  for (const auto& lane : out_.ledger.states()) {
+    if (!out_.index.ended_by(lane.id, lane.cursor, 1, 0).empty()) out_.ledger.mark_dirty(lane.id);
+    for (const auto& gap : out_.index.gaps(lane.id, {lane.cursor + 1, lane.next_seq - 1})) {
+      for (const auto& part : out_.ledger.damage(lane.id, gap, wall_us_,
+                                                 "segment missing when the spool was opened")) {
+        log_.error(
             "spool lane {} (route '{}', table '{}'): records {}..{} are missing; counted as "
             "damaged",
             lane.id, lane.key.route, lane.key.table, part.first, part.last);
@@ -134,16 +230,30 @@ void account_for_gaps(Loaded& out, int64_t wall_us, const Log& log) {
 
 }  // namespace
 
-Result<Loaded> load(Connection& db, int64_t wall_us, const Log& log) {
-  Loaded out;
-  auto damage = read_damage(db);
-  if (!damage) return std::move(damage).error();
-  if (auto done = read_lanes(db, out.ledger); !done) return std::move(done).error();
-  if (auto done = read_decided(db, *damage, out.ledger); !done) return std::move(done).error();
-  if (auto done = read_segments(db, *damage, out, log); !done) return std::move(done).error();
-  out.ledger.settle_all();
-  account_for_gaps(out, wall_us, log);
-  return out;
+Result<std::vector<LaneRow>> read_lanes(Connection& db) {
+  auto query = db.prepare(
+      "SELECT lane, route, table_name, cursor, next_seq, quarantined, damaged, discarded, dropped, "
+      "first_seq FROM lane_state");
+  if (!query) return std::move(query).error();
+  std::vector<LaneRow> lanes;
+  auto done = each_row(*query, [&](Statement& row) -> Result<void> {
+    LaneRow lane{lane_at(row, 0),
+                 {std::string(row.bytes_at(1)), std::string(row.bytes_at(2))},
+                 seq_at(row, 3),
+                 seq_at(row, 4),
+                 {seq_at(row, 5), seq_at(row, 6), seq_at(row, 7), seq_at(row, 8)},
+                 seq_at(row, 9)};
+    if (auto good = check(lane); !good) return good;
+    lanes.push_back(std::move(lane));
+    return {};
+  });
+  if (!done) return std::move(done).error();
+  return lanes;
+}
+
+Result<Loaded> load(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes,
+                    int64_t wall_us, const Log& log) {
+  return Load(wall_us, log).run(newest_first, std::move(lanes));
 }
 
 }  // namespace penstock::spool

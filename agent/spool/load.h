@@ -1,11 +1,15 @@
-// What a database holds, read once at open: the ledger of every lane and the index of live
-// segments.
+// What the generations hold, read once at open and made into one: the ledger of every lane and the
+// index of live segments.
 //
-// Of the payloads only the newest of each lane is read, unless rows do not fit: segment_scan.h.
-// Next sequence numbers come out exact, whatever moment the last run died at.
+// Each generation says where its lanes begin (lane_state.first_seq): what an older one has from
+// there on was never called durable and is ignored. Segments that are in two generations (moved, or
+// written again) count in the newer. Of the payloads only the newest of each lane and file is read,
+// unless rows do not fit: segment_scan.h. Next sequence numbers come out exact, whatever moment the
+// last run died at.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/result.h"
@@ -18,10 +22,22 @@ namespace penstock::spool {
 struct Loaded {
   Ledger ledger;
   SegmentIndex index;
-  int64_t next_segment_id = 1;
+  int64_t next_segment_id = 1;  // in the active generation
 };
 
-// kCorrupt when the tables cannot be read or do not fit together.
-Result<Loaded> load(Connection& db, int64_t wall_us, const Log& log);
+struct LoadSource {
+  uint32_t generation = 1;
+  Connection* db = nullptr;
+  bool is_active = false;  // only the first may be
+};
+
+// The rows of `lane_state`; kCorrupt when they are impossible.
+Result<std::vector<LaneRow>> read_lanes(Connection& db);
+
+// `newest_first` with the active generation first, if there is one yet; if not, `lanes` is where
+// the lanes stand. kCorrupt when the tables of the active one cannot be read or do not fit
+// together; damage in others is logged, and what cannot be read of them is counted as damaged.
+Result<Loaded> load(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes,
+                    int64_t wall_us, const Log& log);
 
 }  // namespace penstock::spool

@@ -34,6 +34,17 @@ struct LaneRow {
   Seq cursor = 0;
   Seq next_seq = 1;
   FateCounts counts{};
+  Seq first_seq =
+      1;  // written with a lane's first row only: lower numbers are in older generations
+};
+
+struct EpochRow {
+  uint32_t id = 0;
+  std::string name;  // 16 hex digits
+  std::string agent_id;
+  std::string machine_id;
+  std::string filesystem;
+  int64_t started_at_us = 0;
 };
 
 struct QuarantineRow {
@@ -60,6 +71,7 @@ struct Transaction {
   std::vector<FateRow> fates;
   std::vector<SegmentRow> segments;
   std::vector<LaneRow> lanes;
+  std::vector<EpochRow> epochs;
 };
 
 }  // namespace penstock::spool

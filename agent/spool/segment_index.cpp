@@ -19,7 +19,7 @@ bool SegmentIndex::add(LaneId lane, const IndexEntry& entry) {
   Entries& entries = lanes_[lane];
   if (entry.count == 0 || (!entries.empty() && entry.first <= entries.back().last())) return false;
   entries.push_back(entry);
-  ++size_;
+  count(entry, true);
   return true;
 }
 
@@ -66,15 +66,48 @@ std::vector<SeqRange> SegmentIndex::gaps(LaneId lane, SeqRange range) const {
   return found;
 }
 
-void SegmentIndex::remove(LaneId lane, int64_t id) {
+void SegmentIndex::remove(LaneId lane, Seq first) {
   if (lane >= lanes_.size()) return;
   Entries& all = lanes_[lane];
-  const auto it =
-      std::lower_bound(all.begin(), all.end(), id,
-                       [](const IndexEntry& entry, int64_t key) { return entry.id < key; });
-  if (it == all.end() || it->id != id) return;
+  const auto it = first_ending_at(all, first);
+  if (it == all.end() || it->first != first) return;
+  count(*it, false);
   all.erase(it);
-  --size_;
+}
+
+void SegmentIndex::move(LaneId lane, const IndexEntry& entry) {
+  if (lane >= lanes_.size()) return;
+  Entries& all = lanes_[lane];
+  const auto it = first_ending_at(all, entry.first);
+  if (it == all.end() || it->first != entry.first) return;
+  count(*it, false);
+  all[static_cast<size_t>(it - all.begin())] = entry;
+  count(entry, true);
+}
+
+void SegmentIndex::count(const IndexEntry& entry, bool added) {
+  Live& live = live_[entry.generation];
+  size_ += added ? 1 : -1;
+  live.segments += added ? 1 : -1;
+  live.bytes += added ? entry.bytes : -uint64_t{entry.bytes};
+}
+
+SegmentIndex::Live SegmentIndex::live(uint32_t generation) const {
+  const auto found = live_.find(generation);
+  return found != live_.end() ? found->second : Live{};
+}
+
+std::vector<std::pair<LaneId, IndexEntry>> SegmentIndex::some_of(uint32_t generation,
+                                                                 size_t max_count) const {
+  std::vector<std::pair<LaneId, IndexEntry>> found;
+  for (LaneId lane = 0; lane < lanes_.size(); ++lane) {
+    for (const auto& entry : lanes_[lane]) {
+      if (found.size() >= max_count) return found;
+      // Newer generations hold later records, but for what was moved there.
+      if (entry.generation == generation) found.emplace_back(lane, entry);
+    }
+  }
+  return found;
 }
 
 }  // namespace penstock::spool

@@ -1,4 +1,4 @@
-// Where the records of every lane are: one 24-byte entry per live segment, in memory.
+// Where the records of every lane are: one 32-byte entry per live segment, in memory.
 //
 // Guarded by its owner's lock. Rebuilt at open from the columns of table `seg`. Bounding it (a
 // window per lane) is a change inside this class.
@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "agent/spool/types.h"
@@ -13,10 +15,11 @@
 namespace penstock::spool {
 
 struct IndexEntry {
-  int64_t id = 0;  // key in table `seg`
+  int64_t id = 0;  // key in table `seg` of its generation
   Seq first = 0;
   uint32_t count = 0;
   uint32_t bytes = 0;  // stored
+  uint32_t generation = 1;
   Seq last() const { return first + count - 1; }
 };
 
@@ -34,15 +37,28 @@ class SegmentIndex {
   std::vector<IndexEntry> overlapping(LaneId lane, SeqRange range) const;
   // What of `range` no segment holds, ascending.
   std::vector<SeqRange> gaps(LaneId lane, SeqRange range) const;
-  void remove(LaneId lane, int64_t id);
+  // The segment of `lane` that begins at `first`.
+  void remove(LaneId lane, Seq first);
+  // Its bytes are elsewhere now.
+  void move(LaneId lane, const IndexEntry& entry);
   size_t size() const { return size_; }
+
+  struct Live {
+    size_t segments = 0;
+    uint64_t bytes = 0;
+  };
+  Live live(uint32_t generation) const;
+  // Some segments of a generation with their lanes, at most `max_count`.
+  std::vector<std::pair<LaneId, IndexEntry>> some_of(uint32_t generation, size_t max_count) const;
 
  private:
   using Entries = std::deque<IndexEntry>;
   const Entries* entries(LaneId lane) const;
   Entries::const_iterator first_ending_at(const Entries& entries, Seq from) const;
+  void count(const IndexEntry& entry, bool added);
 
   std::vector<Entries> lanes_;  // by lane id, which are dense
+  std::map<uint32_t, Live> live_;
   size_t size_ = 0;
 };
 

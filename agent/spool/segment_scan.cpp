@@ -9,14 +9,17 @@ namespace {
 
 using Entries = std::vector<IndexEntry>;
 
+constexpr int64_t kSingleSteps = 256;
+constexpr int64_t kMaxStep = int64_t{1} << 40;
+
 bool is_possible(const IndexEntry& entry) {
   return entry.count > 0 && entry.first > 0 && entry.first < kMaxSeq && entry.last() < kMaxSeq;
 }
 
 class Scan {
  public:
-  Scan(Connection& db, const Ledger& ledger, const Log& log)
-      : db_(db), ledger_(ledger), log_(log) {}
+  Scan(Connection& db, const ScanContext& context, const Log& log)
+      : db_(db), context_(context), ledger_(context.ledger), log_(log) {}
 
   Result<ScannedSegments> run() {
     auto prepared = db_.prepare("SELECT payload FROM seg WHERE id=?");
@@ -24,6 +27,9 @@ class Scan {
     payload_ = std::move(*prepared);
     if (auto done = read_columns(); !done) return std::move(done).error();
     for (auto it = out_.lanes.begin(); it != out_.lanes.end();) {
+      // What was moved here from an older generation has a later id than its successors.
+      std::stable_sort(it->second.begin(), it->second.end(),
+                       [](const auto& a, const auto& b) { return a.first < b.first; });
       if (fits(it->first, it->second)) {
         ++it;
         continue;
@@ -37,13 +43,17 @@ class Scan {
 
  private:
   Result<void> read_columns();
+  Result<bool> read_columns_from(int64_t id);
+  void take_row(Statement& row);
   bool fits(LaneId lane, const Entries& entries);
+  bool has_gap(LaneId lane, SeqRange gap) const;
   void place_doubtful();
   bool insert(LaneId lane, const IndexEntry& entry);
   bool touches(LaneId lane, const IndexEntry& entry) const;
   std::optional<SegmentHeader> header_of(int64_t id);
 
   Connection& db_;
+  const ScanContext& context_;
   const Ledger& ledger_;
   const Log& log_;
   SegmentCodec codec_;
@@ -52,38 +62,67 @@ class Scan {
   std::vector<std::pair<LaneId, IndexEntry>> doubtful_;  // rows whose columns cannot all be right
 };
 
+// Behind a page that cannot be read, tries the ids after the last one that could be, at first one
+// by one: the rows of a page are few. Rows are never looked for twice.
 Result<void> Scan::read_columns() {
-  auto query =
-      db_.prepare("SELECT id, lane, first_seq, count, length(payload) FROM seg ORDER BY id");
+  int64_t from = INT64_MIN;
+  for (int64_t step = 1;;) {
+    const int64_t before = out_.next_id;
+    auto ended = read_columns_from(from);
+    if (ended && *ended) return {};
+    if (context_.strict) return std::move(ended).error();
+    if (out_.next_id != before || from == INT64_MIN) {
+      log_.error("spool generation {}: rows from {} on cannot be read: {}", context_.generation,
+                 out_.next_id, ended.error().what);
+      step = 1;
+      from = out_.next_id;
+    }
+    if (step > kMaxStep) return {};
+    from += step;
+    if (from > out_.next_id + kSingleSteps) step *= 2;
+  }
+}
+
+// True: read to the end.
+Result<bool> Scan::read_columns_from(int64_t id) {
+  auto query = db_.prepare(
+      "SELECT id, lane, first_seq, count, length(payload) FROM seg WHERE id>=? ORDER BY id");
   if (!query) return std::move(query).error();
+  query->bind(1, id);
   for (;;) {
     auto row = query->step();
     if (!row) return std::move(row).error();
-    if (!*row) return {};
-    const int64_t lane = query->int_at(1);
-    const int64_t count = query->int_at(3);
-    IndexEntry entry{query->int_at(0), static_cast<Seq>(query->int_at(2)),
-                     count > 0 && count <= INT32_MAX ? static_cast<uint32_t>(count) : 0,
-                     static_cast<uint32_t>(query->int_at(4))};
-    out_.next_id = entry.id + 1;
-    const bool known =
-        lane >= 0 && lane <= int64_t{kMaxLane} && ledger_.has(static_cast<LaneId>(lane));
-    if (known && is_possible(entry)) {
-      out_.lanes[static_cast<LaneId>(lane)].push_back(entry);
-    } else {
-      doubtful_.emplace_back(kMaxLane + 1, entry);  // no lane to believe in
-    }
+    if (!*row) return true;
+    take_row(*query);
+  }
+}
+
+void Scan::take_row(Statement& row) {
+  const int64_t lane = row.int_at(1);
+  const int64_t count = row.int_at(3);
+  const IndexEntry entry{row.int_at(0), static_cast<Seq>(row.int_at(2)),
+                         count > 0 && count <= INT32_MAX ? static_cast<uint32_t>(count) : 0,
+                         static_cast<uint32_t>(row.int_at(4)), context_.generation};
+  out_.next_id = entry.id + 1;
+  const bool known =
+      lane >= 0 && lane <= int64_t{kMaxLane} && ledger_.has(static_cast<LaneId>(lane));
+  if (known && is_possible(entry)) {
+    out_.lanes[static_cast<LaneId>(lane)].push_back(entry);
+  } else {
+    doubtful_.emplace_back(kMaxLane + 1, entry);  // no lane to believe in
   }
 }
 
 // Do the segments of a lane follow each other, with nothing between them that is undecided? Does
 // the newest say so too?
 bool Scan::fits(LaneId lane, const Entries& entries) {
+  const auto begins = context_.begins.find(lane);
   const Seq cursor = ledger_.state(lane).cursor;
+  const Seq first = begins != context_.begins.end() ? begins->second : kMaxSeq;
   Seq expected = 1;
   for (const auto& entry : entries) {
-    const SeqRange gap{std::max(expected, cursor + 1), entry.first - 1};
-    if (entry.first < expected || !ledger_.undecided(lane, gap).empty()) return false;
+    const SeqRange gap{std::max({expected, cursor + 1, first}), entry.first - 1};
+    if (entry.first < expected || has_gap(lane, gap)) return false;
     expected = entry.last() + 1;
   }
   const auto header = header_of(entries.back().id);
@@ -92,11 +131,20 @@ bool Scan::fits(LaneId lane, const Entries& entries) {
          (header->lane == lane && header->first == newest.first && header->count == newest.count);
 }
 
+bool Scan::has_gap(LaneId lane, SeqRange gap) const {
+  const auto elsewhere = context_.held_elsewhere.find(lane);
+  for (const auto& part : ledger_.undecided(lane, gap)) {
+    if (elsewhere == context_.held_elsewhere.end() || !elsewhere->second.missing_in(part).empty())
+      return true;
+  }
+  return false;
+}
+
 void Scan::place_doubtful() {
   std::vector<std::pair<LaneId, IndexEntry>> unreadable;
   for (auto& [lane, entry] : doubtful_) {
     if (const auto header = header_of(entry.id)) {
-      const IndexEntry truth{entry.id, header->first, header->count, entry.bytes};
+      const IndexEntry truth{entry.id, header->first, header->count, entry.bytes, entry.generation};
       if (insert(header->lane, truth)) continue;
       log_.error("spool segment {} (lane {}, records {}..{}) has no place and is left out",
                  entry.id, header->lane, truth.first, truth.last());
@@ -147,8 +195,8 @@ std::optional<SegmentHeader> Scan::header_of(int64_t id) {
 
 }  // namespace
 
-Result<ScannedSegments> scan_segments(Connection& db, const Ledger& ledger, const Log& log) {
-  return Scan(db, ledger, log).run();
+Result<ScannedSegments> scan_segments(Connection& db, const ScanContext& context, const Log& log) {
+  return Scan(db, context, log).run();
 }
 
 }  // namespace penstock::spool

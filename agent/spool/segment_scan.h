@@ -16,6 +16,7 @@
 #include "agent/base/result.h"
 #include "agent/spool/ledger.h"
 #include "agent/spool/segment_index.h"
+#include "agent/spool/seq_ranges.h"
 #include "agent/spool/sqlite.h"
 
 namespace penstock::spool {
@@ -29,8 +30,18 @@ struct ScannedSegments {
   int64_t next_id = 1;
 };
 
-// `ledger` knows the lanes, their cursors and what is decided ahead of them. Only an error of the
-// table itself is an error; rows that cannot be placed are logged and left out.
-Result<ScannedSegments> scan_segments(Connection& db, const Ledger& ledger, const Log& log);
+struct ScanContext {
+  const Ledger& ledger;  // knows the lanes, their cursors and what is decided ahead of them
+  // What newer generations hold, and where each lane begins in this one: no gaps are looked for
+  // there.
+  const std::map<LaneId, SeqRanges>& held_elsewhere;
+  const std::map<LaneId, Seq>& begins;
+  uint32_t generation = 1;
+  // Pages that cannot be read are an error; otherwise they are stepped over and their rows missing.
+  bool strict = true;
+};
+
+// Rows that cannot be placed are logged and left out.
+Result<ScannedSegments> scan_segments(Connection& db, const ScanContext& context, const Log& log);
 
 }  // namespace penstock::spool

@@ -44,6 +44,12 @@ bool SeqRanges::overlaps(SeqRange range) const {
   return contains(range.first) || (next != last_by_first_.end() && next->first <= range.last);
 }
 
+std::vector<SeqRange> SeqRanges::all() const {
+  std::vector<SeqRange> ranges;
+  for (const auto& [first, last] : last_by_first_) ranges.push_back({first, last});
+  return ranges;
+}
+
 uint64_t SeqRanges::count_in(SeqRange range) const {
   uint64_t held = range.size();
   for (const auto& part : missing_in(range)) held -= part.size();

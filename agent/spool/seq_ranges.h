@@ -25,6 +25,7 @@ class SeqRanges {
   uint64_t count_in(SeqRange range) const;
   // Removes everything up to `seq`; how many numbers that were.
   uint64_t take_up_to(Seq seq);
+  std::vector<SeqRange> all() const;  // ascending
   bool empty() const { return last_by_first_.empty(); }
 
  private:

@@ -1,12 +1,10 @@
 #include "agent/spool/spool.h"
 
-#include <random>
 #include <unordered_map>
 
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/base/clock.h"
-#include "agent/spool/database.h"
 #include "agent/spool/directory.h"
 #include "agent/spool/spool_impl.h"
 #include "agent/spool/volatile_fs.h"
@@ -14,7 +12,6 @@
 namespace penstock::spool {
 namespace {
 
-constexpr uint32_t kFirstGeneration = 1;
 constexpr size_t kRefusedHeadBytes = size_t{64} << 10;
 
 Error denied(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
@@ -39,56 +36,48 @@ Result<void> check_place(const Options& options, const Log& log) {
   return {};
 }
 
-uint64_t random_bits() {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(const Options& options, Log log) {
   if (auto good = check_place(options, log); !good) return std::move(good).error();
   auto lock = LockFile::take(options.dir / "LOCK");
   if (!lock) return std::move(lock).error();
-  const Sizing sizing = sizing_for(options.max_size_bytes);
-  const auto file = generation_file(options.dir, kFirstGeneration);
-  auto db = open_database(file, sizing, log);
-  if (!db) return std::move(db).error();
   const int64_t wall_us = read_clock().wall_us;
-  const Surroundings now{options.agent_id, read_machine_id(options.machine_id_file),
-                         filesystem_id(options.dir)};
-  auto epoch = current_epoch(*db, now, random_bits(), wall_us, log);
-  if (!epoch) return std::move(epoch).error().in(file.string());
-  auto origins = read_origins(*db);
-  if (!origins) return std::move(origins).error().in(file.string());
-  auto loaded = load(*db, wall_us, log);
-  if (!loaded) return std::move(loaded).error().in(file.string());
-  auto store = Store::make(std::move(*db), sizing);
-  if (!store) return std::move(store).error().in(file.string());
-  log.info("spool {}: epoch {}, {} lanes, {} segments, {} bytes live", file.string(), epoch->name,
-           loaded->ledger.states().size() - 1, loaded->index.size(), store->live_bytes());
-  SpoolImpl::Parts parts{std::move(*lock),  std::move(*store),   std::move(*loaded),
-                         std::move(*epoch), std::move(*origins), sizing};
-  return std::unique_ptr<Spool>(
-      std::make_unique<SpoolImpl>(options, std::move(log), std::move(parts)));
+  Surroundings now{options.agent_id, read_machine_id(options.machine_id_file),
+                   filesystem_id(options.dir)};
+  auto found = recover(options, now, wall_us, log);
+  if (!found) return std::move(found).error();
+  log.info("spool {}: generation {}, epoch {}, {} older, {} lanes, {} segments, {} bytes live",
+           options.dir.string(), found->active->number, found->epochs.back().name,
+           found->older.size(), found->loaded.ledger.states().size() - 1,
+           found->loaded.index.size(), found->active->store.live_bytes());
+  return std::unique_ptr<Spool>(std::make_unique<SpoolImpl>(
+      options, std::move(log), std::move(*lock), std::move(now), std::move(*found)));
 }
 
-SpoolImpl::SpoolImpl(const Options& options, Log log, Parts parts)
+SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surroundings where,
+                     Recovered found)
     : options_(options),
-      sizing_(parts.sizing),
+      sizing_(sizing_for(options.max_size_bytes)),
       log_(std::move(log)),
-      lock_file_(std::move(parts.lock)),
-      epoch_(std::move(parts.epoch)),
-      origins_(std::move(parts.origins)),
-      origin_(origins_.at(epoch_.id)),
-      store_(std::move(parts.store)),
+      lock_file_(std::move(lock)),
+      where_(std::move(where)),
+      active_(std::move(found.active)),
+      older_(std::move(found.older)),
+      parked_(std::move(found.parked)),
+      spare_(found.spare),
+      newest_number_(found.newest),
+      lanes_file_(std::move(found.lanes_file)),
       policy_(options.commit_bytes),
-      next_segment_id_(parts.loaded.next_segment_id),
+      next_segment_id_(found.loaded.next_segment_id),
       queue_(options.queue_bytes),
-      ledger_(std::move(parts.loaded.ledger)),
-      index_(std::move(parts.loaded.index)),
+      ledger_(std::move(found.loaded.ledger)),
+      index_(std::move(found.loaded.index)),
       tail_(options.tail_bytes) {
-  counters_.live_bytes = store_.live_bytes();
+  for (const auto& epoch : found.epochs) add_epoch(epoch);
+  counters_.older_files = older_.size();
+  counters_.parked_files = parked_.size();
+  counters_.live_bytes = active_->store.live_bytes();
   note_unwritten();
 }
 
@@ -217,7 +206,7 @@ void SpoolImpl::damaged(LaneId lane, Seq first, Seq last, std::string reason) {
   }
   const auto parts = ledger_.damage(lane, range, wall_us, reason);
   if (parts.empty()) return;
-  for (const auto& entry : entries) index_.remove(lane, entry.id);
+  for (const auto& entry : entries) index_.remove(lane, entry.first);
   for (const auto& part : parts) {
     log_.error("spool lane {}: records {}..{} are damaged: {}", lane, part.first, part.last,
                reason);

@@ -11,8 +11,10 @@
 // arrival order across all lanes, so one number per source is enough.
 //
 // Failure: a full spool or disk keeps the queue (then enqueue answers kFull) and tries again as
-// room appears. An I/O error or a damaged file ends all writing to the file: on_fault is called
-// once, nothing is acknowledged any more.
+// room appears. An I/O error or a damaged file ends all writing to that file: what was not
+// committed goes to a new one, in a new epoch, and what the old one holds is still read. Only when
+// no file can be written at all, on_fault says so, nothing is acknowledged, and the spool tries
+// again until one can.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/result.h"
 #include "agent/spool/types.h"
@@ -37,6 +40,7 @@ struct Options {
   size_t queue_bytes = 12 << 20;    // accepted but not yet committed
   size_t tail_bytes = 8 << 20;      // committed segments kept in memory for the lanes
   bool allow_volatile = false;      // accept tmpfs, ramfs, overlay, network filesystems
+  Millis salvage_wait{30'000};      // how long a segment behind a read error is waited for
   std::filesystem::path machine_id_file =
       "/etc/machine-id";  // another machine's spool starts a new epoch
 };
@@ -48,7 +52,8 @@ class Listener {
                           uint64_t up_to) = 0;  // everything of `source` up to here is on disk
   virtual void on_committed(LaneId lane, Seq up_to) = 0;  // the lane can read up to here
   virtual void on_room() = 0;  // enqueue answered kFull before; there is room again
-  virtual void on_fault(const Error& error) = 0;  // nothing will be committed any more
+  // No file can be written; the spool keeps trying. Once for each time that begins.
+  virtual void on_fault(const Error& error) = 0;
 };
 
 enum class Enqueue { kTaken, kFull, kClosed };
@@ -60,17 +65,22 @@ struct Counters {
   uint64_t tail_hits = 0;        // segments served from memory
   uint64_t disk_reads = 0;
   uint64_t queued_bytes = 0;
-  uint64_t live_bytes = 0;  // in the database, before the WAL
+  uint64_t live_bytes = 0;    // in the active database, before the WAL
+  uint64_t rolls = 0;         // to a new file because one could not be written, in this run
+  uint64_t older_files = 0;   // generations that are only read
+  uint64_t parked_files = 0;  // that could not be opened; a person should look
 };
 
 class Spool {
  public:
-  // Takes the lock file for life, opens or creates the database, reads the lane states. kDenied:
-  // the directory is in use, not ours or volatile; kCorrupt: the file is damaged.
+  // Takes the lock file for life, opens or creates the files, reads the lane states. A damaged file
+  // is no failure: collection begins in a new one. kDenied: the directory is in use, not ours or
+  // volatile; kFull: no room to begin.
   static Result<std::unique_ptr<Spool>> open(const Options& options, Log log);
   virtual ~Spool() = default;  // stops if still running
 
-  // "agent_id/epoch"; a record's origin is this + "/" + lane.
+  // "agent_id/epoch"; the origin of a record committed now is this + "/" + lane. Changes when a
+  // damaged file is given up; the references stay valid.
   virtual const std::string& origin_prefix() const = 0;
   virtual const std::string& epoch() const = 0;
 
@@ -94,7 +104,8 @@ class Spool {
   // Delivers the segment that holds `from` (it may begin earlier), or nullptr when nothing at or
   // after `from` is committed yet. Where `from` itself is missing (damaged, refused) the next
   // segment after it. From memory when it is there. kCorrupt names the lane and the records that
-  // cannot be read: see damaged(). kShutdown once stopped, then on the calling thread.
+  // cannot be read: see damaged(). kTransient: a read error that may pass; ask again later (after
+  // salvage_wait it is kCorrupt). kShutdown once stopped, then on the calling thread.
   using ReadCallback = std::function<void(Result<SegmentPtr>)>;
   virtual void read(LaneId lane, Seq from, ReadCallback done) = 0;
 

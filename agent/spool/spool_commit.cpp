@@ -16,10 +16,6 @@ constexpr uint64_t kTrimBytesPerCommit = uint64_t{4} << 20;
 // second, before they would be written alone.
 constexpr Millis kAckRide = kAckDelay - Millis(100);
 
-bool may_try_again(const Error& error) {
-  return error.kind == ErrorKind::kFull || error.kind == ErrorKind::kTransient;
-}
-
 }  // namespace
 
 void SpoolImpl::commit(Lock& lock, bool with_records) {
@@ -122,9 +118,11 @@ void SpoolImpl::plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_
   const auto ended = left > 0 ? index_.ended_by(row.lane, row.cursor, left, bytes_left)
                               : std::vector<IndexEntry>();
   for (const auto& entry : ended) {
-    plan.transaction.deletes.push_back(entry.id);
-    plan.trims.emplace_back(row.lane, entry.id);
-    plan.freed_bytes += entry.bytes;
+    plan.trims.emplace_back(row.lane, entry.first);
+    if (entry.generation == active_->number) {  // older files are not written any more
+      plan.transaction.deletes.push_back(entry.id);
+      plan.freed_bytes += entry.bytes;
+    }
     bytes_left -= std::min<uint64_t>(bytes_left, entry.bytes);
   }
   left = bytes_left == 0 ? 0 : left - ended.size();
@@ -141,11 +139,11 @@ Result<void> SpoolImpl::write(Lock& lock, Plan& plan, const Batch* batch) {
     const int64_t wall_us = read_clock().wall_us;
     for (const Pending* record : batch->refused) {
       plan.transaction.quarantine.push_back(
-          {record->lane, record->seq, epoch_.id, wall_us, record->refusal, record->body});
+          {record->lane, record->seq, epochs_.back().id, wall_us, record->refusal, record->body});
     }
     written = room_for(plan);
   }
-  if (written) written = store_.apply(plan.transaction);
+  if (written) written = active_->store.apply(plan.transaction);
   lock.lock();
   return written;
 }
@@ -154,7 +152,7 @@ std::vector<SegmentRow> SpoolImpl::encode(const Batch& batch) {
   std::vector<SegmentRow> rows;
   rows.reserve(batch.runs.size());
   for (const auto& run : batch.runs) {
-    const SegmentHeader header{run.lane, run.count, run.first, run.newest_us, epoch_.id};
+    const SegmentHeader header{run.lane, run.count, run.first, run.newest_us, epochs_.back().id};
     const auto id = next_segment_id_ + static_cast<int64_t>(rows.size());
     rows.push_back({id, header, codec_.build(header, run.bytes)});
   }
@@ -163,7 +161,7 @@ std::vector<SegmentRow> SpoolImpl::encode(const Batch& batch) {
 
 QuarantineRow SpoolImpl::quarantine_row(const Plan::Quarantine& wanted) {
   const auto& record = wanted.record;
-  QuarantineRow row{record.lane, record.seq, epoch_.id, record.at_us, record.reason, {}};
+  QuarantineRow row{record.lane, record.seq, epochs_.back().id, record.at_us, record.reason, {}};
   if (record.segment) {
     row.record = record_at(*record.segment, record.seq).value_or("");
     return row;
@@ -181,7 +179,7 @@ QuarantineRow SpoolImpl::quarantine_row(const Plan::Quarantine& wanted) {
 }
 
 Result<void> SpoolImpl::room_for(const Plan& plan) {
-  if (!store_.fits(plan.transaction, plan.freed_bytes)) {
+  if (!active_->store.fits(plan.transaction, plan.freed_bytes)) {
     return Error{ErrorKind::kFull,
                  fmt::format("the spool is at its max_size of {} bytes", options_.max_size_bytes),
                  {}};
@@ -202,7 +200,8 @@ Result<void> SpoolImpl::room_for(const Plan& plan) {
 
 // The acknowledgements of `plan` are on disk.
 void SpoolImpl::note_written(const Plan& plan) {
-  for (const auto& [lane, id] : plan.trims) index_.remove(lane, id);
+  for (const auto& [lane, first] : plan.trims) index_.remove(lane, first);
+  lanes_changed_ = true;
   ledger_.written_pending(plan.quarantine.size(), plan.fates);
   for (const auto& row : plan.transaction.lanes)
     ledger_.written(row, plan.unfinished.contains(row.lane));
@@ -211,7 +210,7 @@ void SpoolImpl::note_written(const Plan& plan) {
   } else if (plan.acks && plan.unfinished.empty()) {
     acks_since_ = plan.at;  // what is left came after the plan was made
   }
-  counters_.live_bytes = store_.live_bytes();
+  counters_.live_bytes = active_->store.live_bytes();
 }
 
 // The records of `batch` are on disk: the lanes can have them, the queue lets go.
@@ -219,7 +218,8 @@ void SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
   for (size_t i = 0; i < batch.runs.size(); ++i) {
     Run& run = batch.runs[i];
     const auto& row = plan.transaction.segments[i];
-    index_.add(run.lane, {row.id, run.first, run.count, static_cast<uint32_t>(row.stored.size())});
+    index_.add(run.lane, {row.id, run.first, run.count, static_cast<uint32_t>(row.stored.size()),
+                          active_->number});
     tail_.add(
         std::make_shared<Segment>(run.lane, run.first, run.count, std::move(run.bytes), origin_));
   }
@@ -253,7 +253,7 @@ void SpoolImpl::announce(Lock& lock, const Batch& batch) {
 
 void SpoolImpl::checkpoint(Lock& lock) {
   lock.unlock();
-  auto copied = store_.checkpoint_if_due();
+  auto copied = active_->store.checkpoint_if_due();
   lock.lock();
   const bool stuck = !copied && may_try_again(copied.error());
   if (stuck && !wal_grows_)
@@ -269,14 +269,6 @@ void SpoolImpl::enter_full(const Error& error) {
   retry_at_ = read_clock().mono + kFullRetry;
   gave_up_ = stopping_;
   end_flush(error);
-}
-
-void SpoolImpl::enter_fault(Lock& lock, Error error) {
-  log_.error("spool: {}; nothing more is written to this file", error.what);
-  fault_ = error;
-  lock.unlock();
-  listener_->on_fault(error);
-  lock.lock();
 }
 
 }  // namespace penstock::spool

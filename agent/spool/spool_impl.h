@@ -1,4 +1,4 @@
-// The spool itself: one lock, one thread, one generation.
+// The spool itself: one lock, one thread, one generation that is written to.
 //
 // Everything in memory (queue, ledger, index, tail, flags) is guarded by `mutex_`, which is never
 // held over I/O or a callback. The spool thread alone uses the store and the codec, pops the queue
@@ -8,8 +8,10 @@
 //   spool_thread.cpp  the loop: when to commit, when to read, when to end
 //   spool_commit.cpp  one commit from plan to callbacks
 //   spool_read.cpp    segments back to the lanes
+//   spool_roll.cpp    on to the next file when one fails, and what becomes of the old ones
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -19,34 +21,27 @@
 #include "agent/spool/batch.h"
 #include "agent/spool/commit_policy.h"
 #include "agent/spool/commit_queue.h"
+#include "agent/spool/generation.h"
 #include "agent/spool/identity.h"
+#include "agent/spool/lanes_file.h"
 #include "agent/spool/ledger.h"
-#include "agent/spool/load.h"
 #include "agent/spool/lock_file.h"
+#include "agent/spool/recovery.h"
 #include "agent/spool/segment_format.h"
 #include "agent/spool/segment_index.h"
 #include "agent/spool/sizing.h"
 #include "agent/spool/spool.h"
-#include "agent/spool/store.h"
 #include "agent/spool/tail.h"
 
 namespace penstock::spool {
 
 class SpoolImpl final : public Spool {
  public:
-  struct Parts {
-    LockFile lock;
-    Store store;
-    Loaded loaded;
-    Epoch epoch;
-    std::map<uint32_t, OriginPtr> origins;
-    Sizing sizing;
-  };
-  SpoolImpl(const Options& options, Log log, Parts parts);
+  SpoolImpl(const Options& options, Log log, LockFile lock, Surroundings where, Recovered found);
   ~SpoolImpl() override;
 
-  const std::string& origin_prefix() const override { return origin_->prefix; }
-  const std::string& epoch() const override { return origin_->epoch; }
+  const std::string& origin_prefix() const override { return current_origin_.load()->prefix; }
+  const std::string& epoch() const override { return current_origin_.load()->epoch; }
   void start(Listener& listener) override;
   LaneId lane(const LaneKey& key) override;
   std::vector<LaneState> lanes() const override;
@@ -79,12 +74,21 @@ class SpoolImpl final : public Spool {
     };
     Transaction transaction;
     std::vector<Quarantine> quarantine;
-    std::vector<std::pair<LaneId, int64_t>> trims;  // segments removed
-    std::set<LaneId> unfinished;                    // lanes with more to trim
+    std::vector<std::pair<LaneId, Seq>> trims;  // segments let go, by their first record
+    std::set<LaneId> unfinished;                // lanes with more to trim
     uint64_t freed_bytes = 0;
     size_t fates = 0;
     bool acks = true;  // with the cursors of all lanes
     MonoTime at;
+  };
+
+  enum class Step { kNone, kEvacuate, kCarryOver, kRemove };  // what an older generation needs
+  // A part of the quarantine and the fates of an older generation, and how far it goes.
+  struct Carried {
+    Transaction transaction;
+    int64_t quarantine_up_to = 0;
+    int64_t fates_up_to = 0;
+    bool is_last = false;
   };
 
   // With mutex_ held.
@@ -92,6 +96,7 @@ class SpoolImpl final : public Spool {
   void limit_sizes(std::vector<Pending>& records) const;
   void note_unwritten();
   CommitView view() const;
+  Step next_step(const Generation& older) const;
   void settle_flush();
   bool flushing() const { return flush_done_ < flush_wanted_; }
   void end_flush(std::optional<Error> error);
@@ -101,6 +106,9 @@ class SpoolImpl final : public Spool {
   void note_written(const Plan& plan);
   void note_committed(const Plan& plan, Batch& batch);
   bool take_room_promise();
+  static bool may_try_again(const Error& error) {
+    return error.kind == ErrorKind::kFull || error.kind == ErrorKind::kTransient;
+  }
   void enter_full(const Error& error);
 
   // With mutex_ held on entry and return, released in between.
@@ -111,27 +119,54 @@ class SpoolImpl final : public Spool {
   Result<void> write(Lock& lock, Plan& plan, const Batch* batch);
   void announce(Lock& lock, const Batch& batch);
   void checkpoint(Lock& lock);
-  void enter_fault(Lock& lock, Error error);
   void serve_reads(Lock& lock);
+  void enter_fault(Lock& lock, Error error);
+  void roll(Lock& lock);
+  bool house_keeping(Lock& lock);
+  bool carry_over(Lock& lock, Generation& from);
+  bool evacuate(Lock& lock, Generation& from);
+  bool remove_empty(Lock& lock, size_t at);
+  void replace_spare(Lock& lock);
+  void copy_lanes(Lock& lock);
 
   // Spool thread, without the lock.
   std::vector<SegmentRow> encode(const Batch& batch);
   QuarantineRow quarantine_row(const Plan::Quarantine& wanted);
   Result<void> room_for(const Plan& plan);
   OriginPtr origin_of(uint32_t epoch) const;
+  bool has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error);
+  Result<std::unique_ptr<Generation>> next_generation(const Transaction& first);
+  Result<std::unique_ptr<Generation>> begin(uint32_t number, const Transaction& first);
+  Result<Carried> quarantine_and_fates_of(Generation& from);
+  bool is_own(const Generation& generation, LaneId lane, Seq seq);
+  Store* store_of(uint32_t generation);
+  void add_epoch(const EpochRow& epoch);
+  Result<void> share_out();
   Result<DecodedSegment> load_segment(LaneId lane, const IndexEntry& entry);
 
   const Options options_;
   const Sizing sizing_;
   const Log log_;
-  const LockFile lock_file_;  // before the store: released after the database is closed
-  const Epoch epoch_;
-  const std::map<uint32_t, OriginPtr> origins_;  // by epoch
-  const OriginPtr origin_;                       // of what is committed now
+  const LockFile lock_file_;  // before the files: released after they are closed
+  const Surroundings where_;
   Listener* listener_ = nullptr;
 
   // Of the spool thread.
-  Store store_;
+  std::unique_ptr<Generation> active_;
+  std::vector<std::unique_ptr<Generation>> older_;  // oldest first
+  std::vector<uint32_t> parked_;
+  std::optional<uint32_t> spare_;
+  uint32_t newest_number_;
+  MonoTime spare_not_before_{};
+  MonoTime older_not_before_{};
+  std::vector<EpochRow> epochs_;           // oldest first; the last is current
+  std::map<uint32_t, OriginPtr> origins_;  // by epoch; none is ever taken out
+  OriginPtr origin_;                       // of what is committed now
+  LanesFile lanes_file_;
+  MonoTime lanes_copied_at_{};
+  bool lanes_changed_ = true;  // since they were copied
+  MonoTime house_kept_at_{};
+  std::map<std::pair<LaneId, Seq>, MonoTime> unread_since_;  // segments behind a read error
   SegmentCodec codec_;
   CommitPolicy policy_;
   int64_t next_segment_id_;
@@ -139,6 +174,7 @@ class SpoolImpl final : public Spool {
   bool disk_low_ = false;
   bool wal_grows_ = false;  // the last checkpoint found no room
 
+  std::atomic<const Origin*> current_origin_ = nullptr;
   mutable std::mutex mutex_;
   std::condition_variable wake_;  // the spool thread has something to look at
   std::condition_variable done_;  // a flush or the thread has ended
@@ -154,8 +190,9 @@ class SpoolImpl final : public Spool {
   std::optional<MonoTime> acks_since_;
   MonoTime acks_not_before_{};
   bool room_promised_ = false;
-  size_t refused_bytes_ = 0;  // of the largest call answered kFull since the last on_room
-  std::optional<Error> fault_;
+  size_t refused_bytes_ = 0;    // of the largest call answered kFull since the last on_room
+  std::optional<Error> fault_;  // no file can be written; tried again at roll_at_
+  MonoTime roll_at_{};
   uint64_t flush_wanted_ = 0;
   uint64_t flush_done_ = 0;
   uint64_t flush_target_ = 0;  // queue_.pushed() at the last flush()

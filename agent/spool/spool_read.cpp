@@ -1,5 +1,6 @@
 #include <spdlog/fmt/fmt.h>
 
+#include "agent/base/clock.h"
 #include "agent/spool/spool_impl.h"
 
 namespace penstock::spool {
@@ -34,16 +35,27 @@ void SpoolImpl::serve_reads(Lock& lock) {
     if (segment || !entry) {
       request.done(std::move(segment));
     } else if (auto decoded = load_segment(request.lane, *entry)) {
-      request.done(SegmentPtr(
-          std::make_shared<Segment>(request.lane, entry->first, entry->count,
-                                    std::move(decoded->run), origin_of(decoded->header.epoch))));
+      unread_since_.erase({request.lane, entry->first});
+      request.done(SegmentPtr(std::make_shared<Segment>(request.lane, entry->first, entry->count,
+                                                        std::move(decoded->run),
+                                                        origin_of(decoded->header.epoch))));
     } else {
+      if (has_waited_enough(request.lane, *entry, decoded.error()))
+        decoded.error().kind = ErrorKind::kCorrupt;
       request.done(std::move(decoded).error().in(
           fmt::format("spool lane {} (route '{}', table '{}'): records {}..{} cannot be read",
                       request.lane, key.route, key.table, entry->first, entry->last())));
     }
     lock.lock();
   }
+}
+
+// A read error may pass; records are given up only when it has not for salvage_wait.
+bool SpoolImpl::has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error) {
+  if (error.kind != ErrorKind::kTransient) return false;
+  const MonoTime now = read_clock().mono;
+  return now - unread_since_.try_emplace({lane, entry.first}, now).first->second >=
+         options_.salvage_wait;
 }
 
 // Of records whose epoch nobody knows any more: a name that is the same every time they are sent,
@@ -56,7 +68,10 @@ OriginPtr SpoolImpl::origin_of(uint32_t epoch) const {
 }
 
 Result<DecodedSegment> SpoolImpl::load_segment(LaneId lane, const IndexEntry& entry) {
-  auto stored = store_.read(entry.id);
+  Store* store = store_of(entry.generation);
+  if (store == nullptr)
+    return Error{ErrorKind::kCorrupt, "the file they were in cannot be opened", {}};
+  auto stored = store->read(entry.id);
   if (!stored) return std::move(stored).error();
   auto decoded = codec_.parse(*stored);
   if (!decoded) return decoded;

@@ -20,14 +20,19 @@ CommitView SpoolImpl::view() const {
 void SpoolImpl::run() {
   Lock lock(mutex_);
   for (;;) {
-    const auto decision = fault_ ? CommitDecision{} : policy_.decide(view());
+    if (fault_ && !stopping_ && read_clock().mono >= roll_at_) roll(lock);
+    const auto decision = fault_ ? CommitDecision{.wake_at = roll_at_} : policy_.decide(view());
     const bool wait = decision.act == CommitDecision::Act::kWait;
     if (stopping_ && (wait || gave_up_)) break;
-    if (!wait) commit(lock, decision.act == CommitDecision::Act::kRecords);
+    if (!wait) {
+      commit(lock, decision.act == CommitDecision::Act::kRecords);
+      // Under full load too, but not so that it costs any.
+      if (read_clock().mono - house_kept_at_ >= kAckDelay) house_keeping(lock);
+    }
     settle_flush();
     if (!reads_.empty()) {
       serve_reads(lock);
-    } else if (wait && !flushing()) {
+    } else if (wait && !flushing() && !house_keeping(lock)) {
       if (decision.wake_at) {
         wake_.wait_until(lock, *decision.wake_at);
       } else {
@@ -35,6 +40,7 @@ void SpoolImpl::run() {
       }
     }
   }
+  copy_lanes(lock);
   std::optional<Error> rest;
   if (!queue_.empty())
     rest = Error{ErrorKind::kFull, "the spool stopped with records it found no room for", {}};

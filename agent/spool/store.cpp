@@ -25,7 +25,7 @@ struct Store::Statements {
   Connection db;
   int wal_frames = 0;
   Statement begin, commit, rollback;
-  Statement insert, remove, read, lane, quarantine, fate;
+  Statement insert, remove, read, lane, quarantine, fate, epoch;
   Statement page_count, freelist_count;
 
   Result<void> prepare() {
@@ -40,7 +40,7 @@ struct Store::Statements {
         {&read, "SELECT payload FROM seg WHERE id=?"},
         {&lane,
          "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq, quarantined, damaged, "
-         "discarded, dropped) VALUES(?,?,?,?,?,?,?,?,?)"
+         "discarded, dropped, first_seq) VALUES(?,?,?,?,?,?,?,?,?,?)"
          " ON CONFLICT(lane) DO UPDATE SET cursor=excluded.cursor, next_seq=excluded.next_seq,"
          " quarantined=excluded.quarantined, damaged=excluded.damaged,"
          " discarded=excluded.discarded, dropped=excluded.dropped"},
@@ -50,6 +50,7 @@ struct Store::Statements {
         {&fate,
          "INSERT OR IGNORE INTO fate(lane, first_seq, last_seq, kind, at_us, reason) "
          "VALUES(?,?,?,?,?,?)"},
+        {&epoch, "INSERT OR IGNORE INTO epoch VALUES(?,?,?,?,?,?)"},
         {&page_count, "PRAGMA page_count"},
         {&freelist_count, "PRAGMA freelist_count"},
     };
@@ -85,10 +86,25 @@ Connection& Store::connection() { return statements_->db; }
 Error Store::failed(Error error) {
   if (error.kind != ErrorKind::kFull && error.kind != ErrorKind::kTransient) {
     error.kind = ErrorKind::kCorrupt;
-    broken_ = true;
-    statements_->db.checkpoint_on_close(false);
+    freeze();
   }
   return error;
+}
+
+void Store::freeze() {
+  broken_ = true;
+  statements_->db.checkpoint_on_close(false);
+}
+
+void Store::thaw() {
+  broken_ = false;
+  statements_->db.checkpoint_on_close(true);
+}
+
+Result<void> Store::resize(const Sizing& sizing) {
+  sizing_ = sizing;
+  if (broken_) return {};
+  return statements_->db.exec("PRAGMA max_page_count=" + std::to_string(sizing.max_pages));
 }
 
 Result<void> Store::apply(const Transaction& transaction) {
@@ -150,7 +166,13 @@ Result<void> Store::write_ledger(const Transaction& transaction) {
     s.lane.bind(4, row.cursor).bind(5, row.next_seq);
     s.lane.bind(6, row.counts.quarantined).bind(7, row.counts.damaged);
     s.lane.bind(8, row.counts.discarded).bind(9, row.counts.dropped);
+    s.lane.bind(10, row.first_seq);
     if (auto done = s.lane.run(); !done) return done;
+  }
+  for (const auto& row : transaction.epochs) {
+    s.epoch.bind(1, int64_t{row.id}).bind_text(2, row.name).bind_text(3, row.agent_id);
+    s.epoch.bind_text(4, row.machine_id).bind_text(5, row.filesystem).bind(6, row.started_at_us);
+    if (auto done = s.epoch.run(); !done) return done;
   }
   return {};
 }
@@ -161,7 +183,10 @@ Result<std::string> Store::read(int64_t id) {
   Result<std::string> out = Error{ErrorKind::kCorrupt, "its row is gone", {}};
   if (!row) {
     Error error = std::move(row).error();
-    if (error.kind != ErrorKind::kTransient) error.kind = ErrorKind::kCorrupt;
+    // The medium may answer again.
+    const bool is_io = (sqlite3_errcode(statements_->db.handle()) & 0xFF) == SQLITE_IOERR;
+    if (error.kind != ErrorKind::kTransient)
+      error.kind = is_io ? ErrorKind::kTransient : ErrorKind::kCorrupt;
     out = std::move(error);
   } else if (*row) {
     out = std::string(statement.bytes_at(0));

@@ -24,7 +24,7 @@ class Store {
   // All of it, committed and synced, or nothing. kFull and kTransient: may be tried again.
   Result<void> apply(const Transaction& transaction);
 
-  // The payload of a segment row. kCorrupt: it is gone or cannot be read.
+  // The payload of a segment row. kCorrupt: it is gone or damaged; kTransient: a read error.
   Result<std::string> read(int64_t id);
 
   // Copies the WAL back once it is long enough; call after every apply. kFull: the disk is full;
@@ -34,6 +34,12 @@ class Store {
   // Would its segments and quarantine rows fit below the limit for records, after removing
   // `freed_bytes` of segments?
   bool fits(const Transaction& transaction, uint64_t freed_bytes) const;
+  // A changed share of max_size: more or less room for records from now on.
+  Result<void> resize(const Sizing& sizing);
+  const Sizing& sizing() const { return sizing_; }
+  // Nothing is written any more, neither by closing it. Reads go on.
+  void freeze();
+  void thaw();
   uint64_t live_bytes() const { return static_cast<uint64_t>(live_pages_ * kPageBytes); }
   Connection& connection();
 

@@ -42,7 +42,7 @@ struct LaneState {
   Seq next_seq = 1;          // of the next record to commit
   Seq cursor = 0;            // every record up to here has its final fate
   uint64_t quarantined = 0;  // records at or below `cursor` that went to quarantine
-  uint64_t damaged = 0;  // records at or below `cursor` whose stored bytes could not be read back
+  uint64_t damaged = 0;    // records at or below `cursor` whose stored bytes could not be read back
   uint64_t discarded = 0;  // at or below `cursor`
   uint64_t dropped = 0;    // at or below `cursor`
   uint64_t delivered() const { return cursor - quarantined - damaged - discarded - dropped; }

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,13 @@ class FaultVfs {
   // Calls `hook` before the n-th write from now; not under the lock of the VFS. Once.
   void before_write(int n, std::function<void()> hook);
 
-  // From now on, every sync (or the one after `syncs` more) answers SQLITE_IOERR_FSYNC. Its pages
-  // count as lost.
+  // The sync after `syncs` more, and from then on every one of that database, answers
+  // SQLITE_IOERR_FSYNC. The pages count as lost.
   void fail_sync_after(int syncs);
+  // The same for writes, with SQLITE_IOERR_WRITE.
+  void fail_write_after(int writes);
+  // Nothing can be written, synced or made, as on a filesystem that was remounted read-only.
+  void set_read_only(bool read_only);
   // The same, for the next sync of a file whose name ends so.
   void fail_sync_of(const std::string& suffix);
   // Every sync answers OK and does nothing, as cheap cards do.
@@ -42,7 +47,7 @@ class FaultVfs {
   // Writes that would make a file longer, or all, answer SQLITE_FULL.
   void set_disk_full(bool full, bool overwrites_too = false);
   void fail_reads(bool fail);
-  // Writes and truncations since the first failed sync.
+  // Writes and truncations of a database after its first failed write or sync.
   int writes_after_failure();
   int syncs();
 
@@ -60,6 +65,7 @@ class FaultVfs {
             int64_t file_size);
   void truncated(const std::string& name, int64_t size);
   int sync(const std::string& name);
+  bool refuses_to_open(const std::string& name);
   void deleted(const std::string& name);  // counts as durable at once: SQLite syncs the directory
   bool reads_fail();
   sqlite3_vfs* real() { return real_; }
@@ -71,7 +77,9 @@ class FaultVfs {
   std::map<std::string, File> files_;
   int syncs_left_ = -1;
   std::string failing_suffix_;
-  bool sync_failed_ = false;
+  int writes_left_ = -1;
+  bool read_only_ = false;
+  std::set<std::string> failed_;  // databases
   bool sync_lies_ = false;
   bool disk_full_ = false;
   bool overwrites_fail_ = false;

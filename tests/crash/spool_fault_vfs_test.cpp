@@ -67,6 +67,7 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
   auto* self = static_cast<FaultVfs*>(vfs->pAppData);
   auto* opened = handle(file);
   opened->base.pMethods = nullptr;
+  if (name != nullptr && self->refuses_to_open(name)) return SQLITE_CANTOPEN;
   const int code = self->real()->xOpen(self->real(), name, opened->real(), flags, out);
   if (code != SQLITE_OK) return code;
   opened->vfs = self;
@@ -116,6 +117,10 @@ void apply_sectors(std::string& image, const std::vector<FaultVfs::Write>& pendi
        ++i) {
     image[i] = static_cast<char>(random());
   }
+}
+
+std::string database_of(const std::string& name) {
+  return name.ends_with("-wal") ? name.substr(0, name.size() - 4) : name;
 }
 
 std::string survivor(const FaultVfs::File& file, FaultVfs::Survives mode, std::mt19937_64& random) {
@@ -188,7 +193,7 @@ void FaultVfs::cut(const std::filesystem::path& dir, const std::filesystem::path
   std::filesystem::create_directories(to);
   for (const auto& [name, file] : files_) {
     const std::filesystem::path path(name);
-    if (path.parent_path() != dir) continue;
+    if (path.parent_path() != dir || !std::filesystem::exists(path)) continue;
     const std::string image = survivor(file, mode, random);
     std::ofstream(to / path.filename(), std::ios::binary)
         .write(image.data(), static_cast<long>(image.size()));
@@ -204,6 +209,23 @@ void FaultVfs::before_write(int n, std::function<void()> hook) {
 void FaultVfs::fail_sync_after(int syncs) {
   const std::lock_guard lock(mutex_);
   syncs_left_ = syncs;
+}
+
+void FaultVfs::fail_write_after(int writes) {
+  const std::lock_guard lock(mutex_);
+  writes_left_ = writes;
+}
+
+void FaultVfs::set_read_only(bool read_only) {
+  const std::lock_guard lock(mutex_);
+  read_only_ = read_only;
+}
+
+bool FaultVfs::refuses_to_open(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (std::filesystem::exists(name)) return false;
+  files_.erase(name);
+  return read_only_;
 }
 
 void FaultVfs::fail_sync_of(const std::string& suffix) {
@@ -246,7 +268,12 @@ int FaultVfs::write(const std::string& name, const void* bytes, int size, int64_
   }
   if (hook) hook();
   const std::lock_guard lock(mutex_);
-  if (sync_failed_) ++writes_after_failure_;
+  if (failed_.contains(database_of(name))) ++writes_after_failure_;
+  if (read_only_ || (writes_left_ >= 0 && writes_left_-- == 0)) {
+    failed_.insert(database_of(name));
+    return SQLITE_IOERR_WRITE;
+  }
+  if (failed_.contains(database_of(name))) return SQLITE_IOERR_WRITE;
   if (disk_full_ && (overwrites_fail_ || offset + size > length)) return SQLITE_FULL;
   files_[name].pending.push_back(
       {offset, false, std::string(static_cast<const char*>(bytes), static_cast<size_t>(size))});
@@ -255,7 +282,7 @@ int FaultVfs::write(const std::string& name, const void* bytes, int size, int64_
 
 void FaultVfs::truncated(const std::string& name, int64_t size) {
   const std::lock_guard lock(mutex_);
-  if (sync_failed_) ++writes_after_failure_;
+  if (failed_.contains(database_of(name))) ++writes_after_failure_;
   files_[name].pending.push_back({size, true, {}});
 }
 
@@ -265,8 +292,9 @@ int FaultVfs::sync(const std::string& name) {
   if (sync_lies_) return SQLITE_OK;
   File& file = files_[name];
   const bool hit = !failing_suffix_.empty() && name.ends_with(failing_suffix_);
-  if (sync_failed_ || hit || (syncs_left_ >= 0 && syncs_left_-- == 0)) {
-    sync_failed_ = true;
+  const bool failed = failed_.contains(database_of(name));
+  if (failed || read_only_ || hit || (syncs_left_ >= 0 && syncs_left_-- == 0)) {
+    failed_.insert(database_of(name));
     file.pending.clear();
     return SQLITE_IOERR_FSYNC;
   }

@@ -195,12 +195,20 @@ TEST(SpoolOpen, TooSmallAMaxSizeIsDeniedWithTheMinimum) {
   EXPECT_NE(error.what.find("4194304"), std::string::npos) << error.what;
 }
 
-TEST(SpoolOpen, GarbageInPlaceOfTheDatabaseIsCorrupt) {
+TEST(SpoolOpen, GarbageInPlaceOfTheDatabaseIsParkedAndCollectionBegins) {
   const TempDir dir;
-  write_file(dir.path() / "1.db", std::string(8192, 'g'));
-  const Error error = refusal_of(options_in(dir.path()));
-  EXPECT_EQ(error.kind, ErrorKind::kCorrupt) << error.what;
-  EXPECT_NE(error.what.find("1.db"), std::string::npos) << error.what;
+  const std::string garbage(8192, 'g');
+  write_file(dir.path() / "1.db", garbage);
+  Watcher watcher;
+  const auto spool = open_or_die(options_in(dir.path()));
+  spool->start(watcher);
+  EXPECT_EQ(spool->counters().parked_files, 1U);
+  Feeder feeder(*spool);
+  feeder.put(spool->lane({"r", "t"}), 3);
+  EXPECT_TRUE(spool->flush());
+  spool->stop();
+  std::ifstream in(dir.path() / "1.db", std::ios::binary);
+  EXPECT_EQ(std::string((std::istreambuf_iterator<char>(in)), {}), garbage) << "left as it is";
 }
 
 TEST(SpoolOpen, SomebodyElsesDatabaseIsDenied) {
@@ -211,14 +219,38 @@ TEST(SpoolOpen, SomebodyElsesDatabaseIsDenied) {
   EXPECT_NE(error.what.find("not a spool"), std::string::npos) << error.what;
 }
 
-TEST(SpoolOpen, ANewerFormatIsDeniedAndLeftAlone) {
+TEST(SpoolOpen, ANewerFormatIsParkedAndCollectionBeginsInAFreshFile) {
   const TempDir dir;
-  open_or_die(options_in(dir.path())).reset();
+  const Options options = options_in(dir.path());
+  std::string epoch;
+  LaneId lane = 0;
+  {
+    Watcher watcher;
+    const auto spool = open_or_die(options);
+    spool->start(watcher);
+    epoch = spool->epoch();
+    lane = spool->lane({"r", "t"});
+    Feeder feeder(*spool);
+    feeder.put(lane, 3);
+    ASSERT_TRUE(spool->flush());
+    spool->stop();
+  }
   query(dir.path() / "1.db", "PRAGMA user_version=2");
-  const Error error = refusal_of(options_in(dir.path()));
-  EXPECT_EQ(error.kind, ErrorKind::kDenied) << error.what;
-  EXPECT_NE(error.what.find("format 2"), std::string::npos) << error.what;
+  for (int time = 0; time < 2; ++time) {
+    Watcher watcher;
+    const auto spool = open_or_die(options);
+    spool->start(watcher);
+    EXPECT_EQ(spool->counters().parked_files, 1U);
+    EXPECT_NE(spool->epoch(), epoch) << "what numbers it has given out is not known for sure";
+    EXPECT_EQ(spool->lane({"r", "t"}), lane);
+    EXPECT_GE(spool->state(lane).next_seq, 4U + static_cast<Seq>(time));
+    Feeder feeder(*spool);
+    feeder.put(lane, 1);
+    EXPECT_TRUE(spool->flush());
+    spool->stop();
+  }
   EXPECT_EQ(query(dir.path() / "1.db", "PRAGMA user_version").at(0), "2");
+  EXPECT_EQ(query(dir.path() / "1.db", "SELECT sum(count) FROM seg").at(0), "3");
 }
 
 TEST(SpoolOpen, ACreationCutShortIsTakenUpAgain) {

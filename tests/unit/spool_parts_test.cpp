@@ -226,8 +226,17 @@ TEST(SegmentIndex, FindsTheSegmentThatHoldsOrFollows) {
   EXPECT_EQ(index.ended_by(3, 14, 1, 1 << 20).size(), 1U);
   EXPECT_EQ(index.ended_by(3, 14, 16, 150).size(), 1U);
   EXPECT_EQ(index.ended_by(3, 14, 16, 0).size(), 1U) << "at least one, or it would never end";
-  index.remove(3, 2);
+  EXPECT_EQ(index.live(1).segments, 3U);
+  index.remove(3, 6);
   index.remove(3, 4);
+  EXPECT_EQ(index.live(1).segments, 2U);
+  EXPECT_EQ(index.live(1).bytes, 200U);
+  EXPECT_EQ(index.some_of(1, 1).size(), 1U);
+  EXPECT_TRUE(index.some_of(2, 9).empty());
+  index.move(3, {9, 15, 1, 100, 2});
+  EXPECT_EQ(index.live(1).segments, 1U);
+  EXPECT_EQ(index.some_of(2, 9).size(), 1U);
+  index.move(3, {5, 15, 1, 100, 1});
   EXPECT_EQ(index.find(3, 6)->id, 5);
   EXPECT_EQ(index.size(), 2U);
 }
@@ -269,8 +278,14 @@ TEST(Sizing, StaysWithinMaxSizeAndLeavesAReserve) {
   for (const uint64_t mib : {4U, 5U, 17U, 64U, 1000U, 2048U, 1000000U}) {
     const uint64_t max_size = mib << 20;
     const Sizing sizing = sizing_for(max_size);
-    EXPECT_LE(static_cast<uint64_t>(sizing.max_pages * kPageBytes + sizing.wal_bytes), max_size)
+    EXPECT_LE(static_cast<uint64_t>(sizing.max_pages * kPageBytes + sizing.wal_bytes) +
+                  sizing.spare_bytes,
+              max_size)
         << mib;
+    const Sizing crowded = sizing_for(max_size, max_size);
+    EXPECT_GE(crowded.max_pages * kPageBytes, kSpareChunkBytes) << mib << ": always room to begin";
+    EXPECT_GE(crowded.insert_pages, 128) << mib;
+    EXPECT_EQ(crowded.wal_bytes, sizing.wal_bytes) << mib;
     EXPECT_GE(sizing.max_pages - sizing.insert_pages, 64) << mib;
     EXPECT_GT(sizing.insert_pages, 256) << mib << ": one commit must fit";
     EXPECT_EQ(sizing.max_pages * kPageBytes % sizing.chunk_bytes, 0) << mib;

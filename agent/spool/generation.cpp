@@ -1,0 +1,81 @@
+#include "agent/spool/generation.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <set>
+
+#include "agent/spool/database.h"
+#include "agent/spool/directory.h"
+
+namespace penstock::spool {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The number in "<n>.db" or "<n>.db-wal".
+std::optional<uint32_t> number_of(const std::string& name, const std::string& suffix) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  const char* end = name.data() + (name.size() - suffix.size());
+  uint32_t number = 0;
+  const auto [rest, failed] = std::from_chars(name.data(), end, number);
+  const bool good = failed == std::errc() && rest == end && number > 0 && name[0] != '0';
+  return good ? std::optional(number) : std::nullopt;
+}
+
+Error cannot(const std::string& what, const fs::path& file, const std::error_code& why) {
+  return {ErrorKind::kDenied, file.string() + " cannot be " + what + ": " + why.message(), {}};
+}
+
+}  // namespace
+
+Result<std::vector<uint32_t>> list_generations(const fs::path& dir) {
+  std::set<uint32_t> databases;
+  std::set<uint32_t> logs;
+  std::error_code failed;
+  for (fs::directory_iterator it(dir, failed), end; !failed && it != end; it.increment(failed)) {
+    const std::string name = it->path().filename().string();
+    if (const auto number = number_of(name, ".db")) databases.insert(*number);
+    if (const auto number = number_of(name, ".db-wal")) logs.insert(*number);
+  }
+  if (failed) return cannot("listed", dir, failed);
+  for (const uint32_t number : logs) {
+    if (!databases.contains(number)) fs::remove(generation_file(dir, number) += "-wal", failed);
+  }
+  return std::vector<uint32_t>(databases.begin(), databases.end());
+}
+
+uint64_t generation_bytes(const fs::path& dir, uint32_t number) {
+  uint64_t bytes = 0;
+  for (const char* suffix : {"", "-wal"}) {
+    std::error_code failed;
+    const auto size = fs::file_size(generation_file(dir, number) += suffix, failed);
+    if (!failed) bytes += size;
+  }
+  return bytes;
+}
+
+Result<void> remove_generation(const fs::path& dir, uint32_t number) {
+  for (const char* suffix : {"", "-wal", "-journal"}) {
+    const fs::path file = generation_file(dir, number) += suffix;
+    std::error_code failed;
+    fs::remove(file, failed);
+    if (failed) return cannot("removed", file, failed);
+  }
+  return sync_directory(dir);
+}
+
+Result<void> make_spare(const fs::path& dir, uint32_t number, const Sizing& sizing,
+                        const Log& log) {
+  if (auto gone = remove_generation(dir, number); !gone) return gone;
+  Result<void> made;
+  {
+    auto db = open_database(generation_file(dir, number), sizing, log);
+    if (!db) made = std::move(db).error();
+    if (db) db->checkpoint_on_close(true);
+  }
+  if (!made) (void)remove_generation(dir, number);
+  return made;
+}
+
+}  // namespace penstock::spool

@@ -1,0 +1,50 @@
+// One file of the spool as it is used while running, and the names its files have on disk.
+//
+// Owned by the spool thread. One generation is active: it takes all commits. Older ones are only
+// read, never written again, until nothing in them is needed; then they are removed. A spare is a
+// file with tables and nothing in them, made beforehand so that a roll works on a full disk.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/log.h"
+#include "agent/base/result.h"
+#include "agent/spool/sizing.h"
+#include "agent/spool/store.h"
+
+namespace penstock::spool {
+
+struct Generation {
+  uint32_t number;
+  Store store;
+  // How far its quarantine and fates have been copied to the active generation (rowids), for older
+  // ones.
+  int64_t quarantine_copied = 0;
+  int64_t fates_copied = 0;
+  bool is_carried = false;
+  bool keeps_rest = false;                        // what is left of it cannot be moved
+  std::optional<std::map<LaneId, Seq>> begins{};  // lane_state.first_seq, once it was needed
+};
+
+// The numbers of the generation files in `dir`, ascending. A WAL without its database, left by a
+// removal that was cut short, is removed here.
+Result<std::vector<uint32_t>> list_generations(const std::filesystem::path& dir);
+
+// Bytes the files of a generation take on disk; 0 for files that are not there.
+uint64_t generation_bytes(const std::filesystem::path& dir, uint32_t number);
+
+// Removes the files of a generation and syncs the directory. The database goes first: it must never
+// be seen without its WAL.
+Result<void> remove_generation(const std::filesystem::path& dir, uint32_t number);
+
+// Makes the files of generation `number`, with tables, grown, synced, with nothing in them. What an
+// earlier attempt left is removed first. The files are removed again on failure.
+Result<void> make_spare(const std::filesystem::path& dir, uint32_t number, const Sizing& sizing,
+                        const Log& log);
+
+}  // namespace penstock::spool

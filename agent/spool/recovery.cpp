@@ -1,0 +1,269 @@
+#include "agent/spool/recovery.h"
+
+#include <algorithm>
+#include <map>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/spool/database.h"
+
+namespace penstock::spool {
+namespace {
+
+class Recovery {
+ public:
+  Recovery(const Options& options, const Surroundings& now, int64_t wall_us, const Log& log)
+      : options_(options),
+        now_(now),
+        wall_us_(wall_us),
+        log_(log),
+        sizing_(sizing_for(options.max_size_bytes)),
+        out_{.lanes_file = LanesFile(options.dir)} {}
+
+  Result<Recovered> run() {
+    copy_ = out_.lanes_file.read();
+    if (auto done = open_all(); !done) return std::move(done).error();
+    auto good = take_newest();
+    if (!good) return std::move(good).error();
+    if (!*good) {
+      if (auto done = begin_fresh(); !done) return std::move(done).error();
+    }
+    if (auto done = settle_files(); !done) return std::move(done).error();
+    return std::move(out_);
+  }
+
+ private:
+  Result<void> open_all();
+  Result<void> open_one(uint32_t number);
+  void park(uint32_t number, const Error& why);
+  bool is_newest_good() const;
+  Result<bool> take_newest();
+  Result<void> begin_fresh();
+  Result<std::unique_ptr<Generation>> blank();
+  std::vector<LaneRow> remembered_lanes();
+  Result<Loaded> load_all(std::vector<LaneRow> lanes);
+  Result<void> continue_epoch(bool broken);
+  Result<void> settle_files();
+  std::string file(uint32_t number) const { return generation_file(options_.dir, number).string(); }
+
+  const Options& options_;
+  const Surroundings& now_;
+  const int64_t wall_us_;
+  const Log& log_;
+  const Sizing sizing_;
+  std::optional<LanesCopy> copy_;
+  std::vector<std::unique_ptr<Generation>> blanks_;  // nothing was ever committed to them
+  std::map<uint32_t, EpochRow> epochs_;
+  bool epochs_unread_ = false;  // of the newest used file
+  Recovered out_;
+};
+
+Result<void> Recovery::open_all() {
+  auto numbers = list_generations(options_.dir);
+  if (!numbers) return std::move(numbers).error();
+  if (copy_) {
+    for (const auto& epoch : copy_->epochs) epochs_[epoch.id] = epoch;
+  }
+  for (const uint32_t number : *numbers) {
+    out_.newest = number;
+    if (auto done = open_one(number); !done) return done;
+  }
+  return {};
+}
+
+void Recovery::park(uint32_t number, const Error& why) {
+  log_.error("{}: {}; it is left as it is, what is in it is not delivered", file(number), why.what);
+  out_.parked.push_back(number);
+}
+
+Result<void> Recovery::open_one(uint32_t number) {
+  auto db = open_existing(file(number), sizing_);
+  if (!db && (db.error().kind == ErrorKind::kCorrupt || db.error().kind == ErrorKind::kRejected)) {
+    park(number, db.error());
+    return {};
+  }
+  if (!db && db.error().kind == ErrorKind::kFull) {
+    // One without tables yet, and no room to make them.
+    log_.warning("{}: {}; not used", file(number), db.error().what);
+    return {};
+  }
+  if (!db) return std::move(db).error();
+  auto epochs = read_epochs(*db);
+  auto store = Store::make(std::move(*db), sizing_);
+  if (!store) {
+    park(number, store.error());
+    return {};
+  }
+  store->freeze();  // until it is known what it is
+  auto generation = std::make_unique<Generation>(Generation{number, std::move(*store)});
+  if (epochs && epochs->empty()) {
+    blanks_.push_back(std::move(generation));
+    return {};
+  }
+  epochs_unread_ = !epochs;
+  if (epochs) {
+    for (auto& epoch : *epochs) epochs_[epoch.id] = std::move(epoch);
+  } else {
+    log_.error("{}: {}", file(number), epochs.error().what);
+  }
+  out_.older.push_back(std::move(generation));
+  return {};
+}
+
+// Is the newest file that was written to here, and the last that was?
+bool Recovery::is_newest_good() const {
+  if (out_.older.empty() || epochs_unread_) return false;
+  const uint32_t newest = out_.older.back()->number;
+  return (out_.parked.empty() || out_.parked.back() < newest) &&
+         (!copy_ || copy_->active <= newest);
+}
+
+// False: it cannot go on. Everything of it stays among the older ones.
+Result<bool> Recovery::take_newest() {
+  if (!is_newest_good()) return false;
+  out_.active = std::move(out_.older.back());
+  out_.older.pop_back();
+  out_.active->store.thaw();
+  auto loaded = load_all({});
+  Result<void> done = loaded ? continue_epoch(false) : Result<void>(loaded.error());
+  if (done) {
+    out_.loaded = std::move(*loaded);
+    return true;
+  }
+  if (done.error().kind != ErrorKind::kCorrupt)
+    return std::move(done).error().in(file(out_.active->number));
+  log_.error("{}: {}; collection goes on in a new file", file(out_.active->number),
+             done.error().what);
+  out_.active->store.freeze();
+  out_.older.push_back(std::move(out_.active));
+  return false;
+}
+
+Result<Loaded> Recovery::load_all(std::vector<LaneRow> lanes) {
+  std::vector<LoadSource> sources;
+  if (out_.active) sources.push_back({out_.active->number, &out_.active->store.connection(), true});
+  for (auto it = out_.older.rbegin(); it != out_.older.rend(); ++it)
+    sources.push_back({(*it)->number, &(*it)->store.connection(), false});
+  return load(sources, std::move(lanes), wall_us_, log_);
+}
+
+// Adds the epoch that begins now, if one does, to the active generation.
+Result<void> Recovery::continue_epoch(bool broken) {
+  for (const auto& [id, epoch] : epochs_) out_.epochs.push_back(epoch);
+  const auto fresh = next_epoch(out_.epochs, now_, broken, wall_us_, log_);
+  if (!fresh) return {};
+  out_.epochs.push_back(*fresh);
+  if (broken) return {};  // comes with the activation
+  Transaction transaction;
+  transaction.epochs.push_back(*fresh);
+  return out_.active->store.apply(transaction);
+}
+
+// The furthest any readable file or the copy knows each lane to be.
+std::vector<LaneRow> Recovery::remembered_lanes() {
+  std::map<LaneId, LaneRow> lanes;
+  const auto learn = [&lanes](const std::vector<LaneRow>& rows) {
+    for (const auto& row : rows) {
+      LaneRow& known = lanes.try_emplace(row.lane, row).first->second;
+      if (row.key != known.key) continue;
+      if (row.cursor > known.cursor) {
+        known.cursor = row.cursor;
+        known.counts = row.counts;
+      }
+      known.next_seq = std::max(known.next_seq, row.next_seq);
+    }
+  };
+  if (copy_) learn(copy_->lanes);
+  for (auto it = out_.older.rbegin(); it != out_.older.rend(); ++it) {
+    if (auto rows = read_lanes((*it)->store.connection())) learn(*rows);
+  }
+  std::vector<LaneRow> rows;
+  for (auto& [id, row] : lanes) rows.push_back(std::move(row));
+  return rows;
+}
+
+Result<void> Recovery::begin_fresh() {
+  const bool is_first = out_.older.empty() && out_.parked.empty() && epochs_.empty();
+  auto fresh = blank();
+  if (!fresh) return std::move(fresh).error();
+  auto loaded = load_all(remembered_lanes());
+  if (!loaded) return std::move(loaded).error();
+  out_.loaded = std::move(*loaded);
+  out_.active = std::move(*fresh);
+  out_.epochs.clear();
+  if (auto done = continue_epoch(true); !done) return done;
+  const auto name = generation_file(options_.dir, out_.active->number);
+  if (auto ready = prepare_for_writing(name, sizing_, log_); !ready) return ready;
+  auto begun = out_.active->store.apply(activation(out_.loaded.ledger, out_.epochs));
+  if (!begun) return std::move(begun).error().in(name.string());
+  if (!is_first)
+    log_.error("spool: collection goes on in {}, epoch {}", name.string(), out_.epochs.back().name);
+  return {};
+}
+
+// A file with tables and nothing in them, newer than all others.
+Result<std::unique_ptr<Generation>> Recovery::blank() {
+  uint32_t used = copy_ ? copy_->active : 0;
+  for (const auto& generation : out_.older) used = std::max(used, generation->number);
+  for (const uint32_t number : out_.parked) used = std::max(used, number);
+  if (!blanks_.empty() && blanks_.back()->number > used) {
+    auto taken = std::move(blanks_.back());
+    blanks_.pop_back();
+    taken->store.thaw();
+    return taken;
+  }
+  out_.newest = std::max(out_.newest, used) + 1;
+  auto db = open_existing(file(out_.newest), sizing_);
+  if (!db) return std::move(db).error();
+  auto store = Store::make(std::move(*db), sizing_);
+  if (!store) return std::move(store).error();
+  return std::make_unique<Generation>(Generation{out_.newest, std::move(*store)});
+}
+
+// Roles of all files: older ones are not written any more, of those with nothing in them one is the
+// spare.
+Result<void> Recovery::settle_files() {
+  uint64_t others = 0;
+  for (const auto& generation : out_.older)
+    others += generation_bytes(options_.dir, generation->number);
+  for (const uint32_t number : out_.parked) others += generation_bytes(options_.dir, number);
+  std::vector<uint32_t> numbers;
+  for (const auto& generation : blanks_) numbers.push_back(generation->number);
+  blanks_.clear();
+  const bool wants_spare = sizing_.spare_bytes > 0;
+  if (wants_spare && !numbers.empty() && numbers.back() > out_.active->number) {
+    out_.spare = numbers.back();
+    numbers.pop_back();
+  }
+  for (const uint32_t number : numbers) (void)remove_generation(options_.dir, number);
+  if (wants_spare && !out_.spare) {
+    const uint32_t number = out_.newest + 1;
+    auto made = make_spare(options_.dir, number, spare_sizing(options_.max_size_bytes), log_);
+    if (!made) log_.warning("spool: no spare file could be made: {}", made.error().what);
+    if (made) out_.spare = out_.newest = number;
+  }
+  const auto name = generation_file(options_.dir, out_.active->number);
+  if (auto ready = prepare_for_writing(name, sizing_, log_); !ready) return ready;
+  return out_.active->store.resize(sizing_for(options_.max_size_bytes, others));
+}
+
+}  // namespace
+
+Result<Recovered> recover(const Options& options, const Surroundings& now, int64_t wall_us,
+                          const Log& log) {
+  return Recovery(options, now, wall_us, log).run();
+}
+
+Transaction activation(const Ledger& ledger, const std::vector<EpochRow>& epochs) {
+  Transaction transaction;
+  transaction.epochs = epochs;
+  for (const auto& state : ledger.states()) {
+    if (!ledger.is_persisted(state.id)) continue;  // comes with its first record
+    LaneRow row = ledger.row(state.id, false);
+    row.first_seq = row.next_seq;
+    transaction.lanes.push_back(std::move(row));
+  }
+  return transaction;
+}
+
+}  // namespace penstock::spool

@@ -1,0 +1,328 @@
+#include <algorithm>
+
+#include "agent/base/clock.h"
+#include "agent/spool/database.h"
+#include "agent/spool/spool_impl.h"
+
+namespace penstock::spool {
+namespace {
+
+constexpr Millis kRollRetry{1000};
+constexpr Millis kFileRetry{10'000};  // to make a spare, to remove an old file
+constexpr Millis kLanesEvery{10'000};
+constexpr size_t kCarriedRows = 64;
+constexpr uint64_t kCarriedBytes = uint64_t{1} << 20;
+constexpr size_t kEvacuatedSegments = 16;
+
+}  // namespace
+
+void SpoolImpl::add_epoch(const EpochRow& epoch) {
+  epochs_.push_back(epoch);
+  origin_ = std::make_shared<const Origin>(spool::origin_of(epoch));
+  origins_[epoch.id] = origin_;
+  current_origin_ = origin_.get();
+}
+
+Store* SpoolImpl::store_of(uint32_t generation) {
+  if (active_->number == generation) return &active_->store;
+  for (const auto& older : older_) {
+    if (older->number == generation) return &older->store;
+  }
+  return nullptr;
+}
+
+// What the active generation may take beside the others.
+Result<void> SpoolImpl::share_out() {
+  uint64_t others = 0;
+  for (const auto& older : older_) others += generation_bytes(options_.dir, older->number);
+  for (const uint32_t number : parked_) others += generation_bytes(options_.dir, number);
+  return active_->store.resize(sizing_for(options_.max_size_bytes, others));
+}
+
+// The active file must not be written any more (P5).
+void SpoolImpl::enter_fault(Lock& lock, Error error) {
+  log_.error("spool: {}; nothing more is written to generation {}", error.what, active_->number);
+  active_->store.freeze();
+  roll(lock);
+}
+
+// Makes the next generation active. Until one is, nothing is committed; the queue holds.
+void SpoolImpl::roll(Lock& lock) {
+  std::vector<EpochRow> epochs = epochs_;
+  epochs.push_back(*next_epoch(epochs_, where_, true, read_clock().wall_us, log_));
+  const Transaction first = activation(ledger_, epochs);
+  lock.unlock();
+  auto next = next_generation(first);
+  lock.lock();
+  if (!next) {
+    roll_at_ = read_clock().mono + kRollRetry;
+    const bool is_new = !fault_;
+    fault_ = next.error();
+    if (!is_new) return;
+    log_.error("spool: no new file can be made: {}; nothing is committed until one can",
+               next.error().what);
+    lock.unlock();
+    listener_->on_fault(next.error());
+    lock.lock();
+    return;
+  }
+  older_.push_back(std::exchange(active_, std::move(*next)));
+  add_epoch(epochs.back());
+  next_segment_id_ = 1;
+  for (const auto& row : first.lanes) ledger_.written(row, true);
+  if (fault_) log_.info("spool: good again");
+  log_.warning("spool: collection goes on in generation {}, epoch {}", active_->number,
+               epochs_.back().name);
+  fault_.reset();
+  ++counters_.rolls;
+  counters_.older_files = older_.size();
+  wal_grows_ = false;
+  retry_at_ = acks_not_before_ = MonoTime{};
+  lanes_copied_at_ = MonoTime{};
+  counters_.live_bytes = active_->store.live_bytes();
+  if (auto shared = share_out(); !shared) log_.warning("spool: {}", shared.error().what);
+}
+
+// The spare, or else a file made now. One that fails is removed: it holds nothing.
+Result<std::unique_ptr<Generation>> SpoolImpl::next_generation(const Transaction& first) {
+  if (spare_) {
+    auto taken = begin(*spare_, first);
+    if (taken || taken.error().kind == ErrorKind::kFull) {
+      if (taken) spare_.reset();
+      return taken;
+    }
+    log_.error("spool: spare {}: {}", *spare_, taken.error().what);
+    (void)remove_generation(options_.dir, *spare_);
+    spare_.reset();
+  }
+  const uint32_t number = ++newest_number_;
+  auto made = make_spare(options_.dir, number, spare_sizing(options_.max_size_bytes), log_);
+  if (!made) {
+    --newest_number_;
+    return std::move(made).error();
+  }
+  auto taken = begin(number, first);
+  if (!taken) {
+    (void)remove_generation(options_.dir, number);
+    --newest_number_;
+  }
+  return taken;
+}
+
+Result<std::unique_ptr<Generation>> SpoolImpl::begin(uint32_t number, const Transaction& first) {
+  auto db = open_existing(generation_file(options_.dir, number), sizing_);
+  if (!db) return std::move(db).error();
+  auto store = Store::make(std::move(*db), sizing_);
+  if (!store) return std::move(store).error();
+  if (auto begun = store->apply(first); !begun) return std::move(begun).error();
+  return std::make_unique<Generation>(Generation{number, std::move(*store)});
+}
+
+// One step of what can wait until nothing else is to be done. True when the lock was let go of, so
+// that there may be news. What did not work is left for a while.
+bool SpoolImpl::house_keeping(Lock& lock) {
+  const MonoTime now = read_clock().mono;
+  house_kept_at_ = now;
+  if (fault_ || stopping_) return false;
+  if (lanes_changed_ && now - lanes_copied_at_ >= kLanesEvery) {
+    copy_lanes(lock);
+    return true;
+  }
+  for (size_t i = 0; i < older_.size() && now >= older_not_before_; ++i) {
+    const auto step = next_step(*older_[i]);
+    if (step == Step::kNone) continue;
+    const bool done = step == Step::kEvacuate    ? evacuate(lock, *older_[i])
+                      : step == Step::kCarryOver ? carry_over(lock, *older_[i])
+                                                 : remove_empty(lock, i);
+    if (!done) older_not_before_ = now + kFileRetry;
+    return true;
+  }
+  if (spare_ || sizing_.spare_bytes == 0 || now < spare_not_before_) return false;
+  spare_not_before_ = now + kFileRetry;
+  replace_spare(lock);
+  return true;
+}
+
+SpoolImpl::Step SpoolImpl::next_step(const Generation& older) const {
+  const auto live = index_.live(older.number);
+  if (live.segments > 0) {
+    const bool is_worth_it = live.bytes < generation_bytes(options_.dir, older.number) / 10;
+    return is_worth_it && !full_ && !older.keeps_rest ? Step::kEvacuate : Step::kNone;
+  }
+  if (!older.is_carried) return full_ ? Step::kNone : Step::kCarryOver;
+  // What emptied it must be on disk: cursors are, before segments leave the index.
+  return ledger_.pending_fates().empty() ? Step::kRemove : Step::kNone;
+}
+
+// Copies a part of the quarantine and the fates of an older generation. False when that has to
+// wait.
+bool SpoolImpl::carry_over(Lock& lock, Generation& from) {
+  lock.unlock();
+  auto part = quarantine_and_fates_of(from);
+  if (!part) {
+    log_.error("spool generation {}: what is left of its quarantine cannot be read: {}",
+               from.number, part.error().what);
+    from.is_carried = true;
+    lock.lock();
+    return true;
+  }
+  Result<void> done;
+  if (!part->transaction.quarantine.empty() || !part->transaction.fates.empty())
+    done = active_->store.apply(part->transaction);
+  lock.lock();
+  if (!done && may_try_again(done.error())) return false;
+  if (!done) {
+    enter_fault(lock, std::move(done).error());
+    return true;
+  }
+  from.is_carried = part->is_last;
+  from.quarantine_copied = part->quarantine_up_to;
+  from.fates_copied = part->fates_up_to;
+  checkpoint(lock);
+  return true;
+}
+
+// Rows for numbers that a newer generation gave out itself belong to a commit that failed.
+bool SpoolImpl::is_own(const Generation& generation, LaneId lane, Seq seq) {
+  Generation* newer = active_.get();
+  for (size_t i = 0; i + 1 < older_.size(); ++i) {
+    if (older_[i].get() == &generation) newer = older_[i + 1].get();
+  }
+  if (!newer->begins) {
+    newer->begins.emplace();
+    auto rows = read_lanes(newer->store.connection());
+    if (rows) {
+      for (const auto& row : *rows) (*newer->begins)[row.lane] = row.first_seq;
+    }
+  }
+  const auto found = newer->begins->find(lane);
+  return found != newer->begins->end() && seq < found->second;
+}
+
+Result<SpoolImpl::Carried> SpoolImpl::quarantine_and_fates_of(Generation& from) {
+  Carried part{{}, from.quarantine_copied, from.fates_copied, true};
+  Connection& db = from.store.connection();
+  auto query = db.prepare(
+      "SELECT rowid, lane, seq, epoch, at_us, reason, record FROM quarantine WHERE rowid>? "
+      "ORDER BY rowid");
+  if (!query) return std::move(query).error();
+  query->bind(1, from.quarantine_copied);
+  uint64_t bytes = 0;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return std::move(row).error();
+    if (!*row) break;
+    if (part.transaction.quarantine.size() >= kCarriedRows || bytes >= kCarriedBytes) {
+      part.is_last = false;
+      return part;
+    }
+    part.quarantine_up_to = query->int_at(0);
+    const auto lane = static_cast<LaneId>(query->int_at(1));
+    const auto seq = static_cast<Seq>(query->int_at(2));
+    if (!is_own(from, lane, seq)) continue;
+    part.transaction.quarantine.push_back({lane, seq, static_cast<uint32_t>(query->int_at(3)),
+                                           query->int_at(4), std::string(query->bytes_at(5)),
+                                           std::string(query->bytes_at(6))});
+    bytes += query->bytes_at(6).size();
+  }
+  auto fates = db.prepare(
+      "SELECT rowid, lane, first_seq, last_seq, kind, at_us, reason FROM fate WHERE rowid>? "
+      "ORDER BY rowid");
+  if (!fates) return std::move(fates).error();
+  fates->bind(1, from.fates_copied);
+  for (;;) {
+    auto row = fates->step();
+    if (!row) return std::move(row).error();
+    if (!*row) return part;
+    if (part.transaction.fates.size() >= kCarriedRows) {
+      part.is_last = false;
+      return part;
+    }
+    part.fates_up_to = fates->int_at(0);
+    const auto lane = static_cast<LaneId>(fates->int_at(1));
+    const SeqRange range{static_cast<Seq>(fates->int_at(2)), static_cast<Seq>(fates->int_at(3))};
+    if (!is_own(from, lane, range.first)) continue;
+    part.transaction.fates.push_back({lane, range, static_cast<FateKind>(fates->int_at(4)),
+                                      fates->int_at(5), std::string(fates->bytes_at(6))});
+  }
+}
+
+// Moves some of the last segments of a nearly empty generation into the active one, as they are.
+bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
+  const auto wanted = index_.some_of(from.number, kEvacuatedSegments);
+  lock.unlock();
+  Transaction transaction;
+  std::vector<std::pair<LaneId, IndexEntry>> moved;
+  uint64_t bytes = 0;
+  for (const auto& [lane, entry] : wanted) {
+    auto decoded = load_segment(lane, entry);
+    auto stored = decoded ? from.store.read(entry.id) : Result<std::string>(decoded.error());
+    if (!stored) continue;  // its lane will find out and say so
+    if (bytes > 0 && bytes + stored->size() > kCommitCapBytes) break;
+    bytes += stored->size();
+    const int64_t id = next_segment_id_ + static_cast<int64_t>(moved.size());
+    moved.emplace_back(lane,
+                       IndexEntry{id, entry.first, entry.count, entry.bytes, active_->number});
+    transaction.segments.push_back({id, decoded->header, std::move(*stored)});
+  }
+  from.keeps_rest = moved.empty();
+  Result<void> done;
+  const bool fits = active_->store.fits(transaction, 0);
+  if (fits && !moved.empty()) done = active_->store.apply(transaction);
+  lock.lock();
+  if (!fits || moved.empty() || (!done && may_try_again(done.error()))) return false;
+  if (!done) {
+    enter_fault(lock, std::move(done).error());
+    return true;
+  }
+  next_segment_id_ += static_cast<int64_t>(moved.size());
+  for (const auto& [lane, entry] : moved) index_.move(lane, entry);
+  counters_.live_bytes = active_->store.live_bytes();
+  checkpoint(lock);
+  return true;
+}
+
+bool SpoolImpl::remove_empty(Lock& lock, size_t at) {
+  const uint32_t number = older_[at]->number;
+  lock.unlock();
+  auto removed = remove_generation(options_.dir, number);
+  lock.lock();
+  if (!removed) {
+    log_.warning("spool: {}", removed.error().what);
+    return false;
+  }
+  log_.info("spool: generation {} is empty and was removed", number);
+  older_.erase(older_.begin() + static_cast<ptrdiff_t>(at));
+  spare_not_before_ = {};
+  counters_.older_files = older_.size();
+  if (auto shared = share_out(); !shared) log_.warning("spool: {}", shared.error().what);
+  return true;
+}
+
+void SpoolImpl::replace_spare(Lock& lock) {
+  const uint32_t number = newest_number_ + 1;
+  uint64_t used = generation_bytes(options_.dir, active_->number);
+  for (const auto& older : older_) used += generation_bytes(options_.dir, older->number);
+  for (const uint32_t parked : parked_) used += generation_bytes(options_.dir, parked);
+  if (used + sizing_.spare_bytes > options_.max_size_bytes) return;
+  lock.unlock();
+  auto made = make_spare(options_.dir, number, spare_sizing(options_.max_size_bytes), log_);
+  lock.lock();
+  if (!made) {
+    log_.warning("spool: no spare file could be made: {}", made.error().what);
+    return;
+  }
+  spare_ = newest_number_ = number;
+}
+
+void SpoolImpl::copy_lanes(Lock& lock) {
+  LanesCopy copy{active_->number, epochs_, activation(ledger_, {}).lanes};
+  lanes_changed_ = false;
+  lanes_copied_at_ = read_clock().mono;
+  lock.unlock();
+  auto written = lanes_file_.write(copy);
+  lock.lock();
+  if (!written) log_.warning("spool: {}", written.error().what);
+}
+
+}  // namespace penstock::spool
