@@ -97,6 +97,7 @@ class SpoolImpl final : public Spool {
   void note_unwritten();
   CommitView view() const;
   Step next_step(const Generation& older) const;
+  std::optional<MonoTime> chores_at() const;
   void settle_flush();
   bool flushing() const { return flush_done_ < flush_wanted_; }
   void end_flush(std::optional<Error> error);

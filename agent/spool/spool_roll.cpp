@@ -143,6 +143,13 @@ bool SpoolImpl::house_keeping(Lock& lock) {
   return true;
 }
 
+// When to look again at what could not be done, or was not due yet.
+std::optional<MonoTime> SpoolImpl::chores_at() const {
+  const bool wants_spare = !spare_ && sizing_.spare_bytes > 0;
+  if (!lanes_changed_ && older_.empty() && !wants_spare) return std::nullopt;
+  return house_kept_at_ + kFileRetry;
+}
+
 SpoolImpl::Step SpoolImpl::next_step(const Generation& older) const {
   const auto live = index_.live(older.number);
   if (live.segments > 0) {

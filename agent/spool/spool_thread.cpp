@@ -33,8 +33,10 @@ void SpoolImpl::run() {
     if (!reads_.empty()) {
       serve_reads(lock);
     } else if (wait && !flushing() && !house_keeping(lock)) {
-      if (decision.wake_at) {
-        wake_.wait_until(lock, *decision.wake_at);
+      std::optional<MonoTime> at = decision.wake_at;
+      if (const auto chores = chores_at(); chores && (!at || *chores < *at)) at = chores;
+      if (at) {
+        wake_.wait_until(lock, *at);
       } else {
         wake_.wait(lock);
       }
