@@ -31,7 +31,7 @@ struct Sizing {
 };
 
 // Below this a spare would take too much of the whole; a roll then makes its file when it happens.
-inline constexpr uint64_t kSpareFromBytes = uint64_t{32} << 20;
+inline constexpr uint64_t kSpareFromBytes = uint64_t{128} << 20;
 inline constexpr int64_t kSpareChunkBytes = 1 << 20;
 
 // `max_size_bytes` at least kMinSpoolBytes. `others_bytes`: of files beside the active generation

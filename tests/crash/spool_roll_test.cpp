@@ -43,7 +43,7 @@ void ruin_root(const std::filesystem::path& file, const std::string& table) {
 class SpoolRoll : public ::testing::Test {
  protected:
   SpoolRoll() {
-    options_.max_size_bytes = 32 << 20;
+    options_.max_size_bytes = 128 << 20;
     options_.tail_bytes = 16 << 10;
   }
   void open() {
@@ -121,7 +121,7 @@ TEST_F(SpoolRoll, AFaultAnywhereGoesOnInTheNextFileInTheSameRun) {
       FaultVfs vfs;
       const TempDir dir;
       options_.dir = dir.path() / "spool";
-      options_.max_size_bytes = position % 2 == 0 ? 32 << 20 : 8 << 20;  // with a spare, without
+      options_.max_size_bytes = position % 2 == 0 ? 128 << 20 : 8 << 20;  // with a spare, without
       epochs_.clear();
       refused_.clear();
       open();
@@ -462,7 +462,7 @@ TEST_F(SpoolRoll, ACutInsideARollLosesNothingCalledDurable) {
     FaultVfs vfs;
     const TempDir dir;
     options_.dir = dir.path() / "spool";
-    options_.max_size_bytes = round % 2 == 0 ? 32 << 20 : 8 << 20;
+    options_.max_size_bytes = round % 2 == 0 ? 128 << 20 : 8 << 20;
     epochs_.clear();
     refused_.clear();
     std::vector<Cut> cuts;

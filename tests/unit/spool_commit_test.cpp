@@ -98,7 +98,7 @@ TEST_F(SpoolTest, WhatIsCalledDurableIsInTheFiles) {
 // whatever copy of the files is looked at, of every source exactly a prefix of its records is
 // there.
 TEST_F(SpoolTest, EveryCommitIsAPrefixOfEverySource) {
-  options_.queue_bytes = 256 << 10;
+  options_.queue_bytes = 64 << 10;
   options_.commit_bytes = 1 << 10;
   open();
   constexpr int kSources = 4;
