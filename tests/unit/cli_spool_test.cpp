@@ -122,6 +122,22 @@ TEST_F(SpoolTools, AnExportImportedElsewhereIsTheSameSpool) {
             std::multiset<std::string>(first.begin() + 1, first.end()));
 }
 
+TEST_F(SpoolTools, NumbersWithoutARecordTakeTheirFateAlong) {
+  fill_two_lanes(6);
+  open();
+  spool_->damaged(2, 16, 20, "torn");
+  ASSERT_TRUE(spool_->flush());
+  close();
+  ASSERT_EQ(penstock({"export", spool_dir(), "-o", at("dump.ndjson")}).code, 0);
+  ASSERT_EQ(penstock({"import", at("dump.ndjson"), at("laptop")}).code, 0);
+  const auto stat = penstock({"stat", at("laptop")});
+  EXPECT_TRUE(has(stat.out, "committed 30 = delivered 10 + damaged 5 + pending 15")) << stat.out;
+  EXPECT_TRUE(has(stat.out, "committed 21 = delivered 4 + damaged 1 + pending 16"))
+      << "the quarantined record was not exported: " << stat.out;
+  const auto fsck = penstock({"fsck", at("laptop")});
+  EXPECT_EQ(fsck.code, 0) << fsck.out;
+}
+
 TEST_F(SpoolTools, ABadLineIsNamedAndNothingElseIsLost) {
   fill_two_lanes(6);
   penstock({"export", spool_dir(), "-o", at("dump.ndjson")});
