@@ -3,7 +3,8 @@
 // Registered as the default for the life of the object, so the product opens through it
 // unknowingly. Every write is pending until its file is synced. cut() gives what a power cut might
 // leave: all that was synced, and of the rest any part, torn at sectors. Thread-safe: one lock
-// around everything.
+// around everything. One at a time: the product's own directory syncs and unlinks, which do not go
+// through SQLite, are seen by replacing fsync, unlink and remove in the test program.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +22,17 @@ namespace penstock::spool::testing {
 
 class FaultVfs {
  public:
-  enum class Survives { kNothing, kPrefix, kSubset, kAnySectors, kGarbledSector, kEverything };
+  enum class Survives {
+    kNothing,
+    kPrefix,         // in order, the last one torn
+    kSubset,         // any of the writes
+    kAnySectors,     // any state of every 512 bytes
+    kAnyPages,       // any state of every 4 KB
+    kGarbledSector,  // the same, and one 4 KB sector is noise: the one being written
+    kEverything,     // as after kill -9
+  };
+  static constexpr int kModes = 7;
+  enum class Fault { kIoError, kNoSpace };
 
   FaultVfs();
   ~FaultVfs();
@@ -30,9 +41,21 @@ class FaultVfs {
   // The files below `dir` as a power cut could leave them, written to `to`.
   void cut(const std::filesystem::path& dir, const std::filesystem::path& to, Survives mode,
            std::mt19937_64& random);
+  // The same, and files whose creation or removal was not followed by a sync of their directory may
+  // be missing or back again. Files that SQLite does not write are whole, cut short or missing.
+  void cut_with_names(const std::filesystem::path& dir, const std::filesystem::path& to,
+                      Survives mode, std::mt19937_64& random);
   // Calls `hook` before the n-th write from now; not under the lock of the VFS. Once.
   void before_write(int n, std::function<void()> hook);
+  // The same, counting every operation that changes a file or a directory.
+  void before_operation(int n, std::function<void()> hook);
+  // The n-th operation from now (0: the next) fails, once. A failed sync loses the pages it was
+  // for, although they read back and the next sync is fine: that is what Linux does.
+  void fail_operation(int n, Fault fault);
+  int operations();  // so far
 
+  // What lies in `dir` now is on the medium.
+  void adopt(const std::filesystem::path& dir);
   // The sync after `syncs` more, and from then on every one of that database, answers
   // SQLITE_IOERR_FSYNC. The pages count as lost.
   void fail_sync_after(int syncs);
@@ -60,17 +83,26 @@ class FaultVfs {
   struct File {
     std::string durable;
     std::vector<Write> pending;
+    bool named = true;  // its directory entry is on the medium
+    bool syncs_name =
+        false;  // its first sync is one of the directory too, as SQLite does for a WAL
   };
+  void opened(const std::string& name, bool existed, int flags);
+  void directory_synced(const std::string& dir);
+  bool hook_or_fail(bool is_sync, int& code);  // true: the operation fails with `code`
   int write(const std::string& name, const void* bytes, int size, int64_t offset,
             int64_t file_size);
   void truncated(const std::string& name, int64_t size);
   int sync(const std::string& name);
   bool refuses_to_open(const std::string& name);
-  void deleted(const std::string& name);  // counts as durable at once: SQLite syncs the directory
+  void deleted(const std::string& name);
   bool reads_fail();
   sqlite3_vfs* real() { return real_; }
 
  private:
+  void cut_names(const std::filesystem::path& dir, const std::filesystem::path& to, Survives mode,
+                 std::mt19937_64& random);
+
   std::mutex mutex_;
   sqlite3_vfs* real_;
   sqlite3_vfs vfs_;
@@ -88,6 +120,12 @@ class FaultVfs {
   int syncs_ = 0;
   int writes_until_hook_ = 0;
   std::function<void()> hook_;
+  int operations_until_hook_ = 0;
+  std::function<void()> operation_hook_;
+  int operations_ = 0;
+  int fails_at_ = -1;
+  Fault fault_ = Fault::kIoError;
+  std::map<std::string, File> removed_;  // not yet on the medium
 };
 
 }  // namespace penstock::spool::testing

@@ -1,9 +1,15 @@
 #include "tests/crash/spool_fault_vfs.h"
 
+#include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace penstock::spool::testing {
 namespace {
@@ -33,6 +39,8 @@ int write_file(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 at
   return code != SQLITE_OK ? code : methods(file)->xWrite(handle(file)->real(), bytes, size, at);
 }
 int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
+  int code = SQLITE_OK;
+  if (handle(file)->vfs->hook_or_fail(false, code)) return code;
   handle(file)->vfs->truncated(*handle(file)->name, size);
   return methods(file)->xTruncate(handle(file)->real(), size);
 }
@@ -68,8 +76,12 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
   auto* opened = handle(file);
   opened->base.pMethods = nullptr;
   if (name != nullptr && self->refuses_to_open(name)) return SQLITE_CANTOPEN;
-  const int code = self->real()->xOpen(self->real(), name, opened->real(), flags, out);
+  const bool existed = name == nullptr || std::filesystem::exists(name);
+  int code = SQLITE_OK;
+  if (!existed && self->hook_or_fail(false, code)) return SQLITE_CANTOPEN;
+  code = self->real()->xOpen(self->real(), name, opened->real(), flags, out);
   if (code != SQLITE_OK) return code;
+  if (name != nullptr) self->opened(name, existed, flags);
   opened->vfs = self;
   opened->name = new std::string(name != nullptr ? name : "");
   opened->base.pMethods = &kMethods;
@@ -87,6 +99,15 @@ void apply(std::string& image, const FaultVfs::Write& write) {
     image.resize(std::min(image.size(), static_cast<size_t>(write.offset)));
   } else {
     put(image, write.offset, write.bytes.data(), write.bytes.size());
+  }
+}
+
+// Any part of them, each as likely as the next.
+void apply_some(std::string& image, const std::vector<FaultVfs::Write>& pending,
+                std::mt19937_64& random) {
+  const uint64_t percent = random() % 101;
+  for (const auto& write : pending) {
+    if (random() % 100 < percent) apply(image, write);
   }
 }
 
@@ -140,12 +161,13 @@ std::string survivor(const FaultVfs::File& file, FaultVfs::Survives mode, std::m
       break;
     }
     case Survives::kSubset:
-      for (const auto& write : pending) {
-        if (random() % 2 == 0) apply(image, write);
-      }
+      apply_some(image, pending, random);
       break;
     case Survives::kAnySectors:
       apply_sectors(image, pending, 512, false, random);
+      break;
+    case Survives::kAnyPages:
+      apply_sectors(image, pending, 4096, false, random);
       break;
     case Survives::kGarbledSector:
       apply_sectors(image, pending, 4096, true, random);
@@ -159,6 +181,21 @@ std::string survivor(const FaultVfs::File& file, FaultVfs::Survives mode, std::m
 
 }  // namespace
 
+namespace {
+
+std::atomic<FaultVfs*> active{nullptr};
+thread_local bool in_cut = false;  // removals then are ours
+
+std::string directory_of(int fd) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0 || !S_ISDIR(info.st_mode)) return {};
+  std::error_code failed;
+  const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), failed);
+  return failed ? std::string() : path.string();
+}
+
+}  // namespace
+
 FaultVfs::FaultVfs() : real_(sqlite3_vfs_find(nullptr)), vfs_(*real_) {
   vfs_.zName = "penstock-fault";
   vfs_.szOsFile = static_cast<int>(sizeof(Handle)) + real_->szOsFile;
@@ -168,8 +205,7 @@ FaultVfs::FaultVfs() : real_(sqlite3_vfs_find(nullptr)), vfs_(*real_) {
   // The rest works on names or needs pAppData of the real one.
   vfs_.xDelete = [](sqlite3_vfs* vfs, const char* name, int sync) {
     auto* self = static_cast<FaultVfs*>(vfs->pAppData);
-    self->deleted(name);
-    return self->real()->xDelete(self->real(), name, sync);
+    return self->real()->xDelete(self->real(), name, sync);  // by unlink and fsync, see below
   };
   vfs_.xAccess = [](sqlite3_vfs* vfs, const char* name, int flags, int* out) {
     auto* real = static_cast<FaultVfs*>(vfs->pAppData)->real();
@@ -180,9 +216,11 @@ FaultVfs::FaultVfs() : real_(sqlite3_vfs_find(nullptr)), vfs_(*real_) {
     return real->xFullPathname(real, name, size, out);
   };
   sqlite3_vfs_register(&vfs_, 1);
+  active = this;
 }
 
 FaultVfs::~FaultVfs() {
+  active = nullptr;
   sqlite3_vfs_unregister(&vfs_);
   sqlite3_vfs_register(real_, 1);
 }
@@ -198,6 +236,107 @@ void FaultVfs::cut(const std::filesystem::path& dir, const std::filesystem::path
     std::ofstream(to / path.filename(), std::ios::binary)
         .write(image.data(), static_cast<long>(image.size()));
   }
+}
+
+void FaultVfs::cut_with_names(const std::filesystem::path& dir, const std::filesystem::path& to,
+                              Survives mode, std::mt19937_64& random) {
+  in_cut = true;
+  cut(dir, to, mode, random);
+  cut_names(dir, to, mode, random);
+  in_cut = false;
+}
+
+void FaultVfs::cut_names(const std::filesystem::path& dir, const std::filesystem::path& to,
+                         Survives mode, std::mt19937_64& random) {
+  if (mode == Survives::kEverything) {
+    for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+      if (!std::filesystem::exists(to / entry.path().filename()))
+        std::filesystem::copy_file(entry.path(), to / entry.path().filename());
+    }
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, file] : files_) {
+    const std::filesystem::path path(name);
+    if (path.parent_path() == dir && !file.named && random() % 2 == 0)
+      std::filesystem::remove(to / path.filename());
+  }
+  for (const auto& [name, file] : removed_) {
+    const std::filesystem::path path(name);
+    if (path.parent_path() != dir || files_.contains(name) || random() % 2 == 0) continue;
+    const std::string image = survivor(file, mode, random);
+    std::ofstream(to / path.filename(), std::ios::binary)
+        .write(image.data(), static_cast<long>(image.size()));
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    const auto fate = random() % 3;
+    const auto kept = to / entry.path().filename();
+    if (files_.contains(entry.path().string()) || fate == 0) continue;
+    std::filesystem::copy_file(entry.path(), kept,
+                               std::filesystem::copy_options::overwrite_existing);
+    if (fate == 1) std::filesystem::resize_file(kept, random() % (entry.file_size() + 1));
+  }
+}
+
+void FaultVfs::before_operation(int n, std::function<void()> hook) {
+  const std::lock_guard lock(mutex_);
+  operations_until_hook_ = n;
+  operation_hook_ = std::move(hook);
+}
+
+void FaultVfs::fail_operation(int n, Fault fault) {
+  const std::lock_guard lock(mutex_);
+  fails_at_ = operations_ + n;
+  fault_ = fault;
+}
+
+int FaultVfs::operations() {
+  const std::lock_guard lock(mutex_);
+  return operations_;
+}
+
+bool FaultVfs::hook_or_fail(bool is_sync, int& code) {
+  std::function<void()> hook;
+  {
+    const std::lock_guard lock(mutex_);
+    if (operation_hook_ && --operations_until_hook_ <= 0)
+      hook = std::exchange(operation_hook_, nullptr);
+  }
+  if (hook) hook();
+  const std::lock_guard lock(mutex_);
+  if (operations_++ != fails_at_) return false;
+  code = is_sync                     ? SQLITE_IOERR_FSYNC
+         : fault_ == Fault::kNoSpace ? SQLITE_FULL
+                                     : SQLITE_IOERR_WRITE;
+  return true;
+}
+
+void FaultVfs::opened(const std::string& name, bool existed, int flags) {
+  const std::lock_guard lock(mutex_);
+  if (files_.contains(name)) return;
+  File& file = files_[name];
+  file.named = existed;
+  file.syncs_name = !existed && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
+  if (!existed) return;
+  std::ifstream in(name, std::ios::binary);
+  file.durable.assign(std::istreambuf_iterator<char>(in), {});
+}
+
+void FaultVfs::adopt(const std::filesystem::path& dir) {
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    if (entry.path().filename().string().find(".db") != std::string::npos)
+      opened(entry.path().string(), true, 0);
+  }
+}
+
+void FaultVfs::directory_synced(const std::string& dir) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, file] : files_) {
+    if (std::filesystem::path(name).parent_path() == dir) file.named = true;
+  }
+  std::erase_if(removed_, [&dir](const auto& file) {
+    return std::filesystem::path(file.first).parent_path() == dir;
+  });
 }
 
 void FaultVfs::before_write(int n, std::function<void()> hook) {
@@ -267,6 +406,8 @@ int FaultVfs::write(const std::string& name, const void* bytes, int size, int64_
     if (hook_ && --writes_until_hook_ <= 0) hook = std::exchange(hook_, nullptr);
   }
   if (hook) hook();
+  int code = SQLITE_OK;
+  if (hook_or_fail(false, code)) return code;
   const std::lock_guard lock(mutex_);
   if (failed_.contains(database_of(name))) ++writes_after_failure_;
   if (read_only_ || (writes_left_ >= 0 && writes_left_-- == 0)) {
@@ -287,10 +428,16 @@ void FaultVfs::truncated(const std::string& name, int64_t size) {
 }
 
 int FaultVfs::sync(const std::string& name) {
+  int code = SQLITE_OK;
+  const bool fails = hook_or_fail(true, code);
   const std::lock_guard lock(mutex_);
   ++syncs_;
   if (sync_lies_) return SQLITE_OK;
   File& file = files_[name];
+  if (fails) {
+    file.pending.clear();
+    return code;
+  }
   const bool hit = !failing_suffix_.empty() && name.ends_with(failing_suffix_);
   const bool failed = failed_.contains(database_of(name));
   if (failed || read_only_ || hit || (syncs_left_ >= 0 && syncs_left_-- == 0)) {
@@ -300,12 +447,22 @@ int FaultVfs::sync(const std::string& name) {
   }
   for (const auto& write : file.pending) apply(file.durable, write);
   file.pending.clear();
+  if (std::exchange(file.syncs_name, false)) file.named = true;
   return SQLITE_OK;
 }
 
 void FaultVfs::deleted(const std::string& name) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!files_.contains(name)) return;
+  }
+  int code = SQLITE_OK;
+  (void)hook_or_fail(false, code);
   const std::lock_guard lock(mutex_);
-  files_.erase(name);
+  const auto it = files_.find(name);
+  if (it == files_.end()) return;
+  if (it->second.named) removed_[name] = std::move(it->second);
+  files_.erase(it);
 }
 
 bool FaultVfs::reads_fail() {
@@ -313,4 +470,37 @@ bool FaultVfs::reads_fail() {
   return reads_fail_;
 }
 
+void note_unlink(const char* path) {
+  FaultVfs* vfs = active;
+  if (vfs != nullptr && !in_cut) vfs->deleted(path);
+}
+
+void note_fsync(int fd) {
+  FaultVfs* vfs = active;
+  if (vfs == nullptr) return;
+  if (const std::string dir = directory_of(fd); !dir.empty()) vfs->directory_synced(dir);
+}
+
 }  // namespace penstock::spool::testing
+
+// In front of the C library's: the program's own calls and those of its shared libraries end here.
+extern "C" {
+
+__attribute__((visibility("default"))) int fsync(int fd) {
+  const auto result = static_cast<int>(syscall(SYS_fsync, fd));
+  if (result == 0) penstock::spool::testing::note_fsync(fd);
+  return result;
+}
+
+__attribute__((visibility("default"))) int unlink(const char* path) noexcept {
+  penstock::spool::testing::note_unlink(path);
+  return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
+}
+
+__attribute__((visibility("default"))) int remove(const char* path) noexcept {
+  const auto result = static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
+  if (result == 0) penstock::spool::testing::note_unlink(path);
+  if (result == 0 || (errno != EISDIR && errno != EPERM)) return result;
+  return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR));
+}
+}
