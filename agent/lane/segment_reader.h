@@ -13,7 +13,7 @@ namespace penstock::lane {
 
 struct StoredRecord {
   spool::Seq seq = 0;
-  std::string_view body;  // encode_record's byte form
+  std::string_view body;                  // encode_record's byte form
   const spool::Origin* origin = nullptr;  // what it was numbered under; null: the current one
 };
 

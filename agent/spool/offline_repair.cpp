@@ -141,6 +141,7 @@ void Repair::take_carved(uint32_t file, const RowPlace& place, FoundRow&& row) {
     rows_.segments.push_back(segment);
   } else if (auto* lane = std::get_if<FoundLane>(&row)) {
     if (is_sound(file, FoundTable::kLane)) return;
+    lane->file = file;
     const auto [it, is_new] = rows_.lanes.emplace(lane->lane, *lane);
     if (!is_new && lane->cursor > it->second.cursor) {
       it->second.cursor = lane->cursor;

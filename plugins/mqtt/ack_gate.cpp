@@ -38,6 +38,8 @@ class AckGate::Impl final : public SessionOwner {
   void shutdown();
   uint64_t unacked_bytes() const { return totals_.bytes() - safe_bytes_.load(); }
   bool look_for_room();
+  // The watermark may have come before the last record's bytes were counted.
+  void look_again() { post_watermark(); }
 
   // SessionOwner: the gate's thread
   asio::io_context& io() override { return io_; }
@@ -122,7 +124,7 @@ void AckGate::Impl::post_watermark() {
 
 bool AckGate::Impl::look_for_room() {
   if (unacked_bytes() <= config_.max_unacked_bytes) return true;
-  post_watermark();  // the watermark may have come before the record's bytes were counted
+  look_again();
   return false;
 }
 
@@ -248,7 +250,11 @@ bool AckGate::wait_idle(bool drained, std::chrono::milliseconds limit) {
   return impl_->wait_idle(drained, limit);
 }
 bool AckGate::room() { return impl_->look_for_room(); }
-uint64_t AckGate::unacked_bytes() const { return impl_->unacked_bytes(); }
+uint64_t AckGate::unacked_bytes() const {
+  const uint64_t bytes = impl_->unacked_bytes();
+  if (bytes != 0) impl_->look_again();
+  return bytes;
+}
 const GateCounters& AckGate::counters() const { return impl_->counters(); }
 void AckGate::shutdown() { impl_->shutdown(); }
 

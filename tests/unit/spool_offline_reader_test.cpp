@@ -152,7 +152,8 @@ TEST_F(OfflineReader, SeveralFilesAreOneSpoolAndTheNewestKnowsTheLanes) {
   std::filesystem::copy_file(file(), dir() / "2.db");
   query(dir() / "1.db",
         "DELETE FROM seg WHERE lane=1; UPDATE lane_state SET cursor=0 WHERE lane=2");
-  query(dir() / "2.db", "DELETE FROM seg WHERE lane=2");
+  // From first_seq on the newer file alone counts.
+  query(dir() / "2.db", "DELETE FROM seg WHERE lane=2; UPDATE lane_state SET first_seq=1000");
   auto spool = OfflineSpool::open(dir());
   ASSERT_TRUE(spool) << spool.error().what;
   EXPECT_EQ(spool->generations().size(), 2U);

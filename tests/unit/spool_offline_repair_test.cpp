@@ -132,6 +132,20 @@ TEST_F(OfflineRepair, TheFirstPageIsGone) {
   EXPECT_EQ(account.lanes[0].quarantined, 1U);
 }
 
+// The newest file knows nothing of the lanes then.
+TEST_F(OfflineRepair, TheFirstPageIsGoneBesideABlankSpare) {
+  fill();
+  Options with_spare = options();
+  with_spare.max_size_bytes = 256 << 20;
+  open_or_die(with_spare).reset();
+  ASSERT_TRUE(std::filesystem::exists(dir() / "2.db"));
+  settle_log();
+  note_epoch();
+  destroy(1);
+  repair();
+  expect_repaired(before_);
+}
+
 TEST_F(OfflineRepair, ALeafOrAnOverflowPageIsGone) {
   fill();
   note_epoch();
