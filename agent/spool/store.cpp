@@ -111,6 +111,7 @@ Result<void> Store::apply(const Transaction& transaction) {
   if (broken_)
     return Error{
         ErrorKind::kCorrupt, "the spool file is not written any more after an earlier error", {}};
+  if (auto settled = settle_log(); !settled) return settled;
   Statements& s = *statements_;
   if (auto room = allocate_for(transaction); !room) return failed(std::move(room).error());
   auto done = s.begin.run();
@@ -195,8 +196,22 @@ Result<std::string> Store::read(int64_t id) {
   return out;
 }
 
+// The log found at opening may end inside the padding of its last commit. A frame written there
+// would share a sector with that commit, and a second power cut could take both. Copied back, the
+// log begins anew instead. It needs no room: the file was made long enough before each commit.
+Result<void> Store::settle_log() {
+  if (log_settled_) return {};
+  auto done = checkpoint();
+  log_settled_ = done.has_value();
+  return done;
+}
+
 Result<void> Store::checkpoint_if_due() {
   if (broken_ || statements_->wal_frames < sizing_.checkpoint_pages) return {};
+  return checkpoint();
+}
+
+Result<void> Store::checkpoint() {
   int frames = 0;
   const int code = sqlite3_wal_checkpoint_v2(statements_->db.handle(), "main",
                                              SQLITE_CHECKPOINT_PASSIVE, &frames, nullptr);

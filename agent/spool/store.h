@@ -50,6 +50,8 @@ class Store {
   Result<void> write_ledger(const Transaction& transaction);
   Result<void> allocate_for(const Transaction& transaction);
   Result<void> refresh_pages();
+  Result<void> settle_log();
+  Result<void> checkpoint();
   Error failed(Error error);
 
   std::unique_ptr<Statements> statements_;
@@ -57,6 +59,7 @@ class Store {
   int64_t live_pages_ = 0;
   int64_t page_count_ = 0;       // free ones included
   int64_t allocated_pages_ = 0;  // of the file: a checkpoint up to here needs no room of the disk
+  bool log_settled_ = false;
   bool broken_ = false;
 };
 

@@ -27,7 +27,7 @@ class SpoolCuts : public ::testing::Test {
     const auto base = lab_ / std::to_string(plan.seed);
     std::filesystem::create_directories(base);
     for (const auto& cut : live_and_cut(base, plan)) {
-      const bool again = plan.control == Control::kNone && ++count.cuts % 5 == 0 && harsh_;
+      const bool again = plan.control == Control::kNone && ++count.cuts % 5 == 0;
       const Verdict verdict = check(cut, again, plan.seed + static_cast<uint64_t>(count.cuts));
       count.cuts += plan.control == Control::kNone ? 0 : 1;
       count.again += again ? 1 : 0;
@@ -57,8 +57,6 @@ class SpoolCuts : public ::testing::Test {
   }
 
   const std::filesystem::path lab_ = make_lab_dir();
-  // With I/O errors before a restart and a second cut during the opening.
-  const bool harsh_ = std::getenv("PENSTOCK_POWER_HARSH") != nullptr;
 };
 
 TEST_F(SpoolCuts, NothingPromisedIsLostAndEverySpoolOpens) {
@@ -72,7 +70,7 @@ TEST_F(SpoolCuts, NothingPromisedIsLostAndEverySpoolOpens) {
     plan.seed = seed + life;
     plan.cuts = std::min(30, cuts - count.cuts);
     plan.every = life % 3 == 0 ? 8 : 40;
-    plan.faults = life % 2 == 0 || !harsh_ ? 0 : 2;
+    plan.faults = life % 2 == 0 ? 0 : 2;
     live(plan, count);
   }
   std::printf("%d power cuts (", count.cuts);
@@ -88,7 +86,10 @@ TEST_F(SpoolCuts, NothingPromisedIsLostAndEverySpoolOpens) {
 
 // The controls: mistakes that the same cuts must find, or their silence would mean nothing.
 TEST_F(SpoolCuts, WithoutASyncPerCommitTheyFindLosses) {
-  EXPECT_GE(losses_in_20(Control::kNormalSync), 1);
+  int losses = 0;  // a quarter of all cuts; none in twenty does happen
+  for (int tries = 0; losses == 0 && tries < 3; ++tries)
+    losses = losses_in_20(Control::kNormalSync);
+  EXPECT_GE(losses, 1);
 }
 TEST_F(SpoolCuts, WithPromisesBeforeTheCommitTheyFindLosses) {
   EXPECT_GE(losses_in_20(Control::kAckBeforeCommit), 1);
