@@ -93,6 +93,9 @@ Result<bool> Scan::read_columns_from(int64_t id) {
     auto row = query->step();
     if (!row) return std::move(row).error();
     if (!*row) return true;
+    // A broken tree may lead back to where the scan has been, and round for ever.
+    if (query->int_at(0) < std::max(id, out_.next_id))
+      return Error{ErrorKind::kCorrupt, "its rows are not in order", {}};
     take_row(*query);
   }
 }
