@@ -8,7 +8,11 @@
 namespace penstock::spool {
 namespace {
 
-using Damage = std::map<LaneId, std::vector<SeqRange>>;
+struct Fate {
+  SeqRange range;
+  FateKind kind = FateKind::kDamaged;
+};
+using Fates = std::map<LaneId, std::vector<Fate>>;
 
 // Rows of `sql`, one after the other, until `take` returns an error.
 template <class Take>
@@ -35,38 +39,45 @@ Error unfitting(const std::string& what) {
   return {ErrorKind::kCorrupt, "the spool's tables do not fit: " + what, {}};
 }
 
-Result<Damage> read_damage(Connection& db) {
-  Damage damage;
-  const std::string sql = "SELECT lane, first_seq, last_seq FROM fate WHERE kind=1";
+Result<Fates> read_fates(Connection& db) {
+  Fates fates;
+  const std::string sql = "SELECT lane, first_seq, last_seq, kind, reason FROM fate";
   auto done = for_each(db, sql, [&](Statement& row) -> Result<void> {
     const SeqRange range{seq_at(row, 1), seq_at(row, 2)};
     if (!is_seq(range.first) || !is_seq(range.last) || range.empty()) {
       return unfitting("a fate of an impossible range");
     }
-    damage[lane_at(row, 0)].push_back(range);
+    const int64_t kind = row.int_at(3);
+    if (kind < 1 || kind > 3) return unfitting("a fate of an unknown kind");
+    const bool aged = kind == 3 && row.bytes_at(4) == kAgeReason;
+    fates[lane_at(row, 0)].push_back(
+        {range, aged ? FateKind::kDroppedAge : static_cast<FateKind>(kind)});
     return {};
   });
   if (!done) return std::move(done).error();
-  return damage;
+  return fates;
 }
 
 Result<void> read_lanes(Connection& db, Ledger& ledger) {
   const std::string sql =
-      "SELECT lane, route, table_name, cursor, next_seq, quarantined, damaged, discarded, dropped "
-      "FROM lane_state";
+      "SELECT lane, route, table_name, cursor, next_seq, quarantined, damaged, discarded,"
+      " dropped, dropped_age, refused, quarantine_bytes FROM lane_state";
   return for_each(db, sql, [&](Statement& row) -> Result<void> {
     LaneRow lane{lane_at(row, 0),
                  {std::string(row.bytes_at(1)), std::string(row.bytes_at(2))},
                  seq_at(row, 3),
                  seq_at(row, 4),
-                 {seq_at(row, 5), seq_at(row, 6), seq_at(row, 7), seq_at(row, 8)}};
+                 {},
+                 static_cast<uint64_t>(row.int_at(10)),
+                 static_cast<uint64_t>(row.int_at(11))};
     if (lane.lane > kMaxLane || !is_seq(lane.next_seq) || lane.cursor >= lane.next_seq) {
       return unfitting("impossible state of lane " + std::to_string(lane.lane));
     }
+    lane.counts = {seq_at(row, 5), seq_at(row, 6), seq_at(row, 7), seq_at(row, 8), seq_at(row, 9)};
     const auto& counts = lane.counts;
     if (std::max({counts.quarantined, counts.damaged, counts.discarded, counts.dropped}) >
             lane.cursor ||
-        counts.sum() > lane.cursor) {
+        counts.sum() > lane.cursor || counts.dropped_age > counts.dropped) {
       return unfitting("more fates than records in lane " + std::to_string(lane.lane));
     }
     ledger.restore(lane);
@@ -74,13 +85,13 @@ Result<void> read_lanes(Connection& db, Ledger& ledger) {
   });
 }
 
-Result<void> read_decided(Connection& db, const Damage& damage, Ledger& ledger) {
-  for (const auto& [lane, ranges] : damage) {
+Result<void> read_decided(Connection& db, const Fates& fates, Ledger& ledger) {
+  for (const auto& [lane, ranges] : fates) {
     if (!ledger.has(lane)) return unfitting("a fate of unknown lane " + std::to_string(lane));
     const Seq cursor = ledger.state(lane).cursor;
-    for (const auto& range : ranges) {
+    for (const auto& [range, kind] : ranges) {
       if (range.last > cursor)
-        ledger.restore_damaged(lane, {std::max(range.first, cursor + 1), range.last});
+        ledger.restore_fate(lane, kind, {std::max(range.first, cursor + 1), range.last});
     }
   }
   const std::string sql =
@@ -88,31 +99,51 @@ Result<void> read_decided(Connection& db, const Damage& damage, Ledger& ledger) 
       "q.seq>l.cursor ORDER BY 1, 2";
   return for_each(db, sql, [&](Statement& row) -> Result<void> {
     if (!is_seq(seq_at(row, 1))) return unfitting("impossible number in the quarantine");
-    ledger.restore_quarantined(lane_at(row, 0), {seq_at(row, 1), seq_at(row, 1)});
+    ledger.restore_fate(lane_at(row, 0), FateKind::kQuarantined, {seq_at(row, 1), seq_at(row, 1)});
     return {};
   });
 }
 
-bool is_damaged(const Damage& damage, LaneId lane, const IndexEntry& entry) {
-  const auto ranges = damage.find(lane);
-  return ranges != damage.end() &&
-         std::any_of(ranges->second.begin(), ranges->second.end(), [&entry](const SeqRange& range) {
-           return range.first <= entry.last() && entry.first <= range.last;
+bool is_damaged(const Fates& fates, LaneId lane, const IndexEntry& entry) {
+  const auto ranges = fates.find(lane);
+  return ranges != fates.end() &&
+         std::any_of(ranges->second.begin(), ranges->second.end(), [&entry](const Fate& fate) {
+           return fate.kind == FateKind::kDamaged && fate.range.first <= entry.last() &&
+                  entry.first <= fate.range.last;
          });
 }
 
-Result<void> read_segments(Connection& db, const Damage& damage, Loaded& out, const Log& log) {
+Result<void> read_segments(Connection& db, const Fates& fates, Loaded& out, const Log& log) {
   auto scanned = scan_segments(db, out.ledger, log);
   if (!scanned) return std::move(scanned).error();
   out.next_segment_id = scanned->next_id;
   for (const auto& [lane, entries] : scanned->lanes) {
     for (const auto& entry : entries) {
       // A damaged segment stays where it is: removing it could stumble over the damage.
-      if (!is_damaged(damage, lane, entry)) out.index.add(lane, entry);
+      if (!is_damaged(fates, lane, entry)) out.index.add(lane, entry);
       out.ledger.restore_committed(lane, entry.last());
     }
   }
   return {};
+}
+
+Result<void> count_quarantine(Connection& db, Ledger& ledger) {
+  const std::string sql =
+      "SELECT lane, (SELECT coalesce(sum(length(record)+length(CAST(reason AS BLOB))),0) FROM "
+      "quarantine q WHERE q.lane=l.lane) FROM lane_state l";
+  return for_each(db, sql, [&](Statement& row) -> Result<void> {
+    ledger.set_quarantine_bytes(lane_at(row, 0), static_cast<uint64_t>(row.int_at(1)));
+    return {};
+  });
+}
+
+Result<void> read_marks(Connection& db, Loaded& out) {
+  const std::string sql = "SELECT first_seg, boot, offset_us, is_set FROM clock ORDER BY 1";
+  return for_each(db, sql, [&](Statement& row) -> Result<void> {
+    out.marks.push_back(
+        {row.int_at(0), std::string(row.bytes_at(1)), row.int_at(2), row.int_at(3) != 0});
+    return {};
+  });
 }
 
 // Every committed record ahead of the cursor is in a segment or decided. What is neither was lost
@@ -134,13 +165,17 @@ void account_for_gaps(Loaded& out, int64_t wall_us, const Log& log) {
 
 }  // namespace
 
-Result<Loaded> load(Connection& db, int64_t wall_us, const Log& log) {
+Result<Loaded> load(Connection& db, int64_t wall_us, const Log& log, uint64_t quarantine_quota) {
   Loaded out;
-  auto damage = read_damage(db);
-  if (!damage) return std::move(damage).error();
+  auto fates = read_fates(db);
+  if (!fates) return std::move(fates).error();
   if (auto done = read_lanes(db, out.ledger); !done) return std::move(done).error();
-  if (auto done = read_decided(db, *damage, out.ledger); !done) return std::move(done).error();
-  if (auto done = read_segments(db, *damage, out, log); !done) return std::move(done).error();
+  if (auto done = read_decided(db, *fates, out.ledger); !done) return std::move(done).error();
+  if (auto done = read_segments(db, *fates, out, log); !done) return std::move(done).error();
+  if (out.ledger.quarantine_bytes() >= quarantine_quota) {
+    if (auto done = count_quarantine(db, out.ledger); !done) return std::move(done).error();
+  }
+  if (auto done = read_marks(db, out); !done) return std::move(done).error();
   out.ledger.settle_all();
   account_for_gaps(out, wall_us, log);
   return out;

@@ -2,15 +2,31 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "agent/spool/age.h"
 #include "agent/spool/segment_format.h"
 #include "agent/spool/types.h"
 
 namespace penstock::spool {
 
-enum class FateKind : int64_t { kDamaged = 1 };  // 2 discarded, 3 dropped: reserved
+// As in the table `fate`, but that there both kinds of dropped are 3, told apart by their reason.
+// Quarantined records have a table of their own.
+enum class FateKind : int64_t {
+  kQuarantined = 0,
+  kDamaged = 1,
+  kDiscarded = 2,
+  kDroppedOverflow = 3,
+  kDroppedAge = 4
+};
+inline constexpr size_t kFateKinds = 5;
+inline constexpr std::string_view kAgeReason = "age";  // of a dropped range; else it is overflow
+inline int64_t stored_kind(FateKind kind) {
+  return static_cast<int64_t>(kind == FateKind::kDroppedAge ? FateKind::kDroppedOverflow : kind);
+}
 
 struct SegmentRow {
   int64_t id = 0;
@@ -23,7 +39,8 @@ struct FateCounts {
   uint64_t quarantined = 0;
   uint64_t damaged = 0;
   uint64_t discarded = 0;
-  uint64_t dropped = 0;
+  uint64_t dropped = 0;      // for whatever cause
+  uint64_t dropped_age = 0;  // of these
   uint64_t sum() const { return quarantined + damaged + discarded + dropped; }
   bool operator==(const FateCounts&) const = default;
 };
@@ -34,6 +51,8 @@ struct LaneRow {
   Seq cursor = 0;
   Seq next_seq = 1;
   FateCounts counts{};
+  uint64_t refused = 0;           // second ledger
+  uint64_t quarantine_bytes = 0;  // of its rows in the quarantine
 };
 
 struct QuarantineRow {
@@ -60,6 +79,11 @@ struct Transaction {
   std::vector<FateRow> fates;
   std::vector<SegmentRow> segments;
   std::vector<LaneRow> lanes;
+  std::optional<ClockMark> mark;
+  bool empty() const {
+    return deletes.empty() && quarantine.empty() && fates.empty() && segments.empty() &&
+           lanes.empty() && !mark;
+  }
 };
 
 }  // namespace penstock::spool

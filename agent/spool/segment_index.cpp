@@ -19,6 +19,8 @@ bool SegmentIndex::add(LaneId lane, const IndexEntry& entry) {
   Entries& entries = lanes_[lane];
   if (entry.count == 0 || (!entries.empty() && entry.first <= entries.back().last())) return false;
   entries.push_back(entry);
+  bytes_.resize(lanes_.size());
+  bytes_[lane] += cost(entry);
   ++size_;
   return true;
 }
@@ -73,6 +75,7 @@ void SegmentIndex::remove(LaneId lane, int64_t id) {
       std::lower_bound(all.begin(), all.end(), id,
                        [](const IndexEntry& entry, int64_t key) { return entry.id < key; });
   if (it == all.end() || it->id != id) return;
+  bytes_[lane] -= cost(*it);
   all.erase(it);
   --size_;
 }

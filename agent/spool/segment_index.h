@@ -36,13 +36,17 @@ class SegmentIndex {
   std::vector<SeqRange> gaps(LaneId lane, SeqRange range) const;
   void remove(LaneId lane, int64_t id);
   size_t size() const { return size_; }
+  // Stored bytes of the lane's segments, and of what the database adds to each, about.
+  uint64_t bytes(LaneId lane) const { return lane < bytes_.size() ? bytes_[lane] : 0; }
 
  private:
   using Entries = std::deque<IndexEntry>;
   const Entries* entries(LaneId lane) const;
+  static uint64_t cost(const IndexEntry& entry) { return uint64_t{entry.bytes} + 64; }
   Entries::const_iterator first_ending_at(const Entries& entries, Seq from) const;
 
-  std::vector<Entries> lanes_;  // by lane id, which are dense
+  std::vector<Entries> lanes_;   // by lane id, which are dense
+  std::vector<uint64_t> bytes_;  // by lane id
   size_t size_ = 0;
 };
 

@@ -15,6 +15,7 @@ namespace penstock::spool {
 namespace {
 
 constexpr uint32_t kFirstGeneration = 1;
+constexpr Millis kTurnedAwayDelay{9000};  // counts alone are written that much later
 constexpr size_t kRefusedHeadBytes = size_t{64} << 10;
 
 Error denied(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
@@ -61,7 +62,7 @@ Result<std::unique_ptr<Spool>> Spool::open(const Options& options, Log log) {
   if (!epoch) return std::move(epoch).error().in(file.string());
   auto origins = read_origins(*db);
   if (!origins) return std::move(origins).error().in(file.string());
-  auto loaded = load(*db, wall_us, log);
+  auto loaded = load(*db, wall_us, log, options.quarantine_quota());
   if (!loaded) return std::move(loaded).error().in(file.string());
   auto store = Store::make(std::move(*db), sizing);
   if (!store) return std::move(store).error().in(file.string());
@@ -87,8 +88,15 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, Parts parts)
       queue_(options.queue_bytes),
       ledger_(std::move(parts.loaded.ledger)),
       index_(std::move(parts.loaded.index)),
-      tail_(options.tail_bytes) {
+      tail_(options.tail_bytes),
+      quarantine_quota_(options.quarantine_quota()),
+      ages_(std::move(parts.loaded.marks)) {
   counters_.live_bytes = store_.live_bytes();
+  counters_.quota_bytes = quota_bytes();
+  counters_.quarantine_bytes = ledger_.quarantine_bytes();
+  for (const auto& state : ledger_.states()) guard(state.id);
+  refresh_state();
+  refresh_shares();
   note_unwritten();
 }
 
@@ -104,17 +112,21 @@ void SpoolImpl::start(Listener& listener) {
 
 LaneId SpoolImpl::lane(const LaneKey& key) {
   const Lock lock(mutex_);
-  return ledger_.lane(key);
+  const LaneId lane = ledger_.lane(key);
+  guard(lane);
+  return lane;
 }
 
 std::vector<LaneState> SpoolImpl::lanes() const {
   const Lock lock(mutex_);
-  return ledger_.states();
+  auto states = ledger_.states();
+  for (auto& state : states) state = with_guard(std::move(state));
+  return states;
 }
 
 LaneState SpoolImpl::state(LaneId lane) const {
   const Lock lock(mutex_);
-  return ledger_.state(lane);
+  return with_guard(ledger_.state(lane));
 }
 
 // Does every record carry the next number of its lane?
@@ -227,8 +239,13 @@ void SpoolImpl::damaged(LaneId lane, Seq first, Seq last, std::string reason) {
 
 // There is something to write that is no record: the thread has a second for it.
 void SpoolImpl::note_unwritten() {
-  if (acks_since_ || !ledger_.has_unwritten()) return;
-  acks_since_ = read_clock().mono;
+  const MonoTime now = read_clock().mono;
+  if (!ledger_.has_unwritten()) {
+    if (!acks_since_ && !ledger_.turned_away().empty()) acks_since_ = now + kTurnedAwayDelay;
+    return;
+  }
+  if (acks_since_ && *acks_since_ <= now) return;
+  acks_since_ = now;
   wake_.notify_one();
 }
 

@@ -8,6 +8,8 @@
 //   spool_thread.cpp  the loop: when to commit, when to read, when to end
 //   spool_commit.cpp  one commit from plan to callbacks
 //   spool_read.cpp    segments back to the lanes
+//   spool_retention.cpp  shares, overflow, the quarantine's quota
+//   spool_age.cpp     max_age
 #pragma once
 
 #include <condition_variable>
@@ -60,6 +62,10 @@ class SpoolImpl final : public Spool {
   SeqRange segment_range(LaneId lane, Seq from) const override;
   void damaged(LaneId lane, Seq first, Seq last, std::string reason) override;
   Counters counters() const override;
+  Admission admit(LaneId lane) override;
+  void turned_away(LaneId lane, uint64_t count) override;
+  void rewound(LaneId lane, Seq from) override;
+  bool decided(LaneId lane, SeqRange range) const override;
   Result<void> flush() override;
   void stop() override;
 
@@ -69,6 +75,22 @@ class SpoolImpl final : public Spool {
     LaneId lane;
     Seq from;
     ReadCallback done;
+  };
+  // What is known of a lane besides its ledger.
+  struct Guard {
+    LanePolicy policy;
+    uint64_t share_bytes = UINT64_MAX;
+    Seq sending = 0;      // up to here records may be on their way
+    Seq ageless = 0;      // up to here segments do not expire
+    bool waits = false;   // a source was answered kBlock
+    bool over = false;    // the policy is at work; said in the log
+    int64_t head_id = 0;  // of the segment whose age was asked for last
+    int64_t head_us = 0;  // its newest record
+  };
+  // Dropped, out of the index, to be removed in the transaction that carries its fate.
+  struct Doomed {
+    LaneId lane;
+    IndexEntry entry;
   };
   // One attempt to write: what goes into the transaction and what is to be noted once it is on
   // disk.
@@ -83,6 +105,8 @@ class SpoolImpl final : public Spool {
     std::set<LaneId> unfinished;                    // lanes with more to trim
     uint64_t freed_bytes = 0;
     size_t fates = 0;
+    size_t doomed = 0;
+    bool fitted = false;  // by our own count
     MonoTime at;
   };
 
@@ -99,6 +123,27 @@ class SpoolImpl final : public Spool {
   void note_written(const Plan& plan);
   void note_committed(const Plan& plan, Batch& batch);
   bool take_room_promise();
+  Guard& guard(LaneId lane);
+  uint64_t use_of(LaneId lane) const { return index_.bytes(lane) + queue_.bytes_of(lane); }
+  uint64_t quota_bytes() const;
+  void refresh_state();
+  void refresh_shares();
+  bool may_resume(const Guard& guard, LaneId lane) const;
+  LaneState with_guard(LaneState state) const;
+  void say_over(LaneId lane, Guard& guard, bool over, uint64_t use);
+  bool pressed() const;
+  bool quarantine_full() const { return ledger_.quarantine_bytes() >= quarantine_quota_; }
+  bool hold(ReadRequest& request);
+  std::optional<ClockMark> clock_mark();
+  Fill disk_fill() const;
+  void drop_overflow();
+  bool drop_for_commit(uint64_t wanted);
+  uint64_t drop_oldest(LaneId lane, Guard& guard, uint64_t wanted);
+  std::vector<IndexEntry> droppable(LaneId lane, const Guard& guard, Seq after, size_t count) const;
+  void doom(LaneId lane, const IndexEntry& entry, FateKind kind, const std::string& reason);
+  void plan_doomed(Plan& plan) const;
+  void note_doomed(const Plan& plan);
+  std::optional<MonoTime> expiry_due() const;
   void enter_full(const Error& error);
 
   // With mutex_ held on entry and return, released in between.
@@ -111,12 +156,16 @@ class SpoolImpl final : public Spool {
   void checkpoint(Lock& lock);
   void enter_fault(Lock& lock, Error error);
   void serve_reads(Lock& lock);
+  void after_commit(Lock& lock);
+  void expire(Lock& lock);
+  bool expire_head(Lock& lock, LaneId lane, const ClockReading& now);
 
   // Spool thread, without the lock.
   std::vector<SegmentRow> encode(const Batch& batch);
   QuarantineRow quarantine_row(const Plan::Quarantine& wanted);
-  Result<void> room_for(const Plan& plan);
   OriginPtr origin_of(uint32_t epoch) const;
+  Result<void> room_for(Plan& plan);
+  static void count_quarantine(Transaction& transaction);
   Result<DecodedSegment> load_segment(LaneId lane, const IndexEntry& entry);
 
   const Options options_;
@@ -134,8 +183,9 @@ class SpoolImpl final : public Spool {
   CommitPolicy policy_;
   int64_t next_segment_id_;
   MonoTime free_checked_at_{};
-  bool disk_low_ = false;
-  bool wal_grows_ = false;  // the last checkpoint found no room
+  std::optional<uint64_t> free_bytes_;  // of the filesystem, when last asked
+  bool disk_refused_ = false;           // the last commit would have fitted our quota
+  bool wal_grows_ = false;              // the last checkpoint found no room
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;  // the spool thread has something to look at
@@ -145,6 +195,18 @@ class SpoolImpl final : public Spool {
   SegmentIndex index_;
   Tail tail_;
   std::deque<ReadRequest> reads_;
+  std::deque<ReadRequest> held_reads_;  // until the quarantine has room
+  std::map<LaneId, Guard> guards_;
+  std::deque<Doomed> doomed_;
+  uint64_t doomed_bytes_ = 0;
+  SpoolState state_ = SpoolState::kGreen;
+  uint64_t quarantine_quota_;
+  bool quarantine_said_ = false;
+  bool lane_waits_ = false;  // a source was answered kBlock
+  AgeClock ages_;
+  std::optional<ClockMark> unwritten_mark_;
+  std::optional<Millis> least_age_;  // of all policies
+  MonoTime expiry_at_{};
   Counters counters_;
   bool hinted_ = false;
   bool full_ = false;

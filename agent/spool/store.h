@@ -27,6 +27,9 @@ class Store {
   // The payload of a segment row. kCorrupt: it is gone or cannot be read.
   Result<std::string> read(int64_t id);
 
+  // When the newest record of a segment was received, without reading its payload.
+  Result<int64_t> newest_us(int64_t id);
+
   // Copies the WAL back once it is long enough; call after every apply. kFull: the disk is full;
   // later again.
   Result<void> checkpoint_if_due();
@@ -41,13 +44,20 @@ class Store {
   struct Statements;
   explicit Store(std::unique_ptr<Statements> statements, const Sizing& sizing);
   Result<void> write_rows(const Transaction& transaction);
+  Result<void> reserve(const Transaction& transaction);
+  static int64_t pages_for(const Transaction& transaction);
+  int64_t file_bytes() const;
   Result<void> write_ledger(const Transaction& transaction);
+  Result<void> write_mark(const ClockMark& mark);
+  Result<void> write_fates(const std::vector<FateRow>& fates);
   Result<void> refresh_pages();
   Error failed(Error error);
 
   std::unique_ptr<Statements> statements_;
   Sizing sizing_;
   int64_t live_pages_ = 0;
+  int64_t page_count_ = 0;
+  int64_t allocated_bytes_ = 0;  // of the file on disk
   bool broken_ = false;
 };
 
