@@ -129,8 +129,10 @@ TEST_F(DiskFull, ItGoesOnByItselfWhenOthersMakeRoom) {
 TEST_F(DiskFull, DropOldestGoesOnAtZeroBytes) {
   open();
   const LaneId lane = spool_->lane({"cheap", "t"});
+  for (int i = 0; i < 20; ++i) feeder_->put(lane, 1, kRecord);  // so that the file has some room
+  ASSERT_TRUE(spool_->flush());
   ASSERT_NO_FATAL_FAILURE(eat_the_disk());
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 20; i < 400; ++i) {
     feeder_->put(lane, 1, kRecord);
     ASSERT_TRUE(watcher_->wait_durable(1, feeder_->source_seq())) << "record " << i;
   }
