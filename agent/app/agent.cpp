@@ -18,6 +18,7 @@
 namespace penstock::app {
 namespace {
 
+constexpr Millis kInputsReport{1000};  // then the agent is ready, whatever they do
 constexpr Millis kQuiesceLimit{2000};
 constexpr Millis kPluginStopLimit{3000};
 
@@ -162,7 +163,7 @@ Result<void> Agent::start() {
   p.agent_thread = std::thread([&p] { p.io.run(); });
   p.spool->start(p);
   boost::asio::post(p.io, [&p] { p.lanes->start(); });
-  p.host->start();
+  p.host->start(kInputsReport);
   return {};
 }
 

@@ -196,6 +196,7 @@ void Instance::state_entry(void* context, penstock_state state, penstock_str tex
 void Instance::set_state(InstanceState state, std::string text) {
   {
     const std::lock_guard lock(mutex_);
+    reported_ = true;
     if (state == state_ && text == state_text_) return;
     state_ = state;
     state_text_ = text;
@@ -242,6 +243,11 @@ void Instance::stop() {
   const std::lock_guard lock(mutex_);
   stop_wanted_ = true;
   changed_.notify_all();
+}
+
+bool Instance::wait_reported(MonoTime deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [&] { return reported_; });
 }
 
 bool Instance::wait_quiesced(MonoTime deadline) {

@@ -51,6 +51,9 @@ class Instance {
   Instance& operator=(const Instance&) = delete;
 
   void start();
+  // True once the plugin has said how it stands (listening, connecting, failed); false at
+  // `deadline`.
+  bool wait_reported(MonoTime deadline);
   void durable(uint64_t up_to);
   void room();
   void quiesce();
@@ -97,6 +100,7 @@ class Instance {
   mutable std::mutex mutex_;  // guards all below; never held while the plugin or the sink is called
   std::condition_variable changed_;
   bool start_wanted_ = false;
+  bool reported_ = false;
   uint64_t durable_ = 0;
   bool quiesce_wanted_ = false;
   bool quiesced_ = false;

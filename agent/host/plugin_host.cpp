@@ -23,8 +23,10 @@ void PluginHost::add(const PlannedInput& input, spool::SourceId source, intake::
   log.error("this input is left out, the others go on: {}", failed_.back().text);
 }
 
-void PluginHost::start() {
+void PluginHost::start(Millis limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   for (auto& instance : instances_) instance->start();
+  for (auto& instance : instances_) (void)instance->wait_reported(deadline);
 }
 
 Instance* PluginHost::find(spool::SourceId source) const {

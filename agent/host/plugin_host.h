@@ -28,7 +28,9 @@ class PluginHost {
   // Creates the instance; when the plugin cannot be had or refuses, says why once and goes on
   // without it.
   void add(const PlannedInput& input, spool::SourceId source, intake::Sink& sink);
-  void start();
+  // Returns once every input has said how it stands, or after `limit`: one that hangs holds up
+  // nothing.
+  void start(Millis limit);
 
   void durable(spool::SourceId source, uint64_t up_to);
   void room();

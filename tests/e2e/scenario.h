@@ -100,14 +100,15 @@ class Scenario {
   test::Feed feed(size_t stream, std::string topic, double per_second,
                   std::function<std::string(uint64_t)> payload);
   test::AgentSetup agent_setup(const ScenarioOptions& options) const;
-  void agent_went_down(int64_t at_us);
+  void agent_went_down(int64_t reaching_back_us);
   void disturbed_from(int64_t at_us);
 
   std::filesystem::path dir_;
   uint16_t udp_port_;
   std::vector<std::unique_ptr<Stream>> streams_;
-  std::optional<int64_t> down_since_us_;       // the agent is not known to listen
-  std::vector<test::Window> down_;             // it did not listen
+  std::optional<int64_t> down_since_us_;  // the agent is not known to listen
+  int64_t reaching_back_us_ = 0;
+  std::vector<test::Outage> down_;             // it did not listen
   std::optional<int64_t> disturbed_since_us_;  // an outage, or the catching up after it
   std::vector<test::Window> disturbed_;
   test::Mosquitto broker_;

@@ -11,6 +11,22 @@ bool within_any(std::span<const Window> windows, int64_t at_us) {
                      [at_us](const Window& window) { return window.holds(at_us); });
 }
 
+std::vector<Window> reaching_back(std::span<const Outage> outages,
+                                  const std::map<uint64_t, int64_t>& sent,
+                                  const std::map<int64_t, uint32_t>& landed) {
+  std::vector<Window> windows;
+  for (const auto& outage : outages) {
+    Window window{outage.down.from_us - outage.at_most_us, outage.down.to_us};
+    for (const auto& [id, at_us] : sent) {
+      if (at_us > outage.down.from_us) break;
+      if (landed.contains(static_cast<int64_t>(id)))
+        window.from_us = std::max(window.from_us, at_us + 1);
+    }
+    windows.push_back(window);
+  }
+  return windows;
+}
+
 TableVerdict judge(std::string table, std::string source, const std::map<uint64_t, int64_t>& sent,
                    const std::map<int64_t, uint32_t>& landed, std::span<const Window> down) {
   TableVerdict verdict;

@@ -2,8 +2,8 @@
 //
 // A source with acknowledgements (MQTT QoS 1) may lose nothing, ever. A source without (UDP,
 // serial) loses what is sent while nobody listens and what sat in memory at a kill; such losses are
-// counted apart, and only within the given windows. Everything else that did not land is `missing`,
-// and that is a failure.
+// counted apart, and only within the given windows (see reaching_back for how far a window holds).
+// Everything else that did not land is `missing`, and that is a failure.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,20 @@ struct Window {  // microseconds UTC, both ends included
 };
 
 bool within_any(std::span<const Window> windows, int64_t at_us);
+
+// A time without a listener, and how far before it records may still have been on their way to a
+// commit.
+struct Outage {
+  Window down;
+  int64_t at_most_us = 0;
+};
+
+// The windows in which a source that keeps its order may have lost records: from the last record
+// that landed before an outage, however late the kernel or the agent was with what followed, to its
+// end. A hole with a landed record between it and the outage is in no window.
+std::vector<Window> reaching_back(std::span<const Outage> outages,
+                                  const std::map<uint64_t, int64_t>& sent,
+                                  const std::map<int64_t, uint32_t>& landed);
 
 struct TableVerdict {
   std::string table;

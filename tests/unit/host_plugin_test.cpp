@@ -86,9 +86,9 @@ class HostTest : public testing::Test {
 
 TEST_F(HostTest, RecordsComeInAndWatermarksGoOut) {
   add("one", "probe", "count: 5");
-  host_.start();
+  host_.start(kSoon);
+  EXPECT_EQ(status("one").state, InstanceState::kUp) << "started is: it said how it stands";
   ASSERT_TRUE(wait_until([&] { return sink_.taken(0) == 5; }, kSoon));
-  EXPECT_EQ(status("one").state, InstanceState::kUp);
   EXPECT_EQ(stat("one", "durable"), 0u);
   host_.durable(0, 4);
   EXPECT_TRUE(wait_until([&] { return stat("one", "durable") == 4; }, kSoon));
@@ -102,7 +102,7 @@ TEST_F(HostTest, RecordsComeInAndWatermarksGoOut) {
 TEST_F(HostTest, AFullQueueIsFollowedByRoomUntilThePluginEmitsAgain) {
   sink_.full = true;
   add("one", "probe", "count: 3");
-  host_.start();
+  host_.start(kSoon);
   ASSERT_TRUE(wait_until([&] { return sink_.refused > 0; }, kSoon));
   sink_.full = false;
   host_.room();
@@ -118,7 +118,7 @@ TEST_F(HostTest, OneThatRefusesOrHangsStopsNobodyElse) {
   add("unwilling", "probe", "mode: refuse_start");
   add("hangs", "probe", "mode: hang_start");
   add("good", "probe", "count: 2");
-  host_.start();
+  host_.start(Millis(100));  // returns, though "hangs" says nothing
   EXPECT_TRUE(wait_until([&] { return sink_.taken(next_source_ - 1) == 2; }, kSoon));
   EXPECT_EQ(status("refuses").state, InstanceState::kFailed);
   EXPECT_NE(status("refuses").text.find("told to refuse"), std::string::npos);
@@ -133,7 +133,7 @@ TEST_F(HostTest, OneThatRefusesOrHangsStopsNobodyElse) {
 
 TEST_F(HostTest, OneThatHangsInStopIsLeftBehind) {
   add("hangs", "probe", "mode: hang_stop");
-  host_.start();
+  host_.start(kSoon);
   ASSERT_TRUE(wait_until([&] { return sink_.taken(0) == 3; }, kSoon));
   host_.quiesce(kSoon);
   host_.stop(Millis(50));

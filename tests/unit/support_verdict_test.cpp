@@ -33,6 +33,25 @@ TEST(Verdict, OnlyLossesInsideADownWindowAreExcused) {
   EXPECT_EQ(verdict.missing_ids, std::vector<uint64_t>{4});
 }
 
+TEST(Verdict, AnOutageReachesBackToTheLastRecordThatLandedBeforeIt) {
+  const Outage outage[] = {{{350, 360}, 1000}};
+  const auto windows = reaching_back(outage, kSent, {{1, 1}, {4, 1}});
+  EXPECT_EQ(judge("t", "udp", kSent, {{1, 1}, {4, 1}}, windows).lost_while_down, 2u);
+}
+
+TEST(Verdict, AHoleBeforeTheLastRecordThatLandedIsNoPartOfAnOutage) {
+  const Outage outage[] = {{{350, 360}, 1000}};
+  const std::map<int64_t, uint32_t> landed = {{1, 1}, {3, 1}, {4, 1}};
+  const auto verdict = judge("t", "udp", kSent, landed, reaching_back(outage, kSent, landed));
+  EXPECT_EQ(verdict.missing_ids, std::vector<uint64_t>{2});
+}
+
+TEST(Verdict, AnOutageReachesBackNoFurtherThanItsBound) {
+  const Outage outage[] = {{{350, 360}, 60}};
+  const auto windows = reaching_back(outage, kSent, {{4, 1}});
+  EXPECT_EQ(judge("t", "udp", kSent, {{4, 1}}, windows).missing, 2u);
+}
+
 TEST(Verdict, ARowNobodyCountsAsSentDoesNotHideAMissingOne) {
   const auto verdict = judge("t", "mqtt", {{1, 1}, {2, 1}}, {{1, 1}, {99, 1}}, {});
   EXPECT_EQ(verdict.landed, 2u);
