@@ -42,8 +42,16 @@ codec::UnknownFields native(config::UnknownFields unknown) {
   return codec::UnknownFields::kReject;
 }
 
+// A protobuf row names each column NULL or NOT NULL, and the service refuses the stream when one is
+// not as in the table. JSON rows go to either, so what is only assumed is not built upon.
+bool nullability_known(const config::Route& route) {
+  return std::all_of(route.columns.begin(), route.columns.end(),
+                     [](const config::Column& column) { return column.nullable_stated; });
+}
+
 // The table as the route's columns describe it, when rows are to be protobuf; none: rows are JSON,
-// because that is asked for, or because types are missing and any encoding will do.
+// because that is asked for, or because something of the table is not known and any encoding will
+// do.
 Result<std::optional<codec::TableSchema>> known_table(const config::Config& config,
                                                       const config::Route& route,
                                                       const codec::EncoderSpec& spec) {
@@ -53,6 +61,7 @@ Result<std::optional<codec::TableSchema>> known_table(const config::Config& conf
       destination->schema != config::Schema::kColumns) {
     return Table();
   }
+  if (destination->encoding == config::Encoding::kAuto && !nullability_known(route)) return Table();
   auto table = codec::schema_of_columns(spec.columns);
   if (table) return Table(*std::move(table));
   if (destination->encoding == config::Encoding::kAuto) return Table();

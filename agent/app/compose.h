@@ -25,7 +25,8 @@ Result<route::Router> make_router(const config::Config& config);
 // What the rows of a route are made of. kRejected naming the column.
 Result<codec::EncoderSpec> encoder_spec(const config::Config& config, const config::Route& route);
 // encoder_spec and whatever RowEncoder finds wrong with it. Rows are protobuf where the destination
-// knows its tables (`schema`) and does not ask for JSON.
+// asks for it, or leaves the choice to us and the columns say all about the table: type and
+// nullability of each.
 Result<codec::RowEncoder> make_encoder(const config::Config& config, const config::Route& route);
 
 // The same for a table as Unity Catalog describes it. kDenied when the route's columns do not go

@@ -93,24 +93,60 @@ std::optional<CastSpec> agreed_cast(const CastSpec& given, const DataType& type)
   return std::nullopt;
 }
 
-// What fills a column of the table that is matched by name.
-ColumnSpec by_name(const TableColumn& column) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kIdentity = {{
-      {"_origin", "${meta.origin}"},
-      {"_seq", "${meta.seq}"},
-      {"_sub", "${meta.sub}"},
-      {"_ingested_at", "${meta.received_at}"},
-      {"_time_quality", "${meta.time_quality}"},
+// What fills a column that has the name of a part of the record's identity, and a type for it.
+// nullptr: it is another's column.
+const char* identity_of(const TableColumn& column) {
+  struct Part {
+    std::string_view name;
+    const char* from;
+    bool (*fits)(TypeKind);
+  };
+  static constexpr auto kText = [](TypeKind kind) { return is_text(kind); };
+  static constexpr auto kNumber = [](TypeKind kind) {
+    return is_whole(kind) || kind == TypeKind::kDecimal || is_text(kind);
+  };
+  static constexpr auto kTime = [](TypeKind kind) {
+    return kind == TypeKind::kTimestamp || kind == TypeKind::kTimestampNtz ||
+           kind == TypeKind::kBigint || is_text(kind);
+  };
+  static constexpr std::array<Part, 5> kIdentity = {{
+      {"_origin", "${meta.origin}", kText},
+      {"_seq", "${meta.seq}", kNumber},
+      {"_sub", "${meta.sub}", kNumber},
+      {"_ingested_at", "${meta.received_at}", kTime},
+      {"_time_quality", "${meta.time_quality}", kText},
   }};
+  for (const auto& part : kIdentity) {
+    if (same_name(part.name, column.name) && part.fits(column.type.kind)) return part.from;
+  }
+  return nullptr;
+}
+
+ColumnSpec filled_from(const TableColumn& column, std::string_view from) {
   ColumnSpec spec;
   spec.name = column.name;
-  std::string from = "${payload['" + column.name + "']}";
-  for (const auto& [name, reference] : kIdentity) {
-    if (same_name(name, column.name)) from = reference;
-  }
   auto parsed = Expression::parse(from);
   if (parsed) spec.from = *std::move(parsed);
   return spec;
+}
+
+// What fills a column of the table that is matched by name.
+ColumnSpec by_name(const TableColumn& column) {
+  if (const char* identity = identity_of(column)) return filled_from(column, identity);
+  return filled_from(column, "${payload['" + column.name + "']}");
+}
+
+// The identity of a record is filled in also where the configuration says what the other columns
+// are and leaves this to us.
+void add_identity(const TableSchema& table, std::vector<ColumnSpec>& columns) {
+  for (const auto& column : table.columns) {
+    const char* identity = identity_of(column);
+    if (!identity) continue;
+    const bool said = std::any_of(columns.begin(), columns.end(), [&](const ColumnSpec& one) {
+      return same_name(one.name, column.name);
+    });
+    if (!said) columns.push_back(filled_from(column, identity));
+  }
 }
 
 Result<void> check_filled(const Fitted& fitted, const TableSchema& table) {
@@ -214,6 +250,8 @@ Result<Fitted> fit_to_table(EncoderSpec spec, const TableSchema& table) {
   fitted.by_name = spec.columns.empty();
   if (fitted.by_name) {
     for (const auto& column : table.columns) spec.columns.push_back(by_name(column));
+  } else {
+    add_identity(table, spec.columns);
   }
   for (auto& column : spec.columns) {
     const TableColumn* found = table.find(column.name);

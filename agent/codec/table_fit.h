@@ -27,9 +27,10 @@ struct Fitted {
   bool by_name = false;  // the configuration named no columns: the payload's fields fill them
 };
 
-// Without columns in `spec`, one is made for each column of the table: from the payload's field of
-// that name, `_origin`, `_seq`, `_sub`, `_ingested_at` and `_time_quality` from the record's
-// identity. kRejected, naming the column: not in the table, a cast that does not go with its type,
+// Without columns in `spec`, one is made for each column of the table, from the payload's field of
+// that name. `_origin`, `_seq`, `_sub`, `_ingested_at` and `_time_quality` are filled from the
+// record's identity wherever the table has them with a type that takes it, unless `spec` says
+// otherwise. kRejected, naming the column: not in the table, a cast that does not go with its type,
 // or a NOT NULL column of the table that nothing fills.
 Result<Fitted> fit_to_table(EncoderSpec spec, const TableSchema& table);
 

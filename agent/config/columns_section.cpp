@@ -150,6 +150,7 @@ Column read_column(const Named& value, const TopicShape& shape, Context& context
       reader.word<OnError>("on_error", {{"reject", OnError::kReject}, {"null", OnError::kNull}}));
   read_default(reader, out);
   set(out.nullable, reader.flag("nullable"));
+  out.nullable_stated = reader.has("nullable");
   reader.finish();
   return out;
 }

@@ -134,6 +134,7 @@ struct Column {
   OnError on_error = OnError::kReject;
   std::optional<std::string> default_json;  // one JSON value, used when `from` finds nothing
   bool nullable = true;                     // false: NOT NULL in the table
+  bool nullable_stated = false;             // else the above is only assumed
   Position at;
 };
 

@@ -79,7 +79,7 @@ class Proto : public testing::Test {
         server_(PENSTOCK_BUILD_DIR "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
                 dir_.path()),
         agent_({PENSTOCK_BUILD_DIR "/agent/penstock",
-                file("penstock.yaml", configuration()),
+                file("penstock.yaml", configuration("proto")),
                 PENSTOCK_BUILD_DIR "/plugins",
                 dir_.path() / "agent.log",
                 {}}) {}
@@ -91,7 +91,8 @@ class Proto : public testing::Test {
     std::ofstream(dir_.path() / name) << text;
     return dir_.path() / name;
   }
-  std::string configuration() const {
+  // The encoding of the destination called proto; the other one's is json.
+  std::string configuration(const std::string& unsure) const {
     const auto destination = [&](const std::string& name, const std::string& encoding) {
       return "  " + name + ": {endpoint: \"" + server_.endpoint() +
              "\", auth: {token: t}, schema: columns, encoding: " + encoding +
@@ -104,7 +105,7 @@ class Proto : public testing::Test {
     return "version: 1\nagent: {id: gw}\nspool: {dir: \"" + (dir_.path() / "spool").string() +
            "\", max_size: 64MiB, min_free: 1MiB}\ncontrol: {socket: \"" +
            (dir_.path() / "control.sock").string() + "\"}\ndestinations:\n" +
-           destination("proto", "auto") + destination("json", "json") + "inputs:\n" +
+           destination("proto", unsure) + destination("json", "json") + "inputs:\n" +
            input("proto", ports_[0]) + input("json", ports_[1]) + "routes:\n" + route("proto") +
            route("json");
   }
@@ -154,6 +155,24 @@ TEST_F(Proto, RowsLandAsJsonRowsDo) {
   EXPECT_EQ(lakehouse.value("SELECT n || ' ' || at || ' ' || price || ' ' || ok || ' ' || value "
                             "|| ' ' || note FROM \"main.demo.by_proto\" WHERE n = 4"),
             "4 4000 12.5 0 0.001 proto: \xC3\xA4");
+}
+
+// The table has NOT NULL columns, and nobody wrote that down.
+TEST_F(Proto, AutoDoesNotStumbleOverWhatIsNotNullInTheTable) {
+  std::string text = configuration("auto");
+  const std::string said = ", nullable: false";
+  for (auto at = text.find(said); at != text.npos; at = text.find(said))
+    text.erase(at, said.size());
+  file("penstock.yaml", text);
+  server_.start();
+  agent_.start();
+  ASSERT_TRUE(agent_.wait_ready());
+  test::SentLog sent;
+  test::UdpFeeder feeder(ports_[0], {"", 200, [](uint64_t n) { return payload(4 * n); }, &sent});
+  feeder.start();
+  EXPECT_TRUE(test::wait_until([&] { return landed("by_proto") >= kEnough; }, kGenerous));
+  feeder.stop();
+  EXPECT_EQ(agent_.stop(), 0);
 }
 
 }  // namespace
