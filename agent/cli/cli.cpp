@@ -7,6 +7,8 @@
 
 #include "agent/app/check.h"
 #include "agent/app/run.h"
+#include "agent/cli/audit_command.h"
+#include "agent/cli/quarantine_command.h"
 #include "agent/cli/schema_command.h"
 #include "agent/cli/spool_command.h"
 
@@ -57,6 +59,8 @@ int run(int argc, char** argv, app::AgentSettings settings) {
       "check", "List everything wrong with a configuration; exit 2 if anything is");
   auto* version_command = app.add_subcommand("version", "Print the version");
   const SpoolCommand spool(app);
+  const QuarantineCommand quarantine(app);
+  const AuditCommand audit(app);
   const SchemaCommand schema(app, PENSTOCK_VERSION);
   add_common(*run_command, common);
   add_common(*check_command, common);
@@ -71,6 +75,8 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   }
   if (*check_command) return check(common);
   if (const auto code = spool.run()) return *code;
+  if (const auto code = quarantine.run()) return *code;
+  if (const auto code = audit.run()) return *code;
   if (const auto code = schema.run()) return *code;
   settings.plugin_dir = common.plugin_dir;
   settings.version = PENSTOCK_VERSION;

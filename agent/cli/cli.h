@@ -1,4 +1,4 @@
-// The command line: `penstock run | check | schema | spool | version`.
+// The command line: `penstock run | check | audit | quarantine | schema | spool | version`.
 #pragma once
 
 #include "agent/app/agent.h"

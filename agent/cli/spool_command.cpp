@@ -1,6 +1,7 @@
 #include "agent/cli/spool_command.h"
 
 #include <CLI/CLI.hpp>
+#include <spdlog/fmt/fmt.h>
 
 namespace penstock::cli {
 
@@ -63,6 +64,17 @@ void SpoolCommand::add_selection(CLI::App& command) {
 std::optional<int> SpoolCommand::run() const {
   if (chosen_ == nullptr) return std::nullopt;
   return chosen_(arguments_);
+}
+
+Result<spool::OfflineSpool> open_spool(const SpoolArguments& arguments) {
+  auto spool = spool::OfflineSpool::open(arguments.dir);
+  if (spool && arguments.lane && spool->lane(*arguments.lane) == nullptr) {
+    return Error{
+        ErrorKind::kDenied,
+        fmt::format("there is no lane {}; penstock spool stat lists them", *arguments.lane),
+        {}};
+  }
+  return spool;
 }
 
 }  // namespace penstock::cli

@@ -10,6 +10,9 @@
 #include <optional>
 #include <string>
 
+#include "agent/base/result.h"
+#include "agent/spool/offline_quarantine.h"
+
 namespace CLI {
 class App;
 }
@@ -28,6 +31,8 @@ struct SpoolArguments {
   bool pending = false;
   bool quarantine = false;
   bool json = false;
+  // Export: nothing but what is in the quarantine and passes.
+  std::optional<spool::QuarantineFilter> only_quarantine;
 };
 
 class SpoolCommand {
@@ -44,6 +49,9 @@ class SpoolCommand {
   SpoolArguments arguments_;
   int (*chosen_)(const SpoolArguments&) = nullptr;
 };
+
+// The spool of `arguments`; kDenied also when it lacks the lane that is asked for.
+Result<spool::OfflineSpool> open_spool(const SpoolArguments& arguments);
 
 // One each, in the files named after them (stat, ls and fsck in spool_view.cpp). They print, and
 // return the exit code.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/record.h"
 #include "agent/cli/human.h"
 #include "agent/cli/spool_command.h"
 #include "agent/cli/spool_report.h"
@@ -14,6 +15,7 @@
 #include "agent/codec/export_line.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/offline_reader.h"
+#include "agent/spool/replayed_record.h"
 
 namespace penstock::cli {
 namespace {
@@ -64,7 +66,7 @@ class Exporter {
     for (const auto& [id, lane] : spool_.lanes()) {
       if (arguments_.lane && *arguments_.lane != id) continue;
       if (arguments_.table && *arguments_.table != lane.key.table) continue;
-      gaps(lane);
+      if (!arguments_.only_quarantine) gaps(lane);
       records(lane);
     }
   }
@@ -78,6 +80,7 @@ class Exporter {
            std::string_view fate, int64_t at_us, const std::string& reason);
   void records(const spool::OfflineLane& lane);
   void begin(const spool::OfflineLane& lane, uint32_t epoch);
+  void record(const spool::OfflineLane& lane, const spool::OfflineRecord& stored);
   uint32_t epoch_at(const spool::OfflineLane& lane, spool::Seq seq) const;
   void put() {
     out_.write(text_);
@@ -89,6 +92,7 @@ class Exporter {
   const SpoolArguments& arguments_;
   ExportLine line_;
   std::string text_;
+  std::vector<AttributeView> attributes_;
   uint64_t count_ = 0;
   uint64_t unreadable_ = 0;
 };
@@ -105,9 +109,7 @@ void Exporter::header() {
 }
 
 void Exporter::begin(const spool::OfflineLane& lane, uint32_t epoch) {
-  const auto imported = spool::imported_from(lane.key);
-  line_.lane = {spool_.origin(lane, epoch), imported ? imported->route : lane.key.route,
-                lane.key.table};
+  line_.lane = {spool_.origin(lane, epoch), spool::configured_route(lane.key), lane.key.table};
   line_.delivered = false;
   line_.quarantined.reset();
 }
@@ -138,7 +140,9 @@ void Exporter::gap(const spool::OfflineLane& lane, uint32_t epoch, spool::SeqRan
 }
 
 // What became of the numbers between the records, so that the importing spool's account closes too.
+// Those of a lane that sends records again are nobody's name.
 void Exporter::gaps(const spool::OfflineLane& lane) {
+  if (spool::replay_of(lane.key)) return;
   for (const auto& fate : lane.fates) {
     const char* name = fate.kind == 2 ? "discarded" : fate.kind == 3 ? "dropped" : "damaged";
     gap(lane, epoch_at(lane, fate.range.first), fate.range, name, fate.at_us, fate.reason);
@@ -152,23 +156,41 @@ void Exporter::gaps(const spool::OfflineLane& lane) {
     gap(lane, epoch_at(lane, range.first), range, "missing", 0, "");
 }
 
+// A record that is being sent again goes by the name it was numbered with.
+void Exporter::record(const spool::OfflineLane& lane, const spool::OfflineRecord& stored) {
+  begin(lane, stored.epoch);
+  line_.first = stored.seq;
+  line_.delivered = stored.state == spool::RecordState::kDelivered;
+  if (stored.quarantine != nullptr)
+    line_.quarantined = {stored.quarantine->at_us, stored.quarantine->reason};
+  auto view = decode_record(stored.body, attributes_);
+  const auto name = view && spool::replay_of(lane.key) ? spool::take_name(*view, attributes_)
+                                                       : std::optional<spool::RecordName>();
+  std::string body;
+  if (name) {
+    line_.lane.origin = name->origin;
+    line_.first = name->seq;
+    encode_record(*view, body);
+  }
+  codec::append_export_record(line_, name ? std::string_view(body) : stored.body, text_);
+  put();
+  ++count_;
+}
+
 void Exporter::records(const spool::OfflineLane& lane) {
-  const bool with_quarantine = arguments_.quarantine || arguments_.all;
+  const bool with_quarantine =
+      arguments_.quarantine || arguments_.all || arguments_.only_quarantine;
   const spool::RecordFilter filter{lane.id, {}, 1, arguments_.all, with_quarantine};
   spool_.for_each(
       filter,
-      [&](const spool::OfflineRecord& record) {
-        begin(lane, record.epoch);
-        line_.first = record.seq;
-        line_.delivered = record.state == spool::RecordState::kDelivered;
-        if (record.quarantine != nullptr)
-          line_.quarantined = {record.quarantine->at_us, record.quarantine->reason};
-        codec::append_export_record(line_, record.body, text_);
-        put();
-        ++count_;
+      [&](const spool::OfflineRecord& stored) {
+        const auto& only = arguments_.only_quarantine;
+        if (only && (!stored.quarantine || !matches(lane, *stored.quarantine, *only))) return true;
+        record(lane, stored);
         return out_.good();
       },
       [&](const auto&, const spool::StoredSegment& segment, const Error& error) {
+        if (arguments_.only_quarantine) return;
         unreadable_ += segment.count;
         gap(lane, segment.epoch, {segment.first, segment.last()}, "missing", 0, error.what);
         std::fprintf(stderr, "penstock spool: lane %u, records %llu..%llu cannot be read: %s\n",
@@ -180,14 +202,8 @@ void Exporter::records(const spool::OfflineLane& lane) {
 }  // namespace
 
 int spool_export(const SpoolArguments& arguments) {
-  auto spool = spool::OfflineSpool::open(arguments.dir);
+  auto spool = open_spool(arguments);
   if (!spool) return report(spool.error());
-  if (arguments.lane && spool->lane(*arguments.lane) == nullptr) {
-    return report(
-        {ErrorKind::kDenied,
-         fmt::format("there is no lane {}; penstock spool stat lists them", *arguments.lane),
-         {}});
-  }
   auto out = Output::open(arguments.file);
   if (!out) return report(out.error());
   Exporter exporter(*spool, *out, arguments);

@@ -61,6 +61,7 @@ std::string account(const spool::OfflineLane& lane) {
     text += fmt::format("{} {} {}", text.ends_with('=') ? "" : " +", name, grouped(number));
   };
   term("delivered", lane.delivered(), true);
+  term("replayed", lane.replayed, false);
   term("quarantined", lane.quarantined, false);
   term("discarded", lane.discarded, false);
   term("dropped", lane.dropped, false);
@@ -73,10 +74,12 @@ std::string account(const spool::OfflineLane& lane) {
 std::string lane_text(const LaneReport& report, int64_t now_us) {
   const auto& lane = *report.lane;
   const auto imported = spool::imported_from(lane.key);
+  const auto replay = spool::replay_of(lane.key);
   std::string text =
-      fmt::format("\nlane {}  {}", lane.id, shown(imported ? imported->route : lane.key.route, 64));
+      fmt::format("\nlane {}  {}", lane.id, shown(spool::configured_route(lane.key), 64));
   if (!lane.key.table.empty()) text += " -> " + shown(lane.key.table, 64);
   if (imported) text += "\n    imported: origin " + shown(imported->origin, 80);
+  if (replay) text += fmt::format("\n    replayed from the quarantine of lane {}", replay->lane);
   if (!lane.has_row) text += "\n    its row is lost: route, table and cursor are unknown";
   text += "\n    " + account(lane);
   text += fmt::format("\n    {} in {}", size_text(lane.stored_bytes),
@@ -125,12 +128,12 @@ void print_stat(const spool::OfflineSpool& spool, const std::vector<LaneReport>&
 std::string lane_json(const LaneReport& report, int64_t now_us) {
   const auto& lane = *report.lane;
   return fmt::format(
-      R"({{"lane":{},"route":{},"table":{},"committed":{},"delivered":{},"quarantined":{},)"
+      R"({{"lane":{},"route":{},"table":{},"committed":{},"delivered":{},"replayed":{},"quarantined":{},)"
       R"("discarded":{},"dropped":{},"damaged":{},"missing":{},"pending":{},"cursor":{},)"
       R"("segments":{},"bytes":{},"oldest_age_s":{}}})",
       lane.id, json(lane.key.route), json(lane.key.table), lane.committed(), lane.delivered(),
-      lane.quarantined, lane.discarded, lane.dropped, lane.damaged, lane.missing, lane.pending,
-      lane.cursor, lane.segments.size(), lane.stored_bytes,
+      lane.replayed, lane.quarantined, lane.discarded, lane.dropped, lane.damaged, lane.missing,
+      lane.pending, lane.cursor, lane.segments.size(), lane.stored_bytes,
       report.oldest ? fmt::format("{:.3f}", static_cast<double>(now_us - *report.oldest) / 1e6)
                     : "null");
 }
@@ -231,14 +234,8 @@ class Listing {
 }  // namespace
 
 int spool_ls(const SpoolArguments& arguments) {
-  auto spool = spool::OfflineSpool::open(arguments.dir);
+  auto spool = open_spool(arguments);
   if (!spool) return report(spool.error());
-  if (arguments.lane && spool->lane(*arguments.lane) == nullptr) {
-    return report(
-        {ErrorKind::kDenied,
-         fmt::format("there is no lane {}; penstock spool stat lists them", *arguments.lane),
-         {}});
-  }
   spool::RecordFilter filter{arguments.lane, arguments.table, arguments.from, arguments.all,
                              arguments.all};
   Listing listing;

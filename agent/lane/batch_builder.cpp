@@ -4,15 +4,19 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "agent/spool/imported_lane.h"
+#include "agent/spool/replayed_record.h"
+
 namespace penstock::lane {
 
 BatchBuilder::BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool::Origin current,
-                           uint32_t lane, Refused refused)
+                           uint32_t lane, Refused refused, bool replays)
     : encoder_(std::move(encoder)),
       limits_(limits),
       current_(std::move(current)),
       lane_(lane),
       refused_(std::move(refused)),
+      replays_(replays),
       max_bytes_(limits.max_bytes) {}
 
 void BatchBuilder::begin(size_t max_bytes) {
@@ -30,15 +34,22 @@ void BatchBuilder::use(const spool::Origin* origin) {
   origin_ = fmt::format("{}/{}", wanted.prefix, lane_);
 }
 
+Result<size_t> BatchBuilder::encode(const StoredRecord& stored) {
+  auto record = decode_record(stored.body, attributes_);
+  if (!record) return std::move(record).error();
+  if (!replays_) {
+    use(stored.origin);
+    return encoder_.encode(*record, {origin_, epoch_, stored.seq, lane_}, body_);
+  }
+  const auto name = spool::take_name(*record, attributes_);
+  const auto parts = name ? spool::parse_origin(name->origin) : std::nullopt;
+  if (!parts) return Error{ErrorKind::kCorrupt, "its name is lost: origin and number", {}};
+  return encoder_.encode(*record, {parts->origin, parts->epoch, name->seq, parts->lane}, body_);
+}
+
 BatchBuilder::Added BatchBuilder::add(const StoredRecord& stored, MonoTime now) {
   const size_t before = body_.size();
-  auto record = decode_record(stored.body, attributes_);
-  if (!record) {
-    refused_(stored.seq, record.error().what);
-    return Added::kRefused;
-  }
-  use(stored.origin);
-  auto rows = encoder_.encode(*record, {origin_, epoch_, stored.seq, lane_}, body_);
+  const auto rows = encode(stored);
   if (!rows) {
     body_.resize(before);
     refused_(stored.seq, rows.error().what);

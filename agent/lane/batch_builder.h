@@ -39,9 +39,10 @@ class BatchBuilder {
     kNoRoom,   // the batch is full; the record is to be given again to the next one
   };
 
-  // `current` is the origin of records that do not bring their own.
+  // `current` is the origin of records that do not bring their own. `replays`: it is a lane of
+  // replayed records, each of which brings its name (spool/replayed_record.h).
   BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool::Origin current, uint32_t lane,
-               Refused refused);
+               Refused refused, bool replays = false);
 
   // From the next batch on. Only between streams: all rows of one have one form.
   void use(codec::RowEncoder encoder) { encoder_ = std::move(encoder); }
@@ -66,12 +67,14 @@ class BatchBuilder {
   codec::RowEncoder encoder_;
   const BatchLimits limits_;
   void use(const spool::Origin* origin);
+  Result<size_t> encode(const StoredRecord& stored);
 
   const spool::Origin current_;
   std::string origin_;  // of the last record
   std::string epoch_;
   const uint32_t lane_;
   const Refused refused_;
+  const bool replays_;
 
   size_t max_bytes_ = 0;
   bool full_ = false;

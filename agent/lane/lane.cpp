@@ -69,10 +69,12 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
       progress_(state.cursor),
       next_(state.cursor + 1),
       committed_(state.next_seq - 1),
-      builder_(std::move(encoder), destination_->batch,
-               spool::Origin{spool.origin_prefix(), spool.epoch()},
-               spool::origin_lane(state.id, state.key),
-               [this](spool::Seq seq, std::string reason) { refused(seq, std::move(reason)); }) {}
+      builder_(
+          std::move(encoder), destination_->batch,
+          spool::Origin{spool.origin_prefix(), spool.epoch()},
+          spool::origin_lane(state.id, state.key),
+          [this](spool::Seq seq, std::string reason) { refused(seq, std::move(reason)); },
+          spool::replay_of(state.key).has_value()) {}
 
 Lane::~Lane() = default;
 

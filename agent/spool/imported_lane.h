@@ -3,6 +3,10 @@
 //
 // No configured route has an `@` in its name, so such a lane never is one of the agent's own, and
 // one lane holds records of one origin only: (origin, seq) stays what names a record. Pure.
+//
+// And lanes that send again what was in the quarantine: the route's name, `@replay/`, and the lane
+// the records were taken from. They number anew, and each record brings its name along
+// (replayed_record.h). What such a lane has committed is what was taken from the other one.
 #pragma once
 
 #include <charconv>
@@ -52,8 +56,32 @@ inline std::optional<ImportedFrom> imported_from(const LaneKey& key) {
   return out;
 }
 
+inline constexpr std::string_view kReplayMark = "@replay/";
+
+struct ReplayOf {
+  std::string route;  // as configured
+  LaneId lane = 0;    // where the records were in the quarantine
+};
+
+inline std::string replay_route(std::string_view route, LaneId from) {
+  return std::string(route) + std::string(kReplayMark) + std::to_string(from);
+}
+
+// nullopt: any other lane.
+inline std::optional<ReplayOf> replay_of(const LaneKey& key) {
+  const auto at = key.route.find(kReplayMark);
+  if (at == key.route.npos) return std::nullopt;
+  ReplayOf out{key.route.substr(0, at), 0};
+  const auto number = std::string_view(key.route).substr(at + kReplayMark.size());
+  const auto* end = number.data() + number.size();
+  const auto [rest, error] = std::from_chars(number.data(), end, out.lane);
+  if (number.empty() || error != std::errc() || rest != end) return std::nullopt;
+  return out;
+}
+
 // The route whose configuration a lane is sent by.
 inline std::string configured_route(const LaneKey& key) {
+  if (auto replay = replay_of(key)) return std::move(replay->route);
   const auto imported = imported_from(key);
   return imported ? imported->route : key.route;
 }

@@ -92,8 +92,8 @@ void Check::account(const OfflineLane& lane) {
     add(lane, range, newest(), {}, "these records are neither stored nor have they a fate",
         "the agent counts them as damaged when it starts");
   }
-  const uint64_t sum =
-      lane.quarantined + lane.discarded + lane.dropped + lane.damaged + lane.missing + lane.pending;
+  const uint64_t sum = lane.replayed + lane.quarantined + lane.discarded + lane.dropped +
+                       lane.damaged + lane.missing + lane.pending;
   if (sum > lane.committed()) {
     add(lane, {1, lane.committed()}, newest(), {},
         fmt::format("the account does not close: {} records committed, but {} have a fate or wait",

@@ -31,18 +31,6 @@ int64_t received_at(std::string_view body) {
   return record ? record->received_at_us : 0;
 }
 
-// A file that was made beforehand and never written to has no epoch yet.
-uint32_t newest_in_use(const std::vector<OfflineFile>& files) {
-  for (const auto& file : files) {
-    bool used = false;
-    std::vector<Finding> findings;
-    const OfflineFile::Take note = [&used](const RowPlace&, FoundRow&&) { used = true; };
-    file.rows(FoundTable::kEpoch, note, findings);
-    if (used) return file.number();
-  }
-  return files.back().number();
-}
-
 bool has_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20; });

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/spool/imported_lane.h"
+
 namespace penstock::spool {
 namespace {
 
@@ -99,7 +101,8 @@ void count(OfflineLane& lane, const std::optional<FateCounts>& row) {
 }  // namespace
 
 uint64_t OfflineLane::delivered() const {
-  const uint64_t others = quarantined + discarded + dropped + damaged + missing + pending;
+  const uint64_t others =
+      replayed + quarantined + discarded + dropped + damaged + missing + pending;
   return committed() > others ? committed() - others : 0;
 }
 
@@ -127,6 +130,11 @@ std::map<LaneId, OfflineLane> make_lanes(FoundRows& rows, std::vector<StoredSegm
     if (!lane.has_row && id == kUnroutedLane) lane.has_row = true;  // it exists without one
     const auto row = rows.lanes.find(id);
     count(lane, row != rows.lanes.end() ? row->second.counts : std::nullopt);
+  }
+  for (const auto& [id, lane] : lanes) {
+    const auto replay = replay_of(lane.key);
+    const auto from = replay ? lanes.find(replay->lane) : lanes.end();
+    if (from != lanes.end()) from->second.replayed += lane.committed();
   }
   return lanes;
 }

@@ -22,7 +22,9 @@ struct StoredQuarantine : FoundQuarantine {
   RowPlace place;
 };
 
-// committed = delivered + quarantined + discarded + dropped + damaged + missing + pending.
+// committed = delivered + replayed + quarantined + discarded + dropped + damaged + missing +
+// pending. What was replayed is the replaying lane's (imported_lane.h) from then on, and committed
+// there: summed over all lanes, committed less replayed is what sources have put in.
 struct OfflineLane {
   LaneId id = 0;
   LaneKey key;
@@ -33,7 +35,8 @@ struct OfflineLane {
   uint64_t discarded = 0;
   uint64_t dropped = 0;
   uint64_t damaged = 0;
-  FateCounts behind;     // of these four, what is at or below the cursor
+  uint64_t replayed = 0;
+  FateCounts behind;     // of the four before, what is at or below the cursor
   uint64_t missing = 0;  // ahead of the cursor, neither stored nor decided
   uint64_t pending = 0;  // ahead of the cursor and stored
   uint64_t stored_bytes = 0;

@@ -6,6 +6,7 @@
 
 #include "agent/base/varint.h"
 #include "agent/spool/imported_lane.h"
+#include "agent/spool/offline_writer.h"
 
 namespace penstock::spool {
 namespace {
@@ -54,6 +55,17 @@ Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& d
   }
   if (generations.empty()) return denied(newer->front().what);
   return generations;
+}
+
+uint32_t newest_in_use(const std::vector<OfflineFile>& files) {
+  for (const auto& file : files) {
+    bool used = false;
+    std::vector<Finding> findings;
+    const OfflineFile::Take note = [&used](const RowPlace&, FoundRow&&) { used = true; };
+    file.rows(FoundTable::kEpoch, note, findings);
+    if (used) return file.number();
+  }
+  return files.back().number();
 }
 
 FoundRows read_tables(const std::vector<OfflineFile>& generations, std::vector<Finding>& findings) {
@@ -132,6 +144,18 @@ std::string OfflineSpool::origin(const OfflineLane& lane, uint32_t epoch) const 
   const auto found = epochs_.find(epoch);
   if (found == epochs_.end()) return fmt::format("unknown/epoch-{}/{}", epoch, lane.id);
   return fmt::format("{}/{}/{}", found->second.agent_id, found->second.name, lane.id);
+}
+
+const OfflineLane* OfflineSpool::numbered_under(std::string_view name) const {
+  for (const auto& [id, lane] : lanes_) {
+    if (replay_of(lane.key)) continue;  // those number for themselves
+    const bool own = !imported_from(lane.key).has_value();
+    for (const auto& [number, epoch] : epochs_) {
+      if (own && epoch.machine_id == kImportedMachine) continue;
+      if (origin(lane, number) == name) return &lane;
+    }
+  }
+  return nullptr;
 }
 
 Result<DecodedSegment> OfflineSpool::load(const StoredSegment& segment) {

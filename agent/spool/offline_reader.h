@@ -46,6 +46,10 @@ struct RecordFilter {
 Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& dir,
                                                   std::vector<Finding>* newer = nullptr);
 
+// The number of the file that takes commits, of `files` newest first: one that was made beforehand
+// and never written to has no epoch yet.
+uint32_t newest_in_use(const std::vector<OfflineFile>& files);
+
 class OfflineSpool {
  public:
   // kDenied with what to do: no such directory, not a spool, in use (by whom), not permitted,
@@ -65,6 +69,8 @@ class OfflineSpool {
   // agent_id/epoch/lane under which the record was numbered; for an imported lane the one it came
   // with.
   std::string origin(const OfflineLane& lane, uint32_t epoch) const;
+  // The lane whose records are numbered under `origin`; null: none of this spool.
+  const OfflineLane* numbered_under(std::string_view origin) const;
 
   // The segment with its records; kCorrupt: it cannot be read, fails its checksum or is another's.
   Result<DecodedSegment> load(const StoredSegment& segment);

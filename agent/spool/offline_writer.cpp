@@ -43,6 +43,8 @@ void OfflineWriter::add_quarantine(QuarantineRow row) {
   waiting_.quarantine.push_back(std::move(row));
 }
 
+void OfflineWriter::release(LaneId lane, Seq seq) { waiting_.released.emplace_back(lane, seq); }
+
 void OfflineWriter::add_fate(FateRow row) {
   waiting_bytes_ += row.reason.size() + 64;
   waiting_.fates.push_back(std::move(row));

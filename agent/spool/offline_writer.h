@@ -29,6 +29,7 @@ class OfflineWriter {
   void add_segment(const SegmentHeader& header, std::string_view run);
   void add_stored_segment(const SegmentHeader& header, std::string stored);
   void add_quarantine(QuarantineRow row);
+  void release(LaneId lane, Seq seq);  // out of the quarantine
   void add_fate(FateRow row);
   void set_lane(LaneRow row);  // goes with the next transaction, or later with commit()
   size_t waiting_bytes() const { return waiting_bytes_; }

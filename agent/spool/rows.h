@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/spool/segment_format.h"
@@ -66,7 +67,8 @@ struct FateRow {
 
 // Removals come first, so that their pages can be used by the rest.
 struct Transaction {
-  std::vector<int64_t> deletes;  // ids of segments
+  std::vector<int64_t> deletes;                  // ids of segments
+  std::vector<std::pair<LaneId, Seq>> released;  // leave the quarantine
   std::vector<QuarantineRow> quarantine;
   std::vector<FateRow> fates;
   std::vector<SegmentRow> segments;

@@ -25,7 +25,7 @@ struct Store::Statements {
   Connection db;
   int wal_frames = 0;
   Statement begin, commit, rollback;
-  Statement insert, remove, read, lane, quarantine, fate, epoch;
+  Statement insert, remove, release, read, lane, quarantine, fate, epoch;
   Statement page_count, freelist_count;
 
   Result<void> prepare() {
@@ -37,6 +37,7 @@ struct Store::Statements {
          "INSERT INTO seg(id, lane, first_seq, count, newest_us, epoch, payload) "
          "VALUES(?,?,?,?,?,?,?)"},
         {&remove, "DELETE FROM seg WHERE id=?"},
+        {&release, "DELETE FROM quarantine WHERE lane=? AND seq=?"},
         {&read, "SELECT payload FROM seg WHERE id=?"},
         {&lane,
          "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq, quarantined, damaged, "
@@ -136,6 +137,9 @@ Result<void> Store::write_rows(const Transaction& transaction) {
   Statements& s = *statements_;
   for (const int64_t id : transaction.deletes) {
     if (auto done = s.remove.bind(1, id).run(); !done) return done;
+  }
+  for (const auto& [lane, seq] : transaction.released) {
+    if (auto done = s.release.bind(1, int64_t{lane}).bind(2, seq).run(); !done) return done;
   }
   for (const auto& row : transaction.segments) {
     s.insert.bind(1, row.id).bind(2, int64_t{row.header.lane}).bind(3, row.header.first);

@@ -69,9 +69,10 @@ TEST_F(SpoolTools, StatTellsTheAccountOfEveryLane) {
   for (const auto& line : lines_of(outcome.out)) EXPECT_LE(line.size(), 100U) << line;
   const auto json = penstock({"stat", "--json", spool_dir()});
   EXPECT_EQ(json.code, 0);
-  EXPECT_TRUE(has(json.out, R"("lane":1,"route":"route","table":"main.a.small","committed":21,)"
-                            R"("delivered":4,"quarantined":1,"discarded":0,"dropped":0,)"
-                            R"("damaged":0,"missing":0,"pending":16)"))
+  EXPECT_TRUE(has(json.out,
+                  R"("lane":1,"route":"route","table":"main.a.small","committed":21,)"
+                  R"("delivered":4,"replayed":0,"quarantined":1,"discarded":0,"dropped":0,)"
+                  R"("damaged":0,"missing":0,"pending":16)"))
       << json.out;
 }
 

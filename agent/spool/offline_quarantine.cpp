@@ -1,0 +1,308 @@
+#include "agent/spool/offline_quarantine.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/base/record.h"
+#include "agent/base/varint.h"
+#include "agent/spool/imported_lane.h"
+#include "agent/spool/offline_writer.h"
+#include "agent/spool/replayed_record.h"
+#include "agent/spool/segment_scan.h"
+
+namespace penstock::spool {
+namespace {
+
+constexpr size_t kSegmentBytes = size_t{256} << 10;
+constexpr int64_t kDiscardedKind = 2;
+constexpr int64_t kDroppedKind = 3;
+constexpr auto kDiscarded = static_cast<FateKind>(kDiscardedKind);
+
+constexpr char kOlderFile[] =
+    "they are in a file that the agent is still emptying: start it until that is delivered, or see "
+    "penstock spool repair --into";
+constexpr char kDestroyed[] = "their bytes are destroyed";
+constexpr char kCut[] = "they were too large, and only their beginning was kept";
+constexpr char kNoRecord[] = "they are no whole records";
+constexpr char kNoRoute[] = "no route took them: say by which they go, with --route and --table";
+constexpr char kAhead[] =
+    "records before them still wait, so they can only go back into their lane: say neither --route "
+    "nor --table";
+constexpr char kAheadDiscard[] = "records before them still wait: try again after these are sent";
+
+char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
+
+// What intake and the spool say about a record of which they kept the beginning.
+bool is_cut(const std::string& reason) {
+  return reason.ends_with("payload bytes are kept") || reason.ends_with("; cut off here");
+}
+
+// As the agent would write it when it opens the spool: with the cursor behind what is decided next
+// to it.
+LaneRow settled_row(const OfflineLane& lane) {
+  LaneRow row{lane.id, lane.key, lane.cursor, lane.next_seq, lane.behind};
+  while (const auto last = lane.decided.last_of(row.cursor + 1)) row.cursor = *last;
+  const SeqRange passed{lane.cursor + 1, row.cursor};
+  for (const auto& record : lane.quarantine)
+    row.counts.quarantined += record.seq >= passed.first && record.seq <= passed.last;
+  for (const auto& fate : lane.fates) {
+    const uint64_t number =
+        SeqRange{std::max(fate.range.first, passed.first), std::min(fate.range.last, passed.last)}
+            .size();
+    (fate.kind == kDiscardedKind ? row.counts.discarded
+     : fate.kind == kDroppedKind ? row.counts.dropped
+                                 : row.counts.damaged) += number;
+  }
+  return row;
+}
+
+// A lane that sends records again, and those that come to it now.
+struct Again {
+  LaneRow row;
+  SegmentHeader header;
+  std::string run;
+};
+
+class Edit {
+ public:
+  static Result<Edit> open(const std::filesystem::path& dir) {
+    if (auto files = open_generations(dir); !files) return std::move(files).error();
+    auto lock = LockFile::take(dir / "LOCK");
+    if (!lock) return std::move(lock).error();
+    auto spool = OfflineSpool::open_locked(dir);
+    if (!spool) return std::move(spool).error();
+    if (!spool->findings().empty()) {
+      return Error{ErrorKind::kDenied,
+                   dir.string() + " is damaged; see penstock spool fsck, and repair it first",
+                   {}};
+    }
+    return Edit(*std::move(lock), *std::move(spool));
+  }
+
+  void replay(const QuarantineFilter& filter, const ReplayTarget& target);
+  void discard(const QuarantineFilter& filter, int64_t wall_us);
+  Result<QuarantineEdit> write(const Log& log);
+
+ private:
+  struct Segment {
+    SegmentHeader header;
+    std::string run;
+  };
+  Edit(LockFile lock, OfflineSpool spool)
+      : lock_(std::move(lock)),
+        spool_(std::move(spool)),
+        active_(newest_in_use(spool_.generations())) {
+    next_lane_ = spool_.lanes().rbegin()->first + 1;
+  }
+  void leave(const char* why) { ++out_.left[why]; }
+  bool is_active(const StoredQuarantine& record) const {
+    return spool_.generations()[record.file].number() == active_;
+  }
+  void take(const OfflineLane& lane, const StoredQuarantine& record, const ReplayTarget& target);
+  void put_back(const OfflineLane& lane, const StoredQuarantine& record, const std::string& body,
+                int64_t received_us);
+  void send_again(const OfflineLane& lane, const StoredQuarantine& record, RecordView view,
+                  std::vector<AttributeView>& attributes, const LaneKey& key);
+  void tell_home(const OfflineLane& lane, const RecordName& name, int64_t at_us,
+                 const std::string& fate);
+  Again& again(const LaneKey& key);
+  void close_segment(Again& lane);
+  LaneRow& row_of(const OfflineLane& lane);
+  template <class F>
+  void each(const QuarantineFilter& filter, F&& f) {
+    for (const auto& [id, lane] : spool_.lanes()) {
+      for (const auto& record : lane.quarantine) {
+        if (!matches(lane, record, filter)) continue;
+        if (is_active(record)) {
+          f(lane, record);
+        } else {
+          leave(kOlderFile);
+        }
+      }
+    }
+  }
+
+  LockFile lock_;
+  OfflineSpool spool_;
+  uint32_t active_;
+  LaneId next_lane_;
+  std::map<LaneId, LaneRow> rows_;  // of lanes that records left
+  std::map<LaneKey, Again> again_;
+  std::vector<Segment> segments_;
+  std::vector<std::pair<LaneId, Seq>> released_;
+  std::vector<FateRow> fates_;
+  uint64_t bytes_ = 0;
+  QuarantineEdit out_;
+};
+
+LaneRow& Edit::row_of(const OfflineLane& lane) {
+  const auto found = rows_.find(lane.id);
+  return found != rows_.end() ? found->second
+                              : rows_.emplace(lane.id, settled_row(lane)).first->second;
+}
+
+Again& Edit::again(const LaneKey& key) {
+  const auto [it, is_new] = again_.try_emplace(key);
+  if (!is_new) return it->second;
+  Again& made = it->second;
+  for (const auto& [id, lane] : spool_.lanes()) {
+    if (lane.key == key) made.row = row_of(lane);
+  }
+  if (made.row.lane == kUnroutedLane) made.row = {next_lane_++, key, 0, 1, {}};
+  return made;
+}
+
+void Edit::close_segment(Again& lane) {
+  if (lane.header.count > 0)
+    segments_.push_back({std::exchange(lane.header, {}), std::exchange(lane.run, {})});
+}
+
+// Its number has no fate yet, so nothing of the account changes but where the record stands.
+void Edit::put_back(const OfflineLane& lane, const StoredQuarantine& record,
+                    const std::string& body, int64_t received_us) {
+  row_of(lane);
+  released_.emplace_back(lane.id, record.seq);
+  ++out_.done;
+  if (lane.stored.contains(record.seq)) return;  // a copy was in the quarantine
+  Segment segment{{lane.id, 1, record.seq, received_us, record.epoch}, {}};
+  append_bytes(body, segment.run);
+  segments_.push_back(std::move(segment));
+}
+
+void Edit::send_again(const OfflineLane& lane, const StoredQuarantine& record, RecordView view,
+                      std::vector<AttributeView>& attributes, const LaneKey& key) {
+  std::string origin = spool_.origin(lane, record.epoch);
+  RecordName name{origin, record.seq};
+  if (replay_of(lane.key)) {
+    const auto brought = take_name(view, attributes);
+    if (!brought) return leave(kNoRecord);
+    name = *brought;
+  }
+  Again& to = again({replay_route(key.route, lane.id), key.table});
+  if (to.run.size() >= kSegmentBytes) close_segment(to);
+  if (to.header.count == 0) {
+    to.header = {to.row.lane, 0, to.row.next_seq, view.received_at_us,
+                 spool_.epochs().rbegin()->first};
+  }
+  ++to.header.count;
+  ++to.row.next_seq;
+  to.header.newest_us = std::max(to.header.newest_us, view.received_at_us);
+  append_bytes(encode_named(view, name), to.run);
+
+  LaneRow& from = row_of(lane);
+  from.counts.quarantined -= std::min<uint64_t>(from.counts.quarantined, 1);
+  released_.emplace_back(lane.id, record.seq);
+  ++out_.done;
+  const auto* home = spool_.numbered_under(name.origin);
+  if (home != nullptr && key.table != home->key.table)
+    tell_home(lane, name, record.at_us, "replayed to " + key.table);
+}
+
+// For people who miss the record in the table it was numbered for: a line beside the account, where
+// its number would be.
+void Edit::tell_home(const OfflineLane& lane, const RecordName& name, int64_t at_us,
+                     const std::string& fate) {
+  const auto* home = replay_of(lane.key) ? spool_.numbered_under(name.origin) : &lane;
+  if (home != nullptr && home->id != kUnroutedLane && name.seq <= row_of(*home).cursor)
+    fates_.push_back({home->id, {name.seq, name.seq}, kDiscarded, at_us, fate});
+}
+
+void Edit::take(const OfflineLane& lane, const StoredQuarantine& record,
+                const ReplayTarget& target) {
+  const auto body = spool_.load(record);
+  if (!body || body->empty()) return leave(kDestroyed);
+  if (is_cut(record.reason)) return leave(kCut);
+  std::vector<AttributeView> attributes;
+  auto view = decode_record(*body, attributes);
+  if (!view) return leave(kNoRecord);
+  bytes_ += body->size();
+  LaneKey key{configured_route(lane.key), lane.key.table};
+  if (lane.id == kUnroutedLane) key = {};
+  const LaneKey before = key;
+  if (!target.route.empty()) key.route = target.route;
+  if (!target.table.empty()) key.table = target.table;
+  if (key.route.empty() || key.table.empty()) return leave(kNoRoute);
+  if (record.seq <= row_of(lane).cursor) return send_again(lane, record, *view, attributes, key);
+  if (key != before) return leave(kAhead);
+  put_back(lane, record, *body, view->received_at_us);
+}
+
+void Edit::replay(const QuarantineFilter& filter, const ReplayTarget& target) {
+  each(filter, [&](const OfflineLane& lane, const StoredQuarantine& record) {
+    take(lane, record, target);
+  });
+  for (auto& [key, lane] : again_) close_segment(lane);
+}
+
+void Edit::discard(const QuarantineFilter& filter, int64_t wall_us) {
+  each(filter, [&](const OfflineLane& lane, const StoredQuarantine& record) {
+    if (record.seq > row_of(lane).cursor) return leave(kAheadDiscard);
+    FateCounts& counts = row_of(lane).counts;
+    const uint64_t one = std::min<uint64_t>(counts.quarantined, 1);
+    counts.quarantined -= one;
+    counts.discarded += one;
+    released_.emplace_back(lane.id, record.seq);
+    ++out_.done;
+    auto loaded = spool_.load(record);
+    const std::string body = loaded ? *std::move(loaded) : std::string();
+    std::vector<AttributeView> attributes;
+    auto view = decode_record(body, attributes);
+    const auto brought = view && replay_of(lane.key) ? take_name(*view, attributes) : std::nullopt;
+    const RecordName own{{}, record.seq};
+    tell_home(lane, brought.value_or(own), wall_us, record.reason);
+  });
+}
+
+Result<QuarantineEdit> Edit::write(const Log& log) {
+  if (out_.done == 0) return std::move(out_);
+  uint64_t bytes = 4 * bytes_;
+  for (const auto& file : spool_.generations()) bytes += file.file_bytes();
+  auto writer = OfflineWriter::open(spool_.dir(), active_, bytes, log);
+  if (!writer) return std::move(writer).error();
+  for (const auto& [lane, seq] : released_) writer->release(lane, seq);
+  for (auto& fate : fates_) writer->add_fate(std::move(fate));
+  for (const auto& segment : segments_) writer->add_segment(segment.header, segment.run);
+  for (const auto& [key, lane] : again_) {
+    const auto changed = rows_.find(lane.row.lane);
+    LaneRow row = lane.row;
+    if (changed != rows_.end()) row.counts = changed->second.counts;
+    rows_[row.lane] = row;
+  }
+  for (const auto& [id, row] : rows_) writer->set_lane(row);
+  if (auto done = writer->commit(); !done) return std::move(done).error();
+  return std::move(out_);
+}
+
+}  // namespace
+
+bool matches(const OfflineLane& lane, const StoredQuarantine& record,
+             const QuarantineFilter& filter) {
+  if (filter.lane && *filter.lane != lane.id) return false;
+  if (record.seq < filter.seqs.first || record.seq > filter.seqs.last) return false;
+  const auto same = [](char a, char b) { return lower(a) == lower(b); };
+  return std::search(record.reason.begin(), record.reason.end(), filter.reason.begin(),
+                     filter.reason.end(), same) != record.reason.end() ||
+         filter.reason.empty();
+}
+
+Result<QuarantineEdit> replay_quarantine(const std::filesystem::path& dir,
+                                         const QuarantineFilter& filter, const ReplayTarget& target,
+                                         const Log& log) {
+  auto edit = Edit::open(dir);
+  if (!edit) return std::move(edit).error();
+  edit->replay(filter, target);
+  return edit->write(log);
+}
+
+Result<QuarantineEdit> discard_quarantine(const std::filesystem::path& dir,
+                                          const QuarantineFilter& filter, int64_t wall_us,
+                                          const Log& log) {
+  auto edit = Edit::open(dir);
+  if (!edit) return std::move(edit).error();
+  edit->discard(filter, wall_us);
+  return edit->write(log);
+}
+
+}  // namespace penstock::spool
