@@ -16,6 +16,7 @@ namespace penstock::spool {
 namespace {
 
 constexpr size_t kSegmentBytes = size_t{256} << 10;
+constexpr uint64_t kCommitBytes = uint64_t{1} << 20;  // what the log of the file is made for
 constexpr int64_t kDiscardedKind = 2;
 constexpr int64_t kDroppedKind = 3;
 constexpr auto kDiscarded = static_cast<FateKind>(kDiscardedKind);
@@ -68,9 +69,6 @@ struct Again {
 class Edit {
  public:
   static Result<Edit> open(const std::filesystem::path& dir) {
-    if (auto files = open_generations(dir); !files) return std::move(files).error();
-    auto lock = LockFile::take(dir / "LOCK");
-    if (!lock) return std::move(lock).error();
     auto spool = OfflineSpool::open_locked(dir);
     if (!spool) return std::move(spool).error();
     if (!spool->findings().empty()) {
@@ -78,22 +76,22 @@ class Edit {
                    dir.string() + " is damaged; see penstock spool fsck, and repair it first",
                    {}};
     }
-    return Edit(*std::move(lock), *std::move(spool));
+    return Edit(*std::move(spool));
   }
 
   void replay(const QuarantineFilter& filter, const ReplayTarget& target);
   void discard(const QuarantineFilter& filter, int64_t wall_us);
   Result<QuarantineEdit> write(const Log& log);
+  // There is more to do than one transaction should hold.
+  bool is_full() const { return bytes_ >= kCommitBytes; }
 
  private:
   struct Segment {
     SegmentHeader header;
     std::string run;
   };
-  Edit(LockFile lock, OfflineSpool spool)
-      : lock_(std::move(lock)),
-        spool_(std::move(spool)),
-        active_(newest_in_use(spool_.generations())) {
+  explicit Edit(OfflineSpool spool)
+      : spool_(std::move(spool)), active_(newest_in_use(spool_.generations())) {
     next_lane_ = spool_.lanes().rbegin()->first + 1;
   }
   void leave(const char* why) { ++out_.left[why]; }
@@ -115,6 +113,7 @@ class Edit {
     for (const auto& [id, lane] : spool_.lanes()) {
       for (const auto& record : lane.quarantine) {
         if (!matches(lane, record, filter)) continue;
+        if (is_full()) return;
         if (is_active(record)) {
           f(lane, record);
         } else {
@@ -124,7 +123,6 @@ class Edit {
     }
   }
 
-  LockFile lock_;
   OfflineSpool spool_;
   uint32_t active_;
   LaneId next_lane_;
@@ -217,7 +215,7 @@ void Edit::take(const OfflineLane& lane, const StoredQuarantine& record,
   std::vector<AttributeView> attributes;
   auto view = decode_record(*body, attributes);
   if (!view) return leave(kNoRecord);
-  bytes_ += body->size();
+  bytes_ += body->size() + record.reason.size();
   LaneKey key{configured_route(lane.key), lane.key.table};
   if (lane.id == kUnroutedLane) key = {};
   const LaneKey before = key;
@@ -243,6 +241,7 @@ void Edit::discard(const QuarantineFilter& filter, int64_t wall_us) {
     const uint64_t one = std::min<uint64_t>(counts.quarantined, 1);
     counts.quarantined -= one;
     counts.discarded += one;
+    bytes_ += 2 * record.reason.size() + 200;
     released_.emplace_back(lane.id, record.seq);
     ++out_.done;
     auto loaded = spool_.load(record);
@@ -287,22 +286,46 @@ bool matches(const OfflineLane& lane, const StoredQuarantine& record,
          filter.reason.empty();
 }
 
+namespace {
+
+// Record by record all or nothing, about a megabyte at a time: a longer transaction would leave the
+// file's log longer for good.
+template <class Collect>
+Result<QuarantineEdit> edit_quarantine(const std::filesystem::path& dir, const Log& log,
+                                       const Collect& collect) {
+  if (auto files = open_generations(dir); !files) return std::move(files).error();
+  const auto lock = LockFile::take(dir / "LOCK");
+  if (!lock) return lock.error();
+  uint64_t before = 0;
+  for (;;) {
+    auto edit = Edit::open(dir);
+    if (!edit) return std::move(edit).error();
+    collect(*edit);
+    const bool more = edit->is_full();
+    auto out = edit->write(log);
+    if (!out) {
+      Error error = std::move(out).error();
+      if (before > 0) error.what += fmt::format(" ({} records were done before that)", before);
+      return error;
+    }
+    out->done += before;
+    before = out->done;
+    if (!more) return out;
+  }
+}
+
+}  // namespace
+
 Result<QuarantineEdit> replay_quarantine(const std::filesystem::path& dir,
                                          const QuarantineFilter& filter, const ReplayTarget& target,
                                          const Log& log) {
-  auto edit = Edit::open(dir);
-  if (!edit) return std::move(edit).error();
-  edit->replay(filter, target);
-  return edit->write(log);
+  return edit_quarantine(dir, log, [&](Edit& edit) { edit.replay(filter, target); });
 }
 
 Result<QuarantineEdit> discard_quarantine(const std::filesystem::path& dir,
                                           const QuarantineFilter& filter, int64_t wall_us,
                                           const Log& log) {
-  auto edit = Edit::open(dir);
-  if (!edit) return std::move(edit).error();
-  edit->discard(filter, wall_us);
-  return edit->write(log);
+  return edit_quarantine(dir, log, [&](Edit& edit) { edit.discard(filter, wall_us); });
 }
 
 }  // namespace penstock::spool

@@ -1,9 +1,10 @@
 // Takes records out of the quarantine of a spool that no agent runs on: to be sent again, or thrown
 // away.
 //
-// Everything that one call changes is one transaction: after a cut in the middle either all of it
-// happened or nothing. A record that left the quarantine is not found there a second time, so
-// repeating a call changes nothing more.
+// A record leaves the quarantine and arrives where it goes in one transaction, together with all
+// others of the call, or with about a megabyte of them. After a cut in the middle of one nothing of
+// it happened. A record that left the quarantine is not found there a second time, so repeating a
+// call finishes the rest and changes nothing else.
 //
 // To be sent again: a record that its lane's cursor has not passed goes back into its lane. Any
 // other goes into a lane of its own kind (imported_lane.h), under the name it was numbered with, by
@@ -42,8 +43,8 @@ struct QuarantineEdit {
   std::map<std::string, uint64_t> left;  // why some stay where they are, and how many
 };
 
-// kDenied: nothing was done: in use, not a spool, damaged, not permitted. kFull: no room, nothing
-// was done.
+// kDenied: in use, not a spool, damaged, not permitted. kFull: no room; what was done before says
+// the error.
 Result<QuarantineEdit> replay_quarantine(const std::filesystem::path& dir,
                                          const QuarantineFilter& filter, const ReplayTarget& target,
                                          const Log& log);

@@ -236,6 +236,52 @@ TEST_F(OfflineQuarantine, WhatIsNotWholeStaysWithItsReason) {
   EXPECT_EQ(account_of(dir()), (Account{3, 1, 2, 0, 0, 0}));
 }
 
+TEST_F(OfflineQuarantine, MuchMoreThanATransactionHoldsGoesInSeveralAndTheLogStaysShort) {
+  open();
+  const LaneId one = lane("main.a.one");
+  for (int i = 0; i < 100; ++i) {
+    put(one, 1, 100'000);
+    spool_->quarantine(one, static_cast<Seq>(i) + 1, "no such column");
+    spool_->acknowledge(one, static_cast<Seq>(i) + 1);
+  }
+  ASSERT_TRUE(spool_->flush());
+  close();
+  ASSERT_EQ(account_of(dir()), (Account{100, 0, 100, 0, 0, 0}));
+  EXPECT_EQ(replay(of_lane(one)).done, 100U);
+  EXPECT_EQ(account_of(dir()), (Account{100, 0, 0, 0, 0, 100}));
+  EXPECT_LT(std::filesystem::file_size(dir() / "1.db-wal"), 8'000'000U) << "of 10 MB of records";
+  EXPECT_EQ(sent({"route@replay/1", "main.a.one"}).size(), 100U);
+}
+
+TEST_F(OfflineQuarantine, WhatLiesInAnOlderFileStaysUntilThatIsEmptied) {
+  fill();
+  settle_log();
+  std::filesystem::copy_file(file(), dir() / "2.db");
+  query(dir() / "2.db", "DELETE FROM quarantine; UPDATE lane_state SET first_seq=1000");
+  const auto edit = replay(of_lane(1));
+  EXPECT_EQ(edit.done, 0U);
+  ASSERT_EQ(edit.left.size(), 1U);
+  EXPECT_NE(edit.left.begin()->first.find("still emptying"), std::string::npos);
+  EXPECT_EQ(edit.left.begin()->second, 2U);
+}
+
+TEST_F(OfflineQuarantine, RecordsOfAnotherDeviceKeepItsName) {
+  const ImportOf of{"gw-dead/00000000000000aa/3", "route", "main.a.b"};
+  auto importer = Importer::open(dir(), 1 << 20, Log::none());
+  ASSERT_TRUE(importer) << importer.error().what;
+  ASSERT_TRUE(importer->add(of, 5, record_body(3, 5, 60), ImportQuarantine{1, "no such column"}));
+  ASSERT_TRUE(importer->add(of, 6, record_body(3, 6, 60), {}));
+  ASSERT_TRUE(importer->finish());
+  open();
+  spool_->acknowledge(1, 6);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  EXPECT_EQ(replay({}).done, 1U);
+  const auto all = sent({"route@replay/1", "main.a.b"});
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all.begin()->first, std::pair(of.origin, Seq{5}));
+}
+
 // One transaction: a power cut at any operation leaves all of it or nothing, and what is there then
 // can be done again.
 class OfflineQuarantineCut : public OfflineQuarantine,
