@@ -95,7 +95,8 @@ TEST(AckSchedule, HoldingAcksForHoursDoesNotGrowMemoryNorLoseTheLastOffset) {
 TEST(Metadata, BearerAndTableAreRequired) {
   const auto code = [](std::string_view authorization, std::string_view table,
                        std::string_view token) {
-    return check_metadata(authorization, table, token).error_code();
+    return check_metadata(authorization, table, Tokens({std::string(token), {}, {}}), kStart)
+        .error_code();
   };
   EXPECT_EQ(code("Bearer x", "a.b.c", ""), StatusCode::OK);
   EXPECT_EQ(code("bearer  x", "a.b.c", "x"), StatusCode::OK);

@@ -38,13 +38,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   void reply() {
     const auto& request = parser_->get();
-    const auto method = request.method_string();
-    const auto target = request.target();
-    auto answer = handler_({method.data(), method.size()}, {target.data(), target.size()});
+    const auto view = [](auto text) { return std::string_view(text.data(), text.size()); };
+    auto answer = handler_({view(request.method_string()), view(request.target()),
+                            view(request[http::field::authorization]),
+                            view(request[http::field::content_type]), request.body()});
+    if (answer.never) return hold();
     response_ = {};
     response_.version(request.version());
     response_.result(static_cast<unsigned>(answer.status));
     response_.set(http::field::content_type, "application/json");
+    if (answer.retry_after_s) {
+      response_.set(http::field::retry_after, std::to_string(*answer.retry_after_s));
+    }
     response_.keep_alive(request.keep_alive());
     response_.body() = std::move(answer.body) + "\n";
     response_.prepare_payload();
@@ -55,7 +60,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
                       });
   }
 
+  // Until the client goes.
+  void hold() {
+    stream_.expires_never();
+    stream_.async_read_some(asio::buffer(&ignored_, 1),
+                            [self = shared_from_this()](beast::error_code error, size_t) {
+                              if (!error) self->hold();
+                            });
+  }
+
   beast::tcp_stream stream_;
+  char ignored_ = 0;
   const AdminHttp::Handler& handler_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;

@@ -11,13 +11,13 @@
 #include <string_view>
 
 #include "agent/base/result.h"
-#include "tests/zerobus_local/admin_routes.h"
+#include "tests/zerobus_local/http_reply.h"
 
 namespace penstock::local {
 
 class AdminHttp {
  public:
-  using Handler = std::function<HttpReply(std::string_view method, std::string_view target)>;
+  using Handler = std::function<HttpReply(const HttpCall& call)>;
 
   // Listens at once. kDenied: the address is not usable, with the reason.
   static Result<std::unique_ptr<AdminHttp>> start(const std::string& host, int port,

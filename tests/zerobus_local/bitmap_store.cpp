@@ -82,8 +82,8 @@ class BitmapBackend : public Backend {
 
   bool wants_raw() const override { return true; }
 
-  Result<int64_t> open_table(const Table& table) override {
-    const std::string path = dir_ + "/" + table.name() + ".rows";
+  Result<int64_t> open_table(const TablePtr& table) override {
+    const std::string path = dir_ + "/" + table->name() + ".rows";
     File file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
     if (file.fd() < 0) return io_error("open", path);
     struct stat status {};
@@ -94,7 +94,7 @@ class BitmapBackend : public Backend {
     }
     const File dir(open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (dir.fd() < 0 || fsync(dir.fd()) != 0) return io_error("sync", dir_);  // the file's name
-    files_.insert_or_assign(table.name(), Open{std::move(file), path, extent.bytes, {}});
+    files_.insert_or_assign(table->name(), Open{std::move(file), path, extent.bytes, {}});
     return extent.rows;
   }
 

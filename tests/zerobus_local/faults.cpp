@@ -1,5 +1,6 @@
 #include "tests/zerobus_local/faults.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -26,6 +27,12 @@ std::optional<grpc::StatusCode> parse_status(std::string_view text) {
   return std::nullopt;
 }
 
+std::string padded(std::string text, int64_t bytes) {
+  const auto wanted = static_cast<size_t>(std::max<int64_t>(bytes, 0));
+  if (text.size() < wanted) text.append(wanted - text.size(), '.');
+  return text;
+}
+
 std::string_view status_name(grpc::StatusCode code) {
   const auto i = static_cast<size_t>(code);
   return i < kStatusNames.size() ? kStatusNames[i] : "UNKNOWN";
@@ -38,8 +45,26 @@ void Faults::add(Ordered fault) {
   any_ = true;
 }
 
-void Faults::add_drop(grpc::StatusCode code, int64_t after, std::string table, int64_t times) {
-  add({Ordered::What::kDrop, std::move(table), code, after, after, times, {}});
+void Faults::set(Ordered::What what, std::string table, bool on) {
+  if (table.empty()) table = "*";
+  {
+    const std::lock_guard lock(mutex_);
+    faults_.remove_if(
+        [&](const Ordered& fault) { return fault.what == what && fault.table == table; });
+  }
+  if (on) add({what, std::move(table), {}, 0, 0, 0, {}});
+}
+
+bool Faults::ordered(Ordered::What what, std::string_view table) const {
+  if (!any_) return false;
+  const std::lock_guard lock(mutex_);
+  return std::any_of(faults_.begin(), faults_.end(),
+                     [&](const Ordered& fault) { return matches(fault, what, table); });
+}
+
+void Faults::add_drop(grpc::StatusCode code, int64_t after, std::string table, int64_t times,
+                      int64_t text_bytes) {
+  add({Ordered::What::kDrop, std::move(table), code, after, after, times, {}, text_bytes});
 }
 
 void Faults::add_reject_match(std::string match, std::string table) {
@@ -50,8 +75,27 @@ void Faults::add_reject_record(int64_t record, std::string table) {
   add({Ordered::What::kRejectRecord, std::move(table), {}, 0, record, 1, {}});
 }
 
-void Faults::add_refuse_create(grpc::StatusCode code, std::string table, int64_t times) {
-  add({Ordered::What::kRefuseCreate, std::move(table), code, 0, 0, times, {}});
+void Faults::add_refuse_create(grpc::StatusCode code, std::string table, int64_t times,
+                               int64_t text_bytes) {
+  add({Ordered::What::kRefuseCreate, std::move(table), code, 0, 0, times, {}, text_bytes});
+}
+
+void Faults::set_freeze(std::string table, bool on) {
+  set(Ordered::What::kFreeze, std::move(table), on);
+}
+
+void Faults::set_no_read(std::string table, bool on) {
+  set(Ordered::What::kNoRead, std::move(table), on);
+}
+
+void Faults::set_rotation(Rotation rotation) {
+  const std::lock_guard lock(mutex_);
+  rotation_ = std::move(rotation);
+}
+
+void Faults::add_workspace(WorkspaceFault fault) {
+  const std::lock_guard lock(mutex_);
+  workspace_.push_back(fault);
 }
 
 void Faults::set_no_acks(bool on) { no_acks_ = on; }
@@ -60,6 +104,8 @@ void Faults::set_slow_acks(Millis delay) { slow_ms_ = delay.count(); }
 void Faults::clear() {
   const std::lock_guard lock(mutex_);
   faults_.clear();
+  workspace_.clear();
+  rotation_ = always_;
   any_ = false;
   no_acks_ = false;
   slow_ms_ = 0;
@@ -77,7 +123,8 @@ std::optional<grpc::Status> Faults::on_create(std::string_view table) {
   const std::lock_guard lock(mutex_);
   for (auto it = faults_.begin(); it != faults_.end(); ++it) {
     if (!matches(*it, Ordered::What::kRefuseCreate, table)) continue;
-    grpc::Status status(it->code, "stream refused by an ordered fault (refuse-create)");
+    grpc::Status status(
+        it->code, padded("stream refused by an ordered fault (refuse-create)", it->text_bytes));
     if (used_up(*it)) faults_.erase(it);
     return status;
   }
@@ -94,7 +141,7 @@ std::optional<grpc::Status> Faults::on_received(std::string_view table, int64_t 
     here->left -= records;
     if (here->left > 0) continue;
     here->left = here->period;
-    status.emplace(here->code, "stream ended by an ordered fault (drop)");
+    status.emplace(here->code, padded("stream ended by an ordered fault (drop)", here->text_bytes));
     if (used_up(*here)) faults_.erase(here);
   }
   return status;
@@ -117,6 +164,26 @@ std::optional<std::string> Faults::on_record(std::string_view table, std::string
   return reason;
 }
 
+bool Faults::frozen(std::string_view table) const { return ordered(Ordered::What::kFreeze, table); }
+
+bool Faults::unread(std::string_view table) const { return ordered(Ordered::What::kNoRead, table); }
+
+Rotation Faults::rotation(std::string_view table) const {
+  const std::lock_guard lock(mutex_);
+  return glob_matches(rotation_.table, table) ? rotation_ : Rotation{};
+}
+
+std::optional<WorkspaceFault> Faults::on_workspace(WorkspaceFault::Call call) {
+  const std::lock_guard lock(mutex_);
+  for (auto it = workspace_.begin(); it != workspace_.end(); ++it) {
+    if (it->call != WorkspaceFault::Call::kAny && it->call != call) continue;
+    const WorkspaceFault fault = *it;
+    if (it->times > 0 && --it->times == 0) workspace_.erase(it);
+    return fault;
+  }
+  return std::nullopt;
+}
+
 AckRules Faults::rules(AckRules normal) const {
   normal.hold = no_acks_;
   normal.slow = Millis(slow_ms_);
@@ -124,7 +191,8 @@ AckRules Faults::rules(AckRules normal) const {
 }
 
 std::string Faults::to_json(const Ordered& fault) {
-  constexpr std::array<std::string_view, 4> kWhat = {"drop", "reject", "reject", "refuse-create"};
+  constexpr std::array<std::string_view, 6> kWhat = {"drop",          "reject", "reject",
+                                                     "refuse-create", "freeze", "no-read"};
   std::string out = "{\"fault\":\"" + std::string(kWhat[static_cast<size_t>(fault.what)]) + "\"";
   out += ",\"table\":";
   append_json_string(fault.table, out);
@@ -157,6 +225,19 @@ std::string Faults::to_json() const {
   if (slow_ms_ > 0) {
     next();
     out += "{\"fault\":\"slow-acks\",\"ms\":" + std::to_string(slow_ms_) + "}";
+  }
+  if (rotation_.every > Millis(0)) {
+    next();
+    out += "{\"fault\":\"rotate\",\"every_ms\":" + std::to_string(rotation_.every.count()) +
+           ",\"grace_ms\":" + std::to_string(rotation_.grace.count()) +
+           ",\"hard\":" + (rotation_.hard ? "true" : "false") + ",\"table\":";
+    append_json_string(rotation_.table, out);
+    out += "}";
+  }
+  for (const auto& fault : workspace_) {
+    next();
+    out += "{\"fault\":\"workspace\",\"times_left\":" +
+           (fault.times > 0 ? std::to_string(fault.times) : "null") + "}";
   }
   return (out.empty() ? "[" : out) + "]";
 }

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <google/protobuf/descriptor.pb.h>
+
 #include "agent/base/varint.h"
 #include "tests/zerobus_local/json_rows.h"
 #include "tests/zerobus_local/proto_rows.h"
@@ -67,6 +69,27 @@ grpc::Status Intake::open(const zb::EphemeralStreamRequest& request) {
                    " does not match: " + decoder.error().what);
   }
   decoder_ = std::move(*decoder);
+  google::protobuf::DescriptorProto row;
+  (void)row.ParseFromString(create.descriptor_proto());
+  for (const auto& field : row.field()) declared_.push_back(field.name());
+  return grpc::Status::OK;
+}
+
+grpc::Status Intake::altered() {
+  auto now = find_(header_table_);
+  if (!now) {
+    return {grpc::StatusCode::NOT_FOUND, "table " + header_table_ + " does not exist any more"};
+  }
+  if (json_) {
+    table_ = std::move(now);
+    decoder_ = make_json_decoder(table_);
+    return grpc::Status::OK;
+  }
+  for (const auto& name : declared_) {
+    if (now->find(name)) continue;
+    return invalid("schema of table " + table_->name() + " does not match any more: column " +
+                   name + " was dropped. Error Code: 8001, Error State: 0.");
+  }
   return grpc::Status::OK;
 }
 

@@ -52,6 +52,11 @@ class Intake {
   // Every later message. On a refusal nothing of the message counts.
   grpc::Status take(const databricks::zerobus::EphemeralStreamRequest& request, Taken& out);
 
+  // The table may have been altered or dropped since the last message. Added columns: JSON rows may
+  // have them at once, protobuf rows after the next open. Dropped ones: INVALID_ARGUMENT for a
+  // descriptor that has them, and for each JSON row that does. NOT_FOUND: the table is gone.
+  grpc::Status altered();
+
   const TablePtr& table() const { return table_; }
   bool json() const { return json_; }
 
@@ -67,6 +72,7 @@ class Intake {
   TablePtr table_;
   bool json_ = false;
   std::unique_ptr<RowDecoder> decoder_;
+  std::vector<std::string> declared_;  // the descriptor's fields
   int64_t next_offset_ = 0;
   std::vector<std::string_view> records_;  // of the request being taken
   std::vector<Value> scratch_;

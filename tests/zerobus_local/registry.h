@@ -32,7 +32,8 @@ class StreamFace {
  public:
   virtual ~StreamFace() = default;
   virtual StreamInfo info() const = 0;
-  virtual void fault_changed() = 0;  // acknowledgement rules may have changed
+  virtual void fault_changed() = 0;         // what holds for this stream may have changed
+  virtual void say(std::string bytes) = 0;  // a message of its own, whatever it means
   virtual void end_at_once(const grpc::Status& status) = 0;  // no further acknowledgement
   virtual void drain(const grpc::Status& status) = 0;  // read no more, store, acknowledge, then end
   virtual void signal_close(Millis grace) = 0;         // close_stream_signal, then drain with OK

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/zerobus_local/admin_http.h"
+#include "tests/zerobus_local/admin_routes.h"
 #include "tests/zerobus_local/service.h"
 #include "tests/zerobus_local/tls.h"
 
@@ -24,8 +25,6 @@ namespace {
 
 // Well above the service's 10 MiB, so that the refusal is the protocol's and not gRPC's.
 constexpr int kMaxReceiveBytes = 64 << 20;
-constexpr int kMaxMetadataBytes = 64 << 10;  // real tokens pass 4 KiB
-constexpr int kLookaheadBytes = 4 << 20;
 constexpr Millis kMaxCommitPace{5};  // commits do not wait for a long acknowledgement interval
 constexpr auto kDrainTime = std::chrono::seconds(10);
 constexpr auto kCancelTime = std::chrono::seconds(5);
@@ -99,18 +98,63 @@ Result<std::unique_ptr<Backend>> open_backend(const ServerOptions& options) {
   return refused("store '" + options.store + "' must be sqlite or bitmap");
 }
 
+TokenRules token_rules(const ServerOptions& options) {
+  const size_t colon = options.client.find(':');
+  TokenRules rules{options.token, {}, {}, options.token_lifetime};
+  if (colon == std::string::npos) return rules;
+  rules.client_id = options.client.substr(0, colon);
+  rules.client_secret = options.client.substr(colon + 1);
+  return rules;
+}
+
+Result<void> check(const ServerOptions& options) {
+  if (options.ack_every < 1 || options.ack_interval < Millis(1)) {
+    return refused("acknowledgement count and interval must be at least 1");
+  }
+  if (!options.token.empty() && !options.client.empty()) {
+    return refused("--token and --client: give one of them");
+  }
+  const auto rules = token_rules(options);
+  if (!options.client.empty() && (rules.client_id.empty() || rules.client_secret.empty())) {
+    return refused("--client: '" + options.client + "' must be ID:SECRET");
+  }
+  return {};
+}
+
+// What is said to HTTP/2.
+void set_limits(const ServerOptions& options, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, options.max_header_bytes);
+  // Two servers on one port would share its clients between them without a word.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A fixed window instead of probing: with probing megabytes queue up and acknowledgements come
+  // late.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, options.stream_window_bytes);
+  if (options.max_streams > 0) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams);
+  }
+  if (options.connection_age <= Millis(0)) return;
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             static_cast<int>(options.connection_age.count()));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             static_cast<int>(options.connection_grace.count()));
+}
+
 }  // namespace
 
 struct Server::Parts {
   Parts(DirLock dir_lock, std::shared_ptr<Catalog> tables, std::unique_ptr<Backend> backend,
-        const ServerOptions& options, const Log& log)
-      : lock(std::move(dir_lock)),
+        const ServerOptions& given, const Log& log)
+      : options(given),
+        lock(std::move(dir_lock)),
         catalog(std::move(tables)),
+        faults({options.rotate_every, options.rotate_grace, false, "*"}),
+        tokens(token_rules(options)),
         store(std::move(backend), std::min(options.ack_interval, kMaxCommitPace), catalog->all()),
         context{*catalog, store, timers, faults, registry, {}, log},
-        service(context, options.token),
-        admin_parts{faults,        registry,         store, *catalog, options.store,
-                    options.token, read_clock().mono} {
+        service(context, tokens),
+        admin_parts{faults, registry, store, *catalog, options.store, tokens, read_clock().mono} {
     context.acks.interval = options.ack_interval;
     context.acks.every = options.ack_every;
   }
@@ -118,9 +162,11 @@ struct Server::Parts {
   Result<void> listen(const Address& grpc_at, const Address& admin_at,
                       const std::shared_ptr<grpc::ServerCredentials>& credentials);
 
+  const ServerOptions options;
   DirLock lock;
   std::shared_ptr<Catalog> catalog;
   Faults faults;
+  Tokens tokens;
   Registry registry;
   Timers timers;
   GroupCommitter store;
@@ -140,22 +186,13 @@ Result<void> Server::Parts::listen(const Address& grpc_at, const Address& admin_
   grpc_host = grpc_at.host;
   admin_host = admin_at.host;
   auto http = AdminHttp::start(admin_at.host, admin_at.port,
-                               [this](std::string_view method, std::string_view target) {
-                                 return answer(admin_parts, method, target);
-                               });
+                               [this](const HttpCall& call) { return answer(admin_parts, call); });
   if (!http) return http.error();
   admin = std::move(*http);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(joined(grpc_at.host, grpc_at.port), credentials, &grpc_port);
   builder.RegisterService(&service);
-  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
-  // Two servers on one port would share its clients between them without a word.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // A fixed window instead of probing: with probing megabytes queue up and acknowledgements come
-  // late.
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kLookaheadBytes);
+  set_limits(options, builder);
   server = builder.BuildAndStart();
   if (!server || grpc_port <= 0) {
     return denied(
@@ -173,9 +210,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, cons
   if (!grpc_at) return std::move(grpc_at).error().in("--listen");
   auto admin_at = parse_address(options.admin, options.allow_remote);
   if (!admin_at) return std::move(admin_at).error().in("--admin");
-  if (options.ack_every < 1 || options.ack_interval < Millis(1)) {
-    return refused("acknowledgement count and interval must be at least 1");
-  }
+  if (auto fine = check(options); !fine) return std::move(fine).error();
   auto credentials = server_credentials(options.tls_cert, options.tls_key);
   if (!credentials) return std::move(credentials).error();
   auto catalog = load_tables(options.tables_file);
@@ -202,7 +237,7 @@ std::string Server::grpc_address() const { return joined(parts_->grpc_host, grpc
 std::string Server::admin_address() const { return joined(parts_->admin_host, admin_port()); }
 
 std::string Server::admin(std::string_view method, std::string_view target) const {
-  return answer(parts_->admin_parts, method, target).body;
+  return answer(parts_->admin_parts, {method, target, {}, {}, {}}).body;
 }
 
 void Server::stop() {
@@ -210,6 +245,10 @@ void Server::stop() {
   if (parts_->admin) parts_->admin->stop();
   parts_->faults.clear();  // an ordered delay must not hold the end
   parts_->registry.close();
+  if (const Millis grace = parts_->options.shutdown_grace; grace > Millis(0)) {
+    for (const auto& stream : parts_->registry.streams()) stream->signal_close(grace);
+    (void)parts_->registry.wait_until_empty(read_clock().mono + grace);
+  }
   for (const auto& stream : parts_->registry.streams()) {
     stream->drain({grpc::StatusCode::UNAVAILABLE, "the server is shutting down"});
   }

@@ -24,8 +24,19 @@ struct ServerOptions {
   std::string token;             // empty: any bearer
   std::string tls_cert;          // PEM files; both or none
   std::string tls_key;
+  std::string client;  // "ID:SECRET": tokens are given out by an identity service, and end
+  Millis token_lifetime{3'600'000};
   Millis ack_interval{5};
-  int ack_every = 1000;  // requests
+  int ack_every = 1000;    // requests
+  Millis rotate_every{0};  // age at which streams get the close signal; 0: never
+  Millis rotate_grace{10'000};
+  Millis shutdown_grace{0};  // close signal and time to leave before streams end UNAVAILABLE
+  // HTTP/2, per connection; 0: no limit.
+  int max_streams = 0;
+  Millis connection_age{0};  // GOAWAY after about this, and the end of the connection after `grace`
+  Millis connection_grace{10'000};
+  int max_header_bytes = 64 << 10;  // real tokens pass 4 KiB
+  int stream_window_bytes = 4 << 20;
   bool allow_remote = false;
 };
 

@@ -15,44 +15,29 @@ std::string header(const grpc::CallbackServerContext& call, std::string_view nam
   return it == all.end() ? std::string() : std::string(it->second.data(), it->second.size());
 }
 
-// The scheme's name is case-insensitive (RFC 9110, 11.1).
-std::string_view bearer(std::string_view authorization) {
-  constexpr std::string_view kScheme = "bearer ";
-  if (authorization.size() <= kScheme.size()) return {};
-  const bool same =
-      std::equal(kScheme.begin(), kScheme.end(), authorization.begin(),
-                 [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
-  if (!same) return {};
-  authorization.remove_prefix(kScheme.size());
-  const size_t first = authorization.find_first_not_of(' ');
-  return first == std::string_view::npos ? std::string_view() : authorization.substr(first);
-}
-
 }  // namespace
 
 grpc::Status check_metadata(std::string_view authorization, std::string_view table,
-                            std::string_view token) {
-  const auto given = bearer(authorization);
+                            const Tokens& tokens, MonoTime now) {
+  const auto given = bearer_of(authorization);
   if (given.empty()) {
     return {grpc::StatusCode::UNAUTHENTICATED,
             "the header 'authorization: Bearer TOKEN' is missing"};
-  }
-  if (!token.empty() && given != token) {
-    return {grpc::StatusCode::UNAUTHENTICATED, "the bearer token is not the one of --token"};
   }
   if (table.empty()) {
     return {grpc::StatusCode::INVALID_ARGUMENT,
             "the header '" + std::string(kTableHeader) + "' is missing"};
   }
-  return grpc::Status::OK;
+  return tokens.check(given, table, now);
 }
 
-Service::Service(StreamContext& context, std::string token)
-    : context_(context), token_(std::move(token)) {}
+Service::Service(StreamContext& context, const Tokens& tokens)
+    : context_(context), tokens_(tokens) {}
 
 RawReactor* Service::EphemeralStream(grpc::CallbackServerContext* call) {
   std::string table = header(*call, kTableHeader);
-  const auto status = check_metadata(header(*call, "authorization"), table, token_);
+  const auto status =
+      check_metadata(header(*call, "authorization"), table, tokens_, read_clock().mono);
   if (!status.ok()) {
     context_.log.info("call refused: {}", status.error_message());
     return refuse_stream(status);

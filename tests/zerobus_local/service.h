@@ -9,25 +9,25 @@
 #include "zerobus.grpc.pb.h"
 
 #include "tests/zerobus_local/stream.h"
+#include "tests/zerobus_local/tokens.h"
 
 namespace penstock::local {
 
 class Service final : public databricks::zerobus::Zerobus::WithRawCallbackMethod_EphemeralStream<
                           databricks::zerobus::Zerobus::Service> {
  public:
-  // An empty `token` accepts any bearer that is not empty.
-  Service(StreamContext& context, std::string token);
+  Service(StreamContext& context, const Tokens& tokens);
 
   RawReactor* EphemeralStream(grpc::CallbackServerContext* call) override;
 
  private:
   StreamContext& context_;
-  const std::string token_;
+  const Tokens& tokens_;
 };
 
 // The pure part: OK, or the status with which the call ends. Header values as received, empty when
 // absent.
 grpc::Status check_metadata(std::string_view authorization, std::string_view table,
-                            std::string_view token);
+                            const Tokens& tokens, MonoTime now);
 
 }  // namespace penstock::local

@@ -59,14 +59,14 @@ class SqliteBackend : public Backend {
 
   bool wants_raw() const override { return false; }
 
-  Result<int64_t> open_table(const Table& table) override {
-    inserts_.erase(table.name());
-    if (auto made = execute(create_text(table)); !made) return made.error();
-    if (auto added = add_new_columns(table); !added) return added.error();
-    auto insert = prepare(insert_text(table));
+  Result<int64_t> open_table(const TablePtr& table) override {
+    inserts_.erase(table);
+    if (auto made = execute(create_text(*table)); !made) return made.error();
+    if (auto added = add_new_columns(*table); !added) return added.error();
+    auto insert = prepare(insert_text(*table));
     if (!insert) return insert.error();
-    inserts_[table.name()] = std::move(*insert);
-    auto count = prepare("SELECT count(*) FROM " + quoted(table.name()));
+    inserts_[table] = std::move(*insert);
+    auto count = prepare("SELECT count(*) FROM " + quoted(table->name()));
     if (!count) return count.error();
     if (sqlite3_step(count->get()) != SQLITE_ROW) return failure("SELECT count(*)");
     return sqlite3_column_int64(count->get(), 0);
@@ -161,7 +161,7 @@ class SqliteBackend : public Backend {
 
   Result<void> insert_rows(const Write& write) {
     const size_t columns = write.table->columns().size();
-    sqlite3_stmt* insert = inserts_.at(write.table->name()).get();
+    sqlite3_stmt* insert = inserts_.at(write.table).get();
     for (size_t row = 0; row < write.rows.count; ++row) {
       for (size_t i = 0; i < columns; ++i) {
         bind(insert, static_cast<int>(i + 1), write.rows.cells[row * columns + i]);
@@ -212,8 +212,8 @@ class SqliteBackend : public Backend {
     }
   }
 
-  std::unique_ptr<sqlite3, CloseDb> db_;  // closed after the statements
-  std::unordered_map<std::string, Statement> inserts_;
+  std::unique_ptr<sqlite3, CloseDb> db_;             // closed after the statements
+  std::unordered_map<TablePtr, Statement> inserts_;  // for each form of a table
   Statement insert_ack_;
 };
 

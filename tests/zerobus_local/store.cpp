@@ -78,7 +78,7 @@ void GroupCommitter::loop() {
 
 void GroupCommitter::open_waiting(std::vector<TablePtr> tables) {
   for (const auto& table : tables) {
-    auto rows = backend_->open_table(*table);
+    auto rows = backend_->open_table(table);
     unusable_.erase(table->name());
     if (rows) {
       const std::lock_guard lock(mutex_);

@@ -57,8 +57,9 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual bool wants_raw() const = 0;
-  // Makes room for the table, or opens what an earlier run left. Returns the rows it holds.
-  virtual Result<int64_t> open_table(const Table& table) = 0;
+  // Makes room for the table as it is now, or opens what an earlier run left. Returns the rows it
+  // holds. Writes for an older form of the table may still follow.
+  virtual Result<int64_t> open_table(const TablePtr& table) = 0;
   // All of `writes` durable (synced), or none. Tables have been opened.
   virtual Result<void> commit(std::span<const Write> writes, std::span<const AckNote> acks) = 0;
 };

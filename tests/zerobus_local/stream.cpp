@@ -1,14 +1,12 @@
 #include "tests/zerobus_local/stream.h"
 
-#include <deque>
-#include <optional>
 #include <random>
 #include <utility>
 
-#include "zerobus.pb.h"
 #include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/support/slice.h>
 
-#include "tests/zerobus_local/intake.h"
+#include "tests/zerobus_local/stream_reactor.h"
 
 namespace penstock::local {
 namespace {
@@ -37,93 +35,7 @@ class Refusal : public RawReactor {
   void OnDone() override { delete this; }
 };
 
-class Stream : public RawReactor,
-               public StreamFace,
-               public DurabilityListener,
-               public std::enable_shared_from_this<Stream> {
- public:
-  Stream(StreamContext& context, std::string header_table)
-      : context_(context),
-        header_table_(header_table),
-        intake_(
-            header_table, [&context](std::string_view name) { return context.catalog.find(name); },
-            [&context](const Table& table, std::string_view record) {
-              return context.faults.on_record(table.name(), record);
-            },
-            context.store.wants_raw()) {
-    info_.table = std::move(header_table);
-  }
-
-  // Clients wait for the response headers before they send anything.
-  void start() {
-    const std::lock_guard lock(mutex_);
-    self_ = shared_from_this();
-    if (!context_.registry.add(self_)) {
-      end_ = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server is shutting down");
-      return pump();
-    }
-    StartSendInitialMetadata();
-    read_more();
-  }
-
-  // Reactions.
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnCancel() override;
-  void OnDone() override {
-    std::shared_ptr<Stream> keep;
-    {
-      const std::lock_guard lock(mutex_);  // whoever was last in here has left
-      keep = std::move(self_);
-    }
-    context_.registry.remove(this);
-  }
-
-  // DurabilityListener.
-  void durable(int64_t offset, size_t bytes) override;
-  void store_failed(const Error& error) override;
-
-  // StreamFace.
-  StreamInfo info() const override;
-  void fault_changed() override;
-  void end_at_once(const grpc::Status& status) override;
-  void drain(const grpc::Status& status) override;
-  void signal_close(Millis grace) override;
-
- private:
-  grpc::Status take_message();
-  grpc::Status open_stream(const zb::EphemeralStreamRequest& request);
-  grpc::Status submit(const zb::EphemeralStreamRequest& request, size_t bytes);
-  // With mutex_ held:
-  void read_more();
-  void pump();
-  void write(const zb::EphemeralStreamResponse& response);
-  void arm_timer(const AckRules& rules);
-  void end(const grpc::Status& status, bool at_once);
-
-  StreamContext& context_;
-  const std::string header_table_;
-  Intake intake_;                                 // reading thread only
-  grpc::ByteBuffer read_buffer_;                  // reading thread only
-  std::shared_ptr<const std::string> stream_id_;  // reading thread only
-
-  mutable std::mutex mutex_;
-  std::shared_ptr<Stream> self_;  // until OnDone
-  StreamInfo info_;
-  std::deque<zb::EphemeralStreamResponse> control_;  // goes out before acknowledgements
-  grpc::ByteBuffer write_buffer_;
-  AckSchedule acks_;
-  std::optional<MonoTime> armed_;    // the earliest timer that will call pump()
-  std::optional<grpc::Status> end_;  // the stream takes nothing more and will end with this
-  bool at_once_ = false;             // without waiting for durability and acknowledgements
-  bool reading_ = false;
-  bool writing_ = false;
-  bool finished_ = false;
-  bool store_failed_ = false;
-  int64_t submitted_ = -1;  // offsets
-  int64_t durable_ = -1;
-  size_t undurable_bytes_ = 0;
-};
+}  // namespace
 
 void Stream::OnReadDone(bool ok) {
   grpc::Status status = ok ? take_message() : grpc::Status::OK;
@@ -148,12 +60,24 @@ grpc::Status Stream::take_message() {
     status = {grpc::StatusCode::INVALID_ARGUMENT, "the message is not an EphemeralStreamRequest"};
   }
   read_buffer_.Clear();
+  if (status.ok()) status = note_changes();
   if (status.ok()) status = intake_.opened() ? submit(request, bytes) : open_stream(request);
   if (!status.ok()) {
     context_.registry.count_refused(intake_.table() ? intake_.table()->name() : header_table_);
     context_.log.info("stream of {} refused: {} {}", header_table_,
                       status_name(status.error_code()), status.error_message());
   }
+  return status;
+}
+
+// An ALTER or DROP TABLE since the last message.
+grpc::Status Stream::note_changes() {
+  const uint64_t version = context_.catalog.version();
+  if (std::exchange(catalog_version_, version) == version || !intake_.opened()) {
+    return grpc::Status::OK;
+  }
+  auto status = intake_.altered();
+  if (status.ok()) context_.store.open_table(intake_.table());
   return status;
 }
 
@@ -169,7 +93,9 @@ grpc::Status Stream::open_stream(const zb::EphemeralStreamRequest& request) {
   info_.id = *stream_id_;
   info_.table = intake_.table()->name();
   info_.record_type = intake_.json() ? "JSON" : "PROTO";
-  control_.push_front(std::move(response));  // before a close signal that came early
+  opened_ = read_clock().mono;
+  control_.push_front(response.SerializeAsString());  // before a close signal that came early
+  arm_rotation();
   pump();
   return grpc::Status::OK;
 }
@@ -223,42 +149,6 @@ void Stream::store_failed(const Error& error) {
   end({grpc::StatusCode::UNAVAILABLE, "the local server could not store: " + error.what}, false);
 }
 
-StreamInfo Stream::info() const {
-  const std::lock_guard lock(mutex_);
-  StreamInfo info = info_;
-  info.ending = end_.has_value();
-  return info;
-}
-
-void Stream::fault_changed() {
-  const std::lock_guard lock(mutex_);
-  pump();
-}
-
-void Stream::end_at_once(const grpc::Status& status) {
-  const std::lock_guard lock(mutex_);
-  end(status, true);
-}
-
-void Stream::drain(const grpc::Status& status) {
-  const std::lock_guard lock(mutex_);
-  end(status, false);
-}
-
-void Stream::signal_close(Millis grace) {
-  zb::EphemeralStreamResponse response;
-  auto& duration = *response.mutable_close_stream_signal()->mutable_duration();
-  duration.set_seconds(grace.count() / 1000);
-  duration.set_nanos(static_cast<int32_t>(grace.count() % 1000 * 1'000'000));
-  const std::lock_guard lock(mutex_);
-  if (end_) return;
-  control_.push_back(std::move(response));
-  context_.timers.at(read_clock().mono + grace, [weak = weak_from_this()] {
-    if (const auto stream = weak.lock()) stream->drain(grpc::Status::OK);
-  });
-  if (!info_.id.empty()) pump();
-}
-
 void Stream::end(const grpc::Status& status, bool at_once) {
   if (!end_) end_ = status;
   if (at_once && !at_once_) {
@@ -270,41 +160,53 @@ void Stream::end(const grpc::Status& status, bool at_once) {
 
 void Stream::read_more() {
   if (reading_ || end_ || undurable_bytes_ >= kMaxUndurableBytes) return;
+  // An open stream: a client that is not even answered is another fault (freeze).
+  if (!info_.id.empty() && context_.faults.unread(info_.table)) return;
   reading_ = true;
   StartRead(&read_buffer_);
 }
 
-// Writes the next response that is due, or ends the stream when nothing is left to wait for.
+// Writes what is due, or ends the stream when nothing is left to wait for.
 void Stream::pump() {
   if (writing_ || finished_) return;
   if (!at_once_) {
-    if (!control_.empty()) {
-      write(control_.front());
-      return control_.pop_front();
-    }
-    const auto rules = context_.faults.rules(context_.acks);
+    if (context_.faults.frozen(info_.table)) return;
+    if (!std::exchange(headers_sent_, true)) StartSendInitialMetadata();
+    if (write_next()) return;
     const bool stored = store_failed_ || durable_ == submitted_;
-    if (const auto ack = acks_.take_due(read_clock().mono, rules, end_ && stored)) {
-      info_.acked = *ack + 1;
-      zb::EphemeralStreamResponse response;
-      response.mutable_ingest_record_response()->set_durability_ack_up_to_offset(*ack);
-      context_.store.note_ack(
-          {std::make_shared<const std::string>(info_.id), *ack, read_clock().wall_us});
-      return write(response);
-    }
-    arm_timer(rules);
-    if (!stored || (!acks_.idle() && !rules.hold)) return;
+    if (!stored || (!acks_.idle() && !context_.faults.rules(context_.acks).hold)) return;
   }
   if (!end_) return;
   finished_ = true;
   Finish(*end_);
 }
 
-void Stream::write(const zb::EphemeralStreamResponse& response) {
-  bool own = false;
-  write_buffer_.Clear();  // the serializer wants an empty one
-  (void)grpc::SerializationTraits<zb::EphemeralStreamResponse>::Serialize(response, &write_buffer_,
-                                                                          &own);
+bool Stream::write_next() {
+  if (!control_.empty()) {
+    write(control_.front());
+    control_.pop_front();
+    return true;
+  }
+  const auto rules = context_.faults.rules(context_.acks);
+  const bool stored = store_failed_ || durable_ == submitted_;
+  const auto ack = acks_.take_due(read_clock().mono, rules, end_ && stored);
+  if (!ack) {
+    arm_timer(rules);
+    return false;
+  }
+  info_.acked = *ack + 1;
+  zb::EphemeralStreamResponse response;
+  response.mutable_ingest_record_response()->set_durability_ack_up_to_offset(*ack);
+  context_.store.note_ack(
+      {std::make_shared<const std::string>(info_.id), *ack, read_clock().wall_us});
+  write(response.SerializeAsString());
+  return true;
+}
+
+void Stream::write(const std::string& message) {
+  const grpc::Slice slice(message);
+  grpc::ByteBuffer buffer(&slice, 1);
+  write_buffer_.Swap(&buffer);
   writing_ = true;
   StartWrite(&write_buffer_);
 }
@@ -321,8 +223,6 @@ void Stream::arm_timer(const AckRules& rules) {
     stream->pump();
   });
 }
-
-}  // namespace
 
 RawReactor* start_stream(StreamContext& context, std::string header_table) {
   const auto stream = std::make_shared<Stream>(context, std::move(header_table));

@@ -219,7 +219,7 @@ Catalog::Catalog(std::vector<TablePtr> tables, std::vector<Pattern> patterns)
 TablePtr Catalog::find(std::string_view name) {
   const std::lock_guard lock(mutex_);
   if (const auto it = tables_.find(lower(name)); it != tables_.end()) return it->second;
-  if (!legal_table_name(name)) return nullptr;
+  if (!legal_table_name(name) || dropped_.contains(lower(name))) return nullptr;
   for (const auto& pattern : patterns_) {
     if (!glob_matches(pattern.glob, name)) continue;
     auto table = std::make_shared<Table>(std::string(name), pattern.columns);
@@ -234,6 +234,52 @@ std::vector<TablePtr> Catalog::all() const {
   std::vector<TablePtr> out;
   for (const auto& [name, table] : tables_) out.push_back(table);
   return out;
+}
+
+Result<void> Catalog::replace(const std::string& table, std::vector<Column> columns) {
+  const std::lock_guard lock(mutex_);
+  auto& known = tables_[lower(table)];
+  known = std::make_shared<Table>(known->name(), std::move(columns));
+  ++version_;
+  return {};
+}
+
+Result<void> Catalog::add_column(const std::string& table, const std::string& column,
+                                 const std::string& type) {
+  const auto known = find(table);
+  if (!known) return refused("there is no table " + table);
+  auto parsed = parse_type(type);
+  if (!parsed) return refused(std::move(parsed).error().what);
+  const bool reserved =
+      std::find(kReserved.begin(), kReserved.end(), lower(column)) != kReserved.end();
+  if (!legal_name(column) || reserved) return refused("'" + column + "' cannot be a column's name");
+  const auto same = [&](const Column& one) { return lower(one.name) == lower(column); };
+  auto columns = known->columns();
+  if (std::any_of(columns.begin(), columns.end(), same)) {
+    return refused("table " + table + " has a column " + column + " already");
+  }
+  columns.push_back({column, *std::move(parsed), true});
+  return replace(table, std::move(columns));
+}
+
+Result<void> Catalog::drop_column(const std::string& table, const std::string& column) {
+  const auto known = find(table);
+  if (!known) return refused("there is no table " + table);
+  const auto at = known->find(column);
+  if (!at) return refused("table " + table + " has no column " + column);
+  if (known->columns().size() == 1) return refused("a table keeps at least one column");
+  auto columns = known->columns();
+  columns.erase(columns.begin() + static_cast<std::ptrdiff_t>(*at));
+  return replace(table, std::move(columns));
+}
+
+bool Catalog::drop_table(const std::string& table) {
+  if (!find(table)) return false;
+  const std::lock_guard lock(mutex_);
+  tables_.erase(lower(table));
+  dropped_.insert(lower(table));
+  ++version_;
+  return true;
 }
 
 Result<std::shared_ptr<Catalog>> parse_tables(const std::string& yaml, std::string_view file) {
