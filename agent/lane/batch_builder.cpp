@@ -1,11 +1,13 @@
 #include "agent/lane/batch_builder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/replayed_record.h"
+#include "agent/zerobus/wire.h"
 
 namespace penstock::lane {
 
@@ -20,7 +22,7 @@ BatchBuilder::BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool:
       max_bytes_(limits.max_bytes) {}
 
 void BatchBuilder::begin(size_t max_bytes) {
-  max_bytes_ = std::min(max_bytes, limits_.max_bytes);
+  max_bytes_ = std::min({max_bytes, limits_.max_bytes, zerobus::kMaxBodyBytes});
   full_ = false;
   info_ = {};
   body_.clear();

@@ -2,8 +2,9 @@
 // what cannot be encoded. No I/O, no clock: one owner (a Lane).
 //
 // A batch holds whole records in sequence order and never more bytes than asked for, unless its
-// first record alone is larger. A record that its encoder refuses leaves no bytes behind and is
-// reported to the owner, which must give it its fate; it never keeps the records behind it from
+// first record alone is larger; several never make more than the service takes, and the encoder
+// refuses a single row that does. A record that its encoder refuses leaves no bytes behind and
+// is reported to the owner, which must give it its fate; it never keeps the records behind it from
 // being sent.
 #pragma once
 

@@ -21,6 +21,8 @@ class Lane::Events final : public zerobus::StreamEvents {
 
   void on_response(uint64_t generation, zerobus::Response response) override {
     post([generation, response = std::move(response)](Lane& lane) {
+      // The next stream is a new look at the table: columns that were added are seen.
+      if (std::holds_alternative<zerobus::CloseSignal>(response)) lane.table_suspect_ = true;
       lane.apply(lane.session_.response(lane.moment(), generation, response));
     });
   }

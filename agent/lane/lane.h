@@ -43,7 +43,8 @@ struct LaneCounters {
 };
 
 // The encoder for a lane whose table has to be asked about, asked for before every stream. `fresh`:
-// the service refused something since, so what is known of the table may be out of date. `done` is
+// the service refused something or rotated the stream since, so what is known of the table may be
+// out of date. `done` is
 // called at most once, at once or later, on any thread.
 using EncoderSource =
     std::function<void(bool fresh, std::function<void(Result<codec::RowEncoder>)> done)>;
@@ -119,7 +120,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   uint64_t stream_generation_ = 0;
   std::optional<uint64_t> token_for_;  // generation whose encoder and token are awaited
   const EncoderSource encoder_source_;
-  bool table_suspect_ = false;  // the service refused something since the encoder was asked for
+  // The service refused something since the encoder was asked for, or rotates the stream.
+  bool table_suspect_ = false;
   bool token_refused_ = false;
   bool applying_ = false;
   std::deque<zerobus::Action> todo_;

@@ -31,6 +31,18 @@ std::string joined(const grpc::ByteBuffer& buffer) {
   return out;
 }
 
+// How long after a GOAWAY a stream goes on for the acknowledgements it waits for.
+constexpr Millis kGoawayGrace{10'000};
+
+// gRPC reports what is too large for one side with the code that asks for patience.
+Status as_meant(int status, const std::string& text) {
+  const bool too_large =
+      status == code::kResourceExhausted && (text.find("larger than max") != text.npos ||
+                                             text.find("metadata size exceeds") != text.npos);
+  if (!too_large) return {status, text};
+  return {code::kInternal, "a message or its headers are too large for the receiver: " + text};
+}
+
 // A server, or a proxy in between, may repeat the token it was sent; the text ends up in logs.
 std::string without(std::string_view secret, std::string text) {
   for (size_t at = 0; (at = text.find(secret, at)) != text.npos;) {
@@ -114,6 +126,15 @@ void GrpcCall::heard() {
   ++channel_.answered;
 }
 
+// The server wants this connection left, and cuts it some time. The channel turns from it at once,
+// which is all gRPC shows of a GOAWAY; without traffic nothing is at stake. The owner is told what
+// it is as good as.
+void GrpcCall::note_goaway() {
+  if (channel_.channel->GetState(false) == GRPC_CHANNEL_READY) return;
+  if (goaway_told_.exchange(true)) return;
+  emit([&](StreamEvents& events) { events.on_response(generation_, CloseSignal{kGoawayGrace}); });
+}
+
 void GrpcCall::start_write(grpc::ByteBuffer& message) {
   outgoing_.Swap(&message);
   write_pending_ = true;
@@ -139,16 +160,19 @@ void GrpcCall::OnReadDone(bool ok) {
       events.on_bad_response(generation_, std::move(response).error());
     });
   }
+  note_goaway();
   StartRead(&incoming_);
 }
 
 void GrpcCall::OnWriteDone(bool ok) {
   bool batch_done = false;
+  bool open = false;
   {
     const std::lock_guard lock(mutex_);
     outgoing_.Clear();  // gRPC holds its own reference while it needs the bytes
     write_pending_ = false;
     batch_done = std::exchange(created_, true);
+    open = answered_;
     if (!ok || ended_) {
       queued_.Clear();
       return;
@@ -160,6 +184,7 @@ void GrpcCall::OnWriteDone(bool ok) {
     }
   }
   if (batch_done) emit([&](StreamEvents& events) { events.on_write_done(generation_); });
+  if (open) note_goaway();
 }
 
 void GrpcCall::OnDone(const grpc::Status& status) {
@@ -170,10 +195,9 @@ void GrpcCall::OnDone(const grpc::Status& status) {
     --channel_.streams;
     if (answered_) --channel_.answered;
   }
-  emit([&](StreamEvents& events) {
-    events.on_closed(generation_, {static_cast<int>(status.error_code()),
-                                   without(bearer_, status.error_message())});
-  });
+  Status end = as_meant(static_cast<int>(status.error_code()), status.error_message());
+  end.message = without(bearer_, std::move(end.message));
+  emit([&](StreamEvents& events) { events.on_closed(generation_, end); });
   const std::shared_ptr<Pool> pool = pool_;
   std::shared_ptr<GrpcCall> self;  // goes after the lock
   const std::lock_guard lock(pool->mutex);

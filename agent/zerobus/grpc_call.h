@@ -9,6 +9,7 @@
 // reactions come on its own threads, reads and writes at once.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <set>
@@ -50,6 +51,7 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
 
   void start_write(grpc::ByteBuffer& message);  // under mutex_
   void heard();
+  void note_goaway();
   void note_silence();  // under mutex_
   void release_context();
 
@@ -68,6 +70,7 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   const uint64_t heard_before_;
   grpc::ByteBuffer incoming_;
   std::mutex events_mutex_;  // events of one stream never overlap
+  std::atomic<bool> goaway_told_{false};
 
   std::mutex mutex_;
   std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();

@@ -30,7 +30,9 @@ Channels::Channels(std::string address, std::shared_ptr<grpc::ChannelCredentials
 
 PooledChannel& Channels::pick() {
   move_out(channels_, failed_, [](const Owned& one) {
-    return one->channel->GetState(false) != GRPC_CHANNEL_TRANSIENT_FAILURE;
+    const auto state = one->channel->GetState(false);
+    const bool left = state == GRPC_CHANNEL_IDLE && one->answered > 0;
+    return state != GRPC_CHANNEL_TRANSIENT_FAILURE && !left;
   });
   for (const auto& one : channels_) {
     if (one->streams < one->capacity) return *one;

@@ -8,6 +8,8 @@
 // - A channel whose connection failed takes no new stream; one made in its place connects at once.
 //   gRPC would fail the stream with the old failure until its own backoff (connection: 10 s, name
 //   lookup: two minutes) is over; when to try again is for the session alone to decide.
+// - Nor does one that has left its connection while streams are still on it (GOAWAY): they find out
+//   by its state.
 //
 // Owner: the transport; everything under its lock but for destroying what unused() returns, which
 // may wait for gRPC's threads and so must happen on none of them.

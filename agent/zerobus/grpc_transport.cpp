@@ -20,6 +20,9 @@ namespace penstock::zerobus {
 namespace {
 
 constexpr int kMaxResponseBytes = 1 << 20;
+// A status text is a header. gRPC's own limit, 8 KiB, would replace a long one, and its code, by an
+// error of its own.
+constexpr int kMaxHeaderBytes = 1 << 20;
 
 class GrpcStream : public Stream {
  public:
@@ -82,6 +85,7 @@ grpc::ChannelArguments channel_arguments(const Endpoint& endpoint, const std::st
   arguments.SetInt(GRPC_ARG_DNS_ARES_QUERY_TIMEOUT_MS, 5'000);  // default: two minutes
   arguments.SetMaxSendMessageSize(-1);  // the batch size is bounded elsewhere
   arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxHeaderBytes);
   arguments.SetUserAgentPrefix(user_agent);
   if (endpoint.is_loopback()) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return arguments;

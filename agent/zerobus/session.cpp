@@ -118,9 +118,9 @@ void StreamSession::on_created(const Moment& at, const StreamCreated& created) {
     return;
   }
   phase_ = Phase::kOpen;
-  stream_id_ = created.stream_id;
+  stream_id_ = printable(created.stream_id);
   busy_ = at.now;
-  report(SessionState::kStreaming, "stream " + printable(stream_id_) + " is open");
+  report(SessionState::kStreaming, "stream " + stream_id_ + " is open");
   pump(at);
 }
 

@@ -146,7 +146,7 @@ struct SessionSnapshot {
   SessionState state = SessionState::kStopped;
   std::string text;  // of the last Report
   uint64_t generation = 0;
-  std::string stream_id;  // of the open stream
+  std::string stream_id;  // of the open stream, cut and cleaned
   size_t unacked_batches = 0;
   size_t unacked_bytes = 0;
   int failures = 0;                  // in a row, since the last ack

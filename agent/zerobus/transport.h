@@ -30,6 +30,7 @@ struct StreamOpen {
 class StreamEvents {
  public:
   virtual ~StreamEvents() = default;
+  // Also a CloseSignal when the server wants the connection left (HTTP/2 GOAWAY).
   virtual void on_response(uint64_t generation, Response response) = 0;
   // The server sent something unreadable. The stream goes on; its owner will want to cancel it.
   virtual void on_bad_response(uint64_t generation, Error error) = 0;

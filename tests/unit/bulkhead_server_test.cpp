@@ -1,0 +1,253 @@
+// Goal: nothing that a server says or does to streams makes a lane lose, release or silently repeat
+// a record, and the trouble is named after what happened. Method: one or more lanes over real gRPC,
+// the local server, or a server that misbehaves by script.
+#include <atomic>
+
+#include <google/protobuf/unknown_field_set.h>
+
+#include "tests/unit/bulkhead_rig.h"
+#include "tests/unit/zerobus_transport_rig.h"
+
+namespace penstock::lane {
+namespace {
+
+using zerobus::answer_create;
+using zerobus::send_ack;
+using zerobus::ServerStream;
+namespace pb = databricks::zerobus;
+
+// --- ends that are in order
+
+TEST_F(Bulkhead, RotationsInALoadRepeatNothingThatWasAcknowledged) {
+  server_options_.rotate_every = Millis(40);
+  server_options_.rotate_grace = Millis(10'000);
+  destination_->max_rows_per_s = 2'000;
+  start_server();
+  for (int i = 0; i < 4; ++i) add_lane("main.b.t" + std::to_string(i), 1'500);
+  EXPECT_TRUE(delivered(lanes_, 1'500));
+  for (const auto& lane : lanes_) {
+    EXPECT_TRUE(exactly(lane, 1'500)) << "a row twice: late acknowledgements were not taken";
+    EXPECT_GE(lane->counters().streams_opened, 3u);
+  }
+}
+
+TEST_F(Bulkhead, HardRotationsLoseNothing) {
+  server_options_.rotate_every = Millis(40);
+  destination_->max_rows_per_s = 2'000;
+  start_server();
+  order("/faults/rotate?every_ms=40&hard=true");
+  const auto lane = add_lane("main.b.t", 1'000);
+  EXPECT_TRUE(delivered({lane}, 1'000)) << lane->snapshot().text;
+  EXPECT_TRUE(exactly(lane, 1'000, true));
+  EXPECT_GE(lane->counters().streams_opened, 3u);
+}
+
+// The server closes connections by age with GOAWAY and cuts what is still there after the grace.
+TEST_F(Bulkhead, AGoawayIsObeyedBeforeTheConnectionIsCut) {
+  server_options_.connection_age = Millis(150);
+  server_options_.connection_grace = Millis(5'000);
+  destination_->max_rows_per_s = 2'000;
+  start_server();
+  for (int i = 0; i < 3; ++i) add_lane("main.b.t" + std::to_string(i), 3'000);
+  EXPECT_TRUE(delivered(lanes_, 3'000));
+  for (const auto& lane : lanes_) {
+    EXPECT_TRUE(exactly(lane, 3'000)) << "a row twice: the connection was cut under it";
+    EXPECT_GE(lane->counters().streams_opened, 3u);
+    EXPECT_EQ(lane->snapshot().failures, 0);
+  }
+}
+
+// --- bad input from the server
+
+// What streams get, one after the other; from then on the server is honest. Counts what arrives
+// from the honest part and remembers what the lane said of the others.
+class BadInput : public Bulkhead {
+ protected:
+  using Script = zerobus::Script;
+  static constexpr int kRows = 50;
+
+  void deliver_through(const Script& hostile) {
+    std::atomic<int> opened{0};
+    zerobus::Server server([&](grpc::ServerContext& context, ServerStream& stream) {
+      return opened++ < 2 ? hostile(context, stream) : honest(stream);
+    });
+    connect(server.port());
+    const auto lane = add_lane("main.b.t", kRows);
+    const bool all = run_until([&] {
+      said_.insert(lane->snapshot().text);
+      return cursor(lane) == static_cast<spool::Seq>(kRows);
+    });
+    EXPECT_TRUE(all) << lane->snapshot().text;
+    EXPECT_TRUE(spool_.quarantined(lane->id()).empty());
+    for (int n = 1; n <= kRows; ++n) EXPECT_TRUE(arrived_.contains(n)) << "lost " << n;
+    for (const auto& text : said_) EXPECT_LT(text.size(), 1'000u) << "unbounded";
+    lanes_.clear();
+    destination_->transport.reset();
+  }
+  // Everything that was said, for a test to look into.
+  std::string said() const {
+    std::string all;
+    for (const auto& text : said_) all += text + "\n";
+    return all;
+  }
+  grpc::Status honest(ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    while (stream.Read(&request)) {
+      const auto& batch = request.ingest_record_batch();
+      for (const auto& row : batch.json_batch().records())
+        arrived_.insert(std::stoi(row.substr(5)));
+      send_ack(stream, batch.offset_id());
+    }
+    return grpc::Status::OK;
+  }
+  // Reads until the client goes.
+  static grpc::Status until_left(ServerStream& stream) {
+    pb::EphemeralStreamRequest request;
+    while (stream.Read(&request)) {
+    }
+    return grpc::Status::OK;
+  }
+  static void answer_empty(ServerStream& stream, bool create, bool ack) {
+    pb::EphemeralStreamResponse response;
+    if (create) response.mutable_create_stream_response();
+    if (ack) response.mutable_ingest_record_response();
+    stream.Write(response);
+  }
+
+  std::set<std::string> said_;
+  std::set<int> arrived_;
+};
+
+TEST_F(BadInput, ACreateResponseWithoutAStreamId) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_empty(stream, true, false);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("without stream_id"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, AnAckBeforeTheCreateResponse) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    send_ack(stream, 0);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("with another message"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, TwoCreateResponses) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    answer_create(stream);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("answered the create request twice"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, AnAckWithoutItsOffset) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    stream.Read(&request);
+    answer_empty(stream, false, true);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("without durability_ack_up_to_offset"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, AnAckBeyondWhatWasSent) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    stream.Read(&request);
+    send_ack(stream, 1'000'000);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("acknowledged offset 1000000 but only"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, AnAckThatGoesBack) {
+  destination_->batch.max_rows = 5;
+  deliver_through([this](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    for (int i = 0; i < 2; ++i) {
+      stream.Read(&request);
+      for (const auto& row : request.ingest_record_batch().json_batch().records()) {
+        arrived_.insert(std::stoi(row.substr(5)));
+      }
+    }
+    send_ack(stream, 1);
+    send_ack(stream, 0);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("acknowledged offset 0 after 1"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, MembersOfANewerProtocolAreSkipped) {
+  destination_->session.open_timeout = Millis(500);
+  deliver_through([this](grpc::ServerContext&, ServerStream& stream) {
+    pb::EphemeralStreamResponse response;
+    auto* unknown = response.GetReflection()->MutableUnknownFields(&response);
+    unknown->AddLengthDelimited(9)->assign("what will be");
+    stream.Write(response);
+    stream.Write(response);
+    return honest(stream);
+  });
+}
+
+TEST_F(BadInput, AnEndWithoutAReason) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    return grpc::Status::OK;
+  });
+  EXPECT_NE(said().find("the server ended the stream"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, AnEndBeforeAnything) {
+  deliver_through([](grpc::ServerContext&, ServerStream&) { return grpc::Status::OK; });
+  EXPECT_NE(said().find("the server ended the stream"), std::string::npos) << said();
+}
+
+// Longer than gRPC's own limit for headers, which would hide both text and code.
+TEST_F(BadInput, ALongStatusTextKeepsItsCodeAndIsCutForTheLog) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    return grpc::Status(grpc::StatusCode::INTERNAL, "cause: " + std::string(300'000, 'x'));
+  });
+  EXPECT_NE(said().find("INTERNAL: cause: xxx"), std::string::npos) << said();
+}
+
+// Ten would do as well, but gRPC needs seconds to read them.
+TEST_F(BadInput, AStatusTextOfMegabytesIsNoCallForPatience) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    return grpc::Status(grpc::StatusCode::INTERNAL, std::string(3 << 20, 'x'));
+  });
+  EXPECT_NE(said().find("too large"), std::string::npos) << said();
+  EXPECT_EQ(said().find("sending slower"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, AnAnswerOfMegabytesIsNotTaken) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    pb::EphemeralStreamResponse response;
+    response.mutable_create_stream_response()->set_stream_id(std::string(2 << 20, 'x'));
+    stream.Write(response);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("too large"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, BytesThatAreNoMessage) {
+  destination_->max_rows_per_s = 500;
+  start_server();
+  const auto lane = add_lane("main.b.t", 200);
+  ASSERT_TRUE(run_until([&] { return cursor(lane) > 0; }));
+  order("/faults/say?hex=0AFFFFFF");
+  EXPECT_TRUE(delivered({lane}, 200)) << lane->snapshot().text;
+  EXPECT_TRUE(exactly(lane, 200, true));
+  EXPECT_GE(lane->counters().streams_opened, 2u) << "it was believed";
+}
+
+}  // namespace
+}  // namespace penstock::lane
