@@ -152,7 +152,8 @@ if (process.argv[4] === 'tls') {
   await stream.close();
   process.exit(0);
 }
-const server = await LocalServer.start(binary, ['--token', TOKEN]);
+// Tokens come only on exactly the documented request, which is to be the client's own.
+const server = await LocalServer.start(binary, ['--client', 'client:secret']);
 let failed = await runAll(server, checks);
 await server.stop();
 failed += await runAll(null, { 'TLS: own authority, ALPN h2, batches': overTls });
