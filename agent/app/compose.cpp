@@ -68,6 +68,37 @@ Result<std::optional<codec::TableSchema>> known_table(const config::Config& conf
   return std::move(table.error());
 }
 
+// What a route does when it does not say: MQTT can wait, serial lines and UDP lose what is not
+// taken, so the newest of those is worth more than the oldest.
+config::OverflowPolicy default_overflow(const config::Config& config, const config::Route& route) {
+  bool can_wait = false;
+  bool any = false;
+  for (const auto& input : config.inputs) {
+    if (!route.input.empty() && input.id != route.input) continue;
+    any = true;
+    can_wait = can_wait || (input.plugin != "serial" && input.plugin != "udp");
+  }
+  return any && !can_wait ? config::OverflowPolicy::kDropOldest : config::OverflowPolicy::kBlock;
+}
+
+spool::OverflowPolicy native(config::OverflowPolicy policy) {
+  switch (policy) {
+    case config::OverflowPolicy::kBlock:
+      return spool::OverflowPolicy::kBlock;
+    case config::OverflowPolicy::kDropOldest:
+      return spool::OverflowPolicy::kDropOldest;
+    case config::OverflowPolicy::kDropNewest:
+      return spool::OverflowPolicy::kDropNewest;
+  }
+  return spool::OverflowPolicy::kBlock;
+}
+
+uint64_t quarantine_bytes(const config::Quota& quota, uint64_t max_size_bytes) {
+  if (quota.bytes) return *quota.bytes;
+  return static_cast<uint64_t>(static_cast<double>(max_size_bytes) * quota.percent.value_or(5) /
+                               100);
+}
+
 // A quarter of memory_limit for what waits for its commit; the tail and the lanes have the rest.
 uint64_t queue_share(const config::Config& config) { return config.memory_limit_bytes / 4; }
 
@@ -134,6 +165,7 @@ intake::Limits intake_limits(const config::Config& config) {
   limits.max_emit_bytes = queue_share(config);
   limits.max_record_bytes = std::min<size_t>(limits.max_record_bytes, queue_share(config));
   limits.commit_interval = config.spool.commit_interval;
+  limits.drop_unrouted = config.unrouted == config::Unrouted::kDrop;
   return limits;
 }
 
@@ -141,6 +173,14 @@ std::vector<std::optional<Millis>> commit_deadlines(const config::Config& config
   std::vector<std::optional<Millis>> deadlines;
   for (const auto& route : config.routes) deadlines.push_back(route.commit_interval);
   return deadlines;
+}
+
+spool::LanePolicy lane_policy(const config::Config& config, const config::Route& route) {
+  spool::LanePolicy policy;
+  policy.overflow = native(route.overflow.policy.value_or(default_overflow(config, route)));
+  policy.max_share_percent = route.overflow.max_share_percent;
+  policy.max_age = route.max_age;
+  return policy;
 }
 
 spool::Options spool_options(const config::Config& config) {
@@ -157,6 +197,9 @@ spool::Options spool_options(const config::Config& config) {
       config.spool.max_size_bytes.value_or(std::min(kDefaultMax, capacity / 4));
   options.min_free_bytes = config.spool.min_free_bytes.value_or(
       std::min(std::max(kDefaultMinFree, capacity / 10), capacity / 4));
+  options.quarantine_bytes =
+      std::max<uint64_t>(1, quarantine_bytes(config.spool.quarantine, options.max_size_bytes));
+  for (const auto& route : config.routes) options.policies[route.name] = lane_policy(config, route);
   options.queue_bytes = queue_share(config);
   options.tail_bytes = std::min<size_t>(options.tail_bytes, config.memory_limit_bytes / 6);
   options.allow_volatile = config.spool.allow_volatile;

@@ -36,6 +36,8 @@ Result<codec::RowEncoder> make_encoder(const config::Config& config, const confi
 
 intake::Limits intake_limits(const config::Config& config);
 std::vector<std::optional<Millis>> commit_deadlines(const config::Config& config);
+// What the spool does with the lanes of a route at its limits.
+spool::LanePolicy lane_policy(const config::Config& config, const config::Route& route);
 spool::Options spool_options(const config::Config& config);
 zerobus::SessionConfig session_config(const config::Destination& destination);
 lane::BatchLimits batch_limits(const config::Destination& destination);

@@ -144,7 +144,7 @@ enum class OverflowPolicy { kBlock, kDropOldest, kDropNewest };
 enum class Unrouted { kQuarantine, kDrop };
 
 struct Overflow {
-  OverflowPolicy policy = OverflowPolicy::kBlock;
+  std::optional<OverflowPolicy> policy;  // unset: block, or drop_oldest where no source can wait
   std::optional<double> max_share_percent;
 };
 

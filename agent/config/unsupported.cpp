@@ -16,7 +16,6 @@ struct Reserved {
 
 // `route_defaults` holds what a route holds; rows of routes count for both.
 constexpr std::array kReserved{
-    Reserved{"spool.quarantine.max_size", When::kIsNot, "5%", "leave it at 5%"},
     Reserved{"destinations.*.tls.cert", When::kAlways, "", "remove it"},
     Reserved{"destinations.*.tls.key", When::kAlways, "", "remove it"},
     Reserved{"destinations.*.proxy", When::kAlways, "", "remove it"},
@@ -30,11 +29,6 @@ constexpr std::array kReserved{
     Reserved{"routes[].format", When::kIs, "sparkplug_b", "use json or raw"},
     Reserved{"routes[].format", When::kIs, "nmea", "use json or raw"},
     Reserved{"routes[].unknown_fields", When::kIs, "rescue", "use reject or ignore"},
-    Reserved{"routes[].overflow.policy", When::kIs, "drop_oldest", "use block"},
-    Reserved{"routes[].overflow.policy", When::kIs, "drop_newest", "use block"},
-    Reserved{"routes[].overflow.max_share", When::kAlways, "", "remove it"},
-    Reserved{"routes[].max_age", When::kIsNot, "none", "use none"},
-    Reserved{"unrouted", When::kIs, "drop", "use quarantine"},
     Reserved{"control.listen", When::kIsNot, "none", "use none"},
 };
 

@@ -124,7 +124,7 @@ Intake::Lane* Intake::find_lane(const route::RouteSpec& route, const std::string
   return &lane_of(id);
 }
 
-// Gives the record its lane and number there. False when the record ended up in the unrouted lane.
+// Gives the record its lane. False when the record ended up in the unrouted lane.
 bool Intake::assign_lane(Prepared& prepared) {
   Lane* lane = prepared.route ? find_lane(*prepared.route, prepared.table) : nullptr;
   if (prepared.route && !lane) {
@@ -135,8 +135,51 @@ bool Intake::assign_lane(Prepared& prepared) {
   const bool routed = lane != nullptr;
   if (!lane) lane = &lane_of(spool::kUnroutedLane);
   prepared.pending.lane = lane->id;
-  prepared.pending.seq = lane->next_seq++;
   return routed;
+}
+
+// Gives the record its number, or turns it away.
+void Intake::take(Prepared& one, Call& call) {
+  const bool routed = assign_lane(one);
+  const spool::LaneId lane = one.pending.lane;
+  const bool unrouted = !routed && !one.oversize;
+  auto verdict = unrouted && limits_.drop_unrouted ? spool::Admission::kDrop : spool_.admit(lane);
+  if (verdict == spool::Admission::kDrop) {
+    ++call.turned_away[lane];
+    return;
+  }
+  if (verdict == spool::Admission::kBlock) call.blocked = lane;
+  one.pending.seq = lanes_[lane].next_seq++;
+  call.used.push_back(lane);
+  call.unrouted += unrouted ? 1 : 0;
+  call.batch.push_back(std::move(one.pending));
+}
+
+void Intake::give_back(const Call& call) {
+  for (const auto lane : call.used) --lanes_[lane].next_seq;
+}
+
+void Intake::count(const Call& call, uint64_t oversize) {
+  counters_.accepted += call.used.size();
+  counters_.oversize += oversize;
+  counters_.unrouted += call.unrouted;
+  for (const auto& [lane, records] : call.turned_away) {
+    spool_.turned_away(lane, records);
+    auto& counter =
+        lane == spool::kUnroutedLane ? counters_.dropped_unrouted : counters_.dropped_newest;
+    counter += records;
+  }
+}
+
+void Intake::say_held(Source& source, const Call& call) {
+  if (call.blocked.has_value() == std::exchange(source.held, call.blocked.has_value())) return;
+  if (!call.blocked) {
+    log_.info("input {} goes on", source.spec.id);
+    return;
+  }
+  const auto key = spool_.state(*call.blocked).key;
+  log_.warning("input {} waits: lane {} (route {}, table {}) has no room for its records",
+               source.spec.id, *call.blocked, key.route, key.table);
 }
 
 EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> records,
@@ -155,34 +198,33 @@ EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> r
   for (const auto& record : records) {
     if (size_of(record) > limits_.max_record_bytes) ++oversize;
     prepared.push_back(prepare(*source, record, now));
+    prepared.back().oversize = size_of(record) > limits_.max_record_bytes;
   }
 
   const std::lock_guard lock(mutex_);
   if (closed_) return EmitStatus::kClosed;
-  std::vector<spool::Pending> batch;
-  batch.reserve(prepared.size());
-  std::vector<spool::LaneId> used;  // to give the numbers back if the queue has no room
-  uint64_t routed = 0;
-  uint64_t seq = source->next_seq;
+  Call call;
+  call.batch.reserve(prepared.size());
   for (auto& one : prepared) {
-    routed += assign_lane(one) ? 1 : 0;
-    one.pending.source = source_id;
-    one.pending.source_seq = seq++;
-    used.push_back(one.pending.lane);
-    batch.push_back(std::move(one.pending));
+    take(one, call);
+    if (call.blocked) break;
   }
-  const auto outcome = spool_.enqueue(std::move(batch));
+  uint64_t seq = source->next_seq;
+  for (auto& pending : call.batch) {
+    pending.source = source_id;
+    pending.source_seq = seq++;
+  }
+  say_held(*source, call);
+  const auto outcome = call.blocked ? spool::Enqueue::kFull : spool_.enqueue(std::move(call.batch));
   if (outcome != spool::Enqueue::kTaken) {
-    for (const auto lane : used) --lanes_[lane].next_seq;
+    give_back(call);
     if (outcome == spool::Enqueue::kClosed) return EmitStatus::kClosed;
     ++counters_.refused_full;
     return EmitStatus::kFull;
   }
   source->next_seq = seq;
   last_seq = seq - 1;
-  counters_.accepted += used.size();
-  counters_.oversize += oversize;
-  counters_.unrouted += used.size() - routed - oversize;
+  count(call, oversize);
   return oversize ? EmitStatus::kTooBig : EmitStatus::kOk;
 }
 

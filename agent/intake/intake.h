@@ -5,7 +5,10 @@
 // lane, sequence and enqueue inside, so a record that was refused never used a number and the queue
 // order is the order of sequence numbers.
 //
-// Refused before commit (counted, P2's second ledger): what the queue could not hold. Taken but put
+// Refused before commit (counted, P2's second ledger): what the queue could not hold, records of a
+// lane over its share whose route says drop_newest, and unrouted ones where the configuration says
+// drop. A lane over its share whose route says block answers FULL to the sources that feed it, and
+// to no others. Taken but put
 // straight into the quarantine of the `_unrouted` lane with a reason: no route, an illegal table
 // name, a route with too many tables, a record above the size limit (its head only).
 #pragma once
@@ -34,6 +37,7 @@ struct Limits {
       10 << 20;  // payload + topic + attributes; above: quarantined by its head
   size_t oversize_head_bytes = 4096;  // of the payload, kept in the quarantine
   Millis commit_interval{50};
+  bool drop_unrouted = false;  // instead of quarantining them
 };
 
 struct SourceSpec {
@@ -42,10 +46,12 @@ struct SourceSpec {
 };
 
 struct Counters {
-  uint64_t accepted = 0;      // numbered and queued, the quarantined ones included
-  uint64_t unrouted = 0;      // quarantined at once: no route or no legal table
-  uint64_t oversize = 0;      // quarantined at once: head of a record above the limit
-  uint64_t refused_full = 0;  // emit calls answered kFull
+  uint64_t accepted = 0;          // numbered and queued, the quarantined ones included
+  uint64_t unrouted = 0;          // quarantined at once: no route or no legal table
+  uint64_t oversize = 0;          // quarantined at once: head of a record above the limit
+  uint64_t refused_full = 0;      // emit calls answered kFull
+  uint64_t dropped_newest = 0;    // records turned away by drop_newest
+  uint64_t dropped_unrouted = 0;  // records turned away by `unrouted: drop`
 };
 
 class Intake final : public Sink {
@@ -70,6 +76,7 @@ class Intake final : public Sink {
   struct Source {
     SourceSpec spec;
     uint64_t next_seq = 1;
+    bool held = false;  // a lane's share holds it; said in the log
   };
   struct Lane {
     spool::LaneId id = 0;
@@ -79,11 +86,24 @@ class Intake final : public Sink {
     spool::Pending pending;
     const route::RouteSpec* route = nullptr;  // null: the unrouted lane
     std::string table;
+    bool oversize = false;
+  };
+  // What one call comes to, under the lock.
+  struct Call {
+    std::vector<spool::Pending> batch;
+    std::vector<spool::LaneId> used;  // to give the numbers back
+    std::map<spool::LaneId, uint64_t> turned_away;
+    uint64_t unrouted = 0;
+    std::optional<spool::LaneId> blocked;
   };
 
   Prepared prepare(const Source& source, RecordView record, const Now& now) const;
   Prepared refuse(const RecordView& record, std::string reason, const Now& now) const;
   bool assign_lane(Prepared& prepared);
+  void take(Prepared& prepared, Call& call);
+  void give_back(const Call& call);
+  void count(const Call& call, uint64_t oversize);
+  void say_held(Source& source, const Call& call);
   Lane* find_lane(const route::RouteSpec& route, const std::string& table);
   Lane& lane_of(spool::LaneId id);
 

@@ -2,8 +2,10 @@
 //
 // Thread-safe; does not block on I/O. On kOk and kTooBig every record of the call has a sequence
 // number of its source (contiguous from 1 in this run), `last_seq` is the last one's, and it will
-// be covered by a durable watermark once committed. On kFull and kClosed nothing was taken and
-// `last_seq` is unchanged.
+// be covered by a durable watermark once committed; but a record that its route turns away when the
+// table is over its share (drop_newest), or that no route takes (unrouted: drop), has none: then
+// `last_seq` is that of the source's last record before, and is durable no later. On kFull and
+// kClosed nothing was taken and `last_seq` is unchanged.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +28,8 @@ class Sink {
                           uint64_t& last_seq) = 0;
   // The source is stalled on acknowledgements: commit early.
   virtual void flush_hint() = 0;
-  // Payload, topic and attribute bytes of a call that is always taken when nothing is queued.
+  // Payload, topic and attribute bytes of a call that is always taken when nothing is queued and
+  // none of its tables is over its share.
   virtual uint64_t max_emit_bytes() const = 0;
 };
 

@@ -216,6 +216,7 @@ void Lane::act(const zerobus::Rewind& action) {
   ++read_;
   blocked_.reset();
   linger_timer_.cancel();
+  spool_.rewound(id_, next_);
 }
 
 void Lane::act(const zerobus::Arm& action) {
@@ -309,15 +310,26 @@ void Lane::on_segment(uint64_t read, Result<spool::SegmentPtr> segment) {
     const auto range = spool_.segment_range(id_, next_);
     if (range.last >= next_) return give_up(next_, range.last, segment.error().what);
   }
+  if (segment && !*segment && passed(next_, committed_)) return;
   if (!segment || !*segment) {
     wait_for_spool(segment ? std::string("they are committed but not there")
                            : segment.error().what);
     return;
   }
   const auto found = *std::move(segment);
+  if (found->first() > next_ && passed(next_, found->first() - 1)) return;
   if (found->first() > next_) return give_up(next_, found->first() - 1, "missing in the spool");
   reader_ = SegmentReader(found, next_);
   if (wanted_) fill();
+}
+
+// True when the spool has dropped or refused all of these meanwhile: the lane goes on behind them.
+bool Lane::passed(spool::Seq first, spool::Seq last) {
+  if (!spool_.decided(id_, {first, last})) return false;
+  settled(first, last);
+  next_ = last + 1;
+  if (wanted_) fill();
+  return true;
 }
 
 // Records whose bytes are lost. They are counted as damaged, and the lane goes on behind them.

@@ -96,6 +96,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   bool add_from_reader();
   void read_next();
   void on_segment(uint64_t read, Result<spool::SegmentPtr> segment);
+  bool passed(spool::Seq first, spool::Seq last);
   void give_up(spool::Seq first, spool::Seq last, const std::string& why);
   void wait_for_spool(const std::string& why);
   void hand_over();

@@ -16,7 +16,8 @@ std::optional<MonoTime> CommitPolicy::records_due(const CommitView& view) const 
 std::optional<MonoTime> CommitPolicy::acks_due(const CommitView& view) {
   if (!view.acks_since) return std::nullopt;
   if (view.forced) return view.now;
-  const MonoTime wanted = view.full ? view.now : *view.acks_since + kAckDelay;
+  const MonoTime wanted = view.full || view.pressed ? std::max(view.now, *view.acks_since)
+                                                    : *view.acks_since + kAckDelay;
   return std::max(wanted, view.acks_not_before);
 }
 

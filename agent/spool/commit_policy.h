@@ -3,7 +3,7 @@
 // Records: at the earliest deadline, at `commit_bytes`, or early on a hint, at most 50 early
 // commits a second ("as soon as it is quiet" would be a commit per record and wear the card out).
 // Acknowledgements: with the next commit of records, or alone 1 s after the first one; at once
-// while the spool is full, since they are what makes room.
+// while the spool is not green, since they are what makes room.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,7 @@ struct CommitView {
   bool hinted = false;                 // a source is stalled on acknowledgements
   bool forced = false;                 // flush or stop
   bool full = false;                   // the last commit of records found no room
+  bool pressed = false;                // not green, or a source waits for its lane's share
   MonoTime retry_at;                   // while full: records not before
   std::optional<MonoTime> acks_since;  // the first acknowledgement that is not on disk
   MonoTime acks_not_before;            // after one that found no room

@@ -11,6 +11,8 @@ bool CommitQueue::push(std::vector<Pending>&& records, MonoTime now) {
     while (!deadlines_.empty() && deadlines_.back().at >= at) deadlines_.pop_back();
     deadlines_.push_back({at, pushed()});
     record_bytes_ += record.body.size();
+    if (record.lane >= by_lane_.size()) by_lane_.resize(size_t{record.lane} + 1);
+    by_lane_[record.lane] += cost(record);
     records_.push_back(std::move(record));
   }
   bytes_ += size;
@@ -31,6 +33,7 @@ std::vector<const Pending*> CommitQueue::prefix(size_t max_bytes) const {
 void CommitQueue::pop(size_t count) {
   for (; count > 0; --count) {
     bytes_ -= cost(records_.front());
+    by_lane_[records_.front().lane] -= cost(records_.front());
     record_bytes_ -= records_.front().body.size();
     records_.pop_front();
     ++popped_;

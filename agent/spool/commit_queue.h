@@ -33,6 +33,7 @@ class CommitQueue {
   bool empty() const { return records_.empty(); }
   size_t bytes() const { return bytes_; }                // cost of all
   size_t record_bytes() const { return record_bytes_; }  // bodies only
+  uint64_t bytes_of(LaneId lane) const { return lane < by_lane_.size() ? by_lane_[lane] : 0; }
   // When the first of the waiting records has waited for its commit_within.
   std::optional<MonoTime> deadline() const;
   uint64_t pushed() const { return popped_ + records_.size(); }  // since the start
@@ -47,6 +48,7 @@ class CommitQueue {
   size_t bytes_ = 0;
   size_t record_bytes_ = 0;
   uint64_t popped_ = 0;
+  std::vector<uint64_t> by_lane_;  // cost, by lane id
   std::deque<Pending> records_;
   std::deque<Deadline> deadlines_;  // ascending; each the least of all records from its own on
 };

@@ -26,6 +26,8 @@ CREATE TABLE lane_state(
   discarded INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
   first_seq INTEGER NOT NULL DEFAULT 1,
   stream_id TEXT, committed_offset INTEGER,
+  dropped_age INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
+  quarantine_bytes INTEGER NOT NULL DEFAULT 0,
   UNIQUE(route, table_name)) STRICT;
 CREATE TABLE seg(
   id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, first_seq INTEGER NOT NULL, count INTEGER NOT NULL,
@@ -36,6 +38,9 @@ CREATE TABLE quarantine(
 CREATE TABLE fate(
   lane INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, kind INTEGER NOT NULL,
   at_us INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY(lane, first_seq)) STRICT;
+CREATE TABLE clock(
+  first_seg INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset_us INTEGER NOT NULL,
+  is_set INTEGER NOT NULL) STRICT;
 )sql";
 
 Error refused(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }

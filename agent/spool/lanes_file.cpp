@@ -78,7 +78,8 @@ bool take_lane(std::string_view& in, LaneRow& lane) {
   FateCounts& counts = lane.counts;
   return take(in, lane.lane) && take(in, lane.key.route) && take(in, lane.key.table) &&
          take(in, lane.cursor) && take(in, lane.next_seq) && take(in, counts.quarantined) &&
-         take(in, counts.damaged) && take(in, counts.discarded) && take(in, counts.dropped);
+         take(in, counts.damaged) && take(in, counts.discarded) && take(in, counts.dropped) &&
+         take(in, counts.dropped_age) && take(in, lane.refused) && take(in, lane.quarantine_bytes);
 }
 
 }  // namespace
@@ -98,8 +99,10 @@ std::string encode_lanes(const LanesCopy& copy) {
     append_varint(lane.lane, out);
     append_bytes(lane.key.route, out);
     append_bytes(lane.key.table, out);
-    for (const uint64_t value : {lane.cursor, lane.next_seq, lane.counts.quarantined,
-                                 lane.counts.damaged, lane.counts.discarded, lane.counts.dropped}) {
+    const auto& counts = lane.counts;
+    for (const uint64_t value :
+         {lane.cursor, lane.next_seq, counts.quarantined, counts.damaged, counts.discarded,
+          counts.dropped, counts.dropped_age, lane.refused, lane.quarantine_bytes}) {
       append_varint(value, out);
     }
   }

@@ -1,6 +1,7 @@
 #include "agent/spool/ledger.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace penstock::spool {
 
@@ -37,18 +38,17 @@ std::vector<LaneState> Ledger::states() const {
 
 void Ledger::restore(const LaneRow& row) {
   Lane& lane = lanes_[row.lane];
-  lane.state = {.id = row.lane,
-                .key = row.key,
-                .next_seq = row.next_seq,
-                .cursor = row.cursor,
-                .quarantined = row.counts.quarantined,
-                .damaged = row.counts.damaged,
-                .discarded = row.counts.discarded,
-                .dropped = row.counts.dropped};
+  lane.state.id = row.lane;
+  lane.state.key = row.key;
+  lane.state.next_seq = row.next_seq;
+  lane.state.cursor = row.cursor;
+  lane.state.refused = row.refused;
+  lane.fates = row.counts;
+  lane.row = row;
   lane.accepted = row.next_seq - 1;
-  lane.counted_to = row.cursor;
   lane.persisted = true;
   ids_[row.key] = row.lane;
+  quarantine_bytes_ += row.quarantine_bytes;
 }
 
 void Ledger::restore_committed(LaneId lane, Seq last) {
@@ -57,52 +57,71 @@ void Ledger::restore_committed(LaneId lane, Seq last) {
   found.accepted = found.state.next_seq - 1;
 }
 
-void Ledger::restore_quarantined(LaneId lane, SeqRange range) {
+void Ledger::restore_fate(LaneId lane, FateKind kind, SeqRange range) {
   restore_committed(lane, range.last);
-  lanes_.at(lane).quarantined.add(range);
-}
-
-void Ledger::restore_damaged(LaneId lane, SeqRange range) {
-  restore_committed(lane, range.last);
-  lanes_.at(lane).damaged.add(range);
+  lanes_.at(lane).of(kind).add(range);
 }
 
 std::vector<SeqRange> Ledger::undecided(LaneId lane, SeqRange range) const {
-  const Lane& found = lanes_.at(lane);
-  std::vector<SeqRange> parts;
-  for (const auto& part : found.quarantined.missing_in(range)) {
-    for (const auto& rest : found.damaged.missing_in(part)) parts.push_back(rest);
+  return undecided_in(lanes_.at(lane), range);
+}
+
+std::vector<SeqRange> Ledger::undecided_in(const Lane& lane, SeqRange range) {
+  std::vector<SeqRange> parts{range};
+  for (const auto& decided : lane.decided) {
+    std::vector<SeqRange> rest;
+    for (const auto& part : parts) {
+      for (const auto& missing : decided.missing_in(part)) rest.push_back(missing);
+    }
+    parts = std::move(rest);
   }
   return parts;
 }
 
-void Ledger::settle_all() {
-  for (auto& [id, lane] : lanes_) settle(lane);
+void Ledger::set_quarantine_bytes(LaneId lane, uint64_t bytes) {
+  LaneRow& row = lanes_.at(lane).row;
+  quarantine_bytes_ += bytes - std::exchange(row.quarantine_bytes, bytes);
 }
 
-// Moves the cursor over records decided ahead of it, then counts those it has passed.
-void Ledger::settle(Lane& lane) {
-  Seq& cursor = lane.state.cursor;
-  for (;;) {
-    if (const auto last = lane.quarantined.last_of(cursor + 1)) {
-      cursor = *last;
-    } else if (const auto end = lane.damaged.last_of(cursor + 1)) {
-      cursor = *end;
-    } else {
-      break;
+void Ledger::settle_all() {
+  for (auto& [id, lane] : lanes_) settle(lane, lane.state.cursor);
+}
+
+bool Ledger::pass_decided(Lane& lane) {
+  for (const auto& ranges : lane.decided) {
+    if (const auto last = ranges.last_of(lane.state.cursor + 1)) {
+      lane.state.cursor = *last;
+      return true;
     }
   }
-  const FateCounts passed = count(lane, {lane.counted_to + 1, cursor});
-  lane.state.quarantined += passed.quarantined;
-  lane.state.damaged += passed.damaged;
-  lane.counted_to = cursor;
+  return false;
 }
 
-FateCounts Ledger::count(const Lane& lane, SeqRange range) {
-  FateCounts counts;
-  counts.quarantined = lane.quarantined.count_in(range);
-  counts.damaged = lane.damaged.count_in(range);
-  return counts;
+void Ledger::count(FateCounts& fates, const Lane& lane, SeqRange range) {
+  if (range.empty()) return;
+  const auto in = [&](FateKind kind) {
+    return lane.decided[static_cast<size_t>(kind)].count_in(range);
+  };
+  const uint64_t aged = in(FateKind::kDroppedAge);
+  fates.quarantined += in(FateKind::kQuarantined);
+  fates.damaged += in(FateKind::kDamaged);
+  fates.discarded += in(FateKind::kDiscarded);
+  fates.dropped += in(FateKind::kDroppedOverflow) + aged;
+  fates.dropped_age += aged;
+}
+
+// Moves the cursor over records decided ahead of it, then counts those above `counted` that it has
+// passed.
+void Ledger::settle(Lane& lane, Seq counted) {
+  while (pass_decided(lane)) {
+  }
+  LaneState& state = lane.state;
+  count(lane.fates, lane, {counted + 1, state.cursor});
+  state.quarantined = lane.fates.quarantined;
+  state.damaged = lane.fates.damaged;
+  state.discarded = lane.fates.discarded;
+  state.dropped_overflow = lane.fates.dropped - lane.fates.dropped_age;
+  state.dropped_age = lane.fates.dropped_age;
 }
 
 bool Ledger::expects(LaneId lane, Seq seq) const {
@@ -116,10 +135,19 @@ void Ledger::committed(LaneId lane, Seq last) {
   Lane& found = lanes_.at(lane);
   found.state.next_seq = last + 1;
   found.persisted = true;
-  settle(found);
+  settle(found, found.state.cursor);
 }
 
-void Ledger::refused(LaneId lane, Seq seq) { lanes_.at(lane).quarantined.add({seq, seq}); }
+void Ledger::refused(LaneId lane, Seq seq) {
+  lanes_.at(lane).of(FateKind::kQuarantined).add({seq, seq});
+}
+
+void Ledger::turned_away(LaneId lane, uint64_t count) {
+  const auto it = lanes_.find(lane);
+  if (it == lanes_.end() || count == 0) return;
+  it->second.state.refused += count;
+  turned_away_.insert(lane);
+}
 
 bool Ledger::acknowledge(LaneId lane, Seq up_to) {
   const auto it = lanes_.find(lane);
@@ -127,8 +155,7 @@ bool Ledger::acknowledge(LaneId lane, Seq up_to) {
   LaneState& state = it->second.state;
   up_to = std::min(up_to, state.next_seq - 1);
   if (up_to <= state.cursor) return false;
-  state.cursor = up_to;
-  settle(it->second);
+  settle(it->second, std::exchange(state.cursor, up_to));
   dirty_.insert(lane);
   return true;
 }
@@ -138,56 +165,86 @@ bool Ledger::quarantine(PendingQuarantine record) {
   if (it == lanes_.end()) return false;
   Lane& lane = it->second;
   if (record.seq <= lane.state.cursor || record.seq >= lane.state.next_seq) return false;
-  if (lane.quarantined.contains(record.seq) || lane.damaged.contains(record.seq)) return false;
-  lane.quarantined.add({record.seq, record.seq});
-  settle(lane);
+  if (undecided_in(lane, {record.seq, record.seq}).empty()) return false;
+  lane.of(FateKind::kQuarantined).add({record.seq, record.seq});
+  settle(lane, lane.state.cursor);
   dirty_.insert(record.lane);
   pending_quarantine_.push_back(std::move(record));
   return true;
 }
 
-std::vector<SeqRange> Ledger::damage(LaneId lane, SeqRange range, int64_t at_us,
+std::vector<SeqRange> Ledger::decide(LaneId lane, SeqRange range, FateKind kind, int64_t at_us,
                                      const std::string& reason) {
   const auto it = lanes_.find(lane);
   if (it == lanes_.end()) return {};
   LaneState& state = it->second.state;
   range.first = std::max(range.first, state.cursor + 1);
   range.last = std::min(range.last, state.next_seq - 1);
-  const auto parts = undecided(lane, range);
+  if (range.empty()) return {};
+  const auto parts = undecided_in(it->second, range);
   for (const auto& part : parts) {
-    it->second.damaged.add(part);
-    pending_fates_.push_back({lane, part, FateKind::kDamaged, at_us, reason});
+    it->second.of(kind).add(part);
+    note_fate({lane, part, kind, at_us, reason});
   }
   if (!parts.empty()) dirty_.insert(lane);
-  settle(it->second);
+  settle(it->second, state.cursor);
   return parts;
 }
 
-LaneRow Ledger::row(LaneId lane, bool with_pending) const {
-  const LaneState& state = lanes_.at(lane).state;
-  LaneRow row{lane,
-              state.key,
-              state.cursor,
-              state.next_seq,
-              {state.quarantined, state.damaged, state.discarded, state.dropped}};
-  if (with_pending) return row;
+// A row of the table each: ranges that follow each other are one.
+void Ledger::note_fate(FateRow fate) {
+  const auto end = pending_fates_.rend() - static_cast<ptrdiff_t>(planned_fates_);
+  const auto last = std::find_if(pending_fates_.rbegin(), end,
+                                 [&](const FateRow& one) { return one.lane == fate.lane; });
+  if (last != end && last->kind == fate.kind && last->reason == fate.reason &&
+      last->range.last + 1 == fate.range.first) {
+    last->range.last = fate.range.last;
+    return;
+  }
+  pending_fates_.push_back(std::move(fate));
+}
+
+bool Ledger::waits_for_quarantine(LaneId lane) const {
+  return waits_for_quarantine(lane, {0, UINT64_MAX});
+}
+
+bool Ledger::waits_for_quarantine(LaneId lane, SeqRange range) const {
+  return std::any_of(
+      pending_quarantine_.begin(), pending_quarantine_.end(), [&](const PendingQuarantine& record) {
+        return record.lane == lane && record.seq >= range.first && record.seq <= range.last;
+      });
+}
+
+bool Ledger::is_written(const LaneRow& row) const {
+  const Lane& lane = lanes_.at(row.lane);
+  return lane.persisted && lane.row.cursor == row.cursor && lane.row.next_seq == row.next_seq &&
+         lane.row.refused == row.refused;
+}
+
+LaneRow Ledger::row(LaneId lane, bool with_fates, bool with_quarantine) const {
+  const Lane& found = lanes_.at(lane);
+  const LaneState& state = found.state;
+  LaneRow row{lane,        state.key, state.cursor,  state.next_seq,
+              found.fates, 1,         state.refused, found.row.quarantine_bytes};
+  if (with_fates && with_quarantine) return row;
   for (const auto& record : pending_quarantine_) {
-    if (record.lane == lane) row.cursor = std::min(row.cursor, record.seq - 1);
+    if (!with_quarantine && record.lane == lane) row.cursor = std::min(row.cursor, record.seq - 1);
   }
   for (const auto& fate : pending_fates_) {
-    if (fate.lane == lane) row.cursor = std::min(row.cursor, fate.range.first - 1);
+    if (!with_fates && fate.lane == lane) row.cursor = std::min(row.cursor, fate.range.first - 1);
   }
-  const FateCounts ahead = count(lanes_.at(lane), {row.cursor + 1, state.cursor});
-  row.counts.quarantined -= ahead.quarantined;
-  row.counts.damaged -= ahead.damaged;
+  row.counts = found.row.counts;
+  count(row.counts, found, {found.row.cursor + 1, row.cursor});
   return row;
 }
 
 void Ledger::written(const LaneRow& row, bool keep_dirty) {
   Lane& lane = lanes_.at(row.lane);
   lane.persisted = true;
-  lane.quarantined.take_up_to(row.cursor);
-  lane.damaged.take_up_to(row.cursor);
+  quarantine_bytes_ += row.quarantine_bytes - lane.row.quarantine_bytes;
+  lane.row = row;
+  for (auto& ranges : lane.decided) ranges.take_up_to(row.cursor);
+  if (lane.state.refused == row.refused) turned_away_.erase(row.lane);
   if (!keep_dirty && lane.state.cursor == row.cursor) dirty_.erase(row.lane);
 }
 
@@ -196,6 +253,7 @@ void Ledger::written_pending(size_t quarantine_count, size_t fate_count) {
                             pending_quarantine_.begin() + static_cast<ptrdiff_t>(quarantine_count));
   pending_fates_.erase(pending_fates_.begin(),
                        pending_fates_.begin() + static_cast<ptrdiff_t>(fate_count));
+  planned_fates_ -= std::min(planned_fates_, fate_count);
 }
 
 }  // namespace penstock::spool

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "agent/spool/segment_scan.h"
 
@@ -31,6 +33,15 @@ Error unfitting(const std::string& what) {
   return {ErrorKind::kCorrupt, "the spool's tables do not fit: " + what, {}};
 }
 
+// As it is stored: both kinds of dropped are 3.
+std::optional<FateKind> kind_of(int64_t stored, std::string_view reason) {
+  if (stored < stored_kind(FateKind::kDamaged) || stored > stored_kind(FateKind::kDroppedOverflow))
+    return std::nullopt;
+  if (stored == stored_kind(FateKind::kDroppedAge) && reason == kAgeReason)
+    return FateKind::kDroppedAge;
+  return static_cast<FateKind>(stored);
+}
+
 Result<void> check(const LaneRow& lane) {
   if (lane.lane > kMaxLane || !is_seq(lane.next_seq) || lane.cursor >= lane.next_seq ||
       !is_seq(lane.first_seq)) {
@@ -39,7 +50,7 @@ Result<void> check(const LaneRow& lane) {
   const auto& counts = lane.counts;
   if (std::max({counts.quarantined, counts.damaged, counts.discarded, counts.dropped}) >
           lane.cursor ||
-      counts.sum() > lane.cursor) {
+      counts.sum() > lane.cursor || counts.dropped_age > counts.dropped) {
     return unfitting("more fates than records in lane " + std::to_string(lane.lane));
   }
   return {};
@@ -47,7 +58,8 @@ Result<void> check(const LaneRow& lane) {
 
 class Load {
  public:
-  Load(int64_t wall_us, const Log& log) : wall_us_(wall_us), log_(log) {}
+  Load(int64_t wall_us, const Log& log, uint64_t quarantine_quota)
+      : wall_us_(wall_us), log_(log), quarantine_quota_(quarantine_quota) {}
   Result<Loaded> run(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes);
 
  private:
@@ -66,15 +78,21 @@ class Load {
   void take(const Source& source, LaneId lane, const IndexEntry& entry,
             std::map<LaneId, SeqRanges>& held_now);
   void fill_index();
+  Result<void> read_all_marks();
+  Result<void> read_marks(const Source& source);
+  Result<void> count_quarantine(const Source& source);
+  Result<void> count_quarantine_anew();
   void account_for_gaps();
 
   const int64_t wall_us_;
   const Log& log_;
+  const uint64_t quarantine_quota_;
   Loaded out_;
   std::vector<Source> sources_;
-  std::map<LaneId, SeqRanges> fated_;  // whole segments; they stay where they are
-  std::map<LaneId, SeqRanges> held_;   // by the generations read so far
+  std::map<LaneId, SeqRanges> damaged_;  // whole segments; they stay where they are
+  std::map<LaneId, SeqRanges> held_;     // by the generations read so far
   std::map<LaneId, std::vector<IndexEntry>> entries_;
+  std::map<LaneId, std::set<Seq>> quarantined_;  // while counting anew
 };
 
 bool Load::Source::has(LaneId lane, Seq seq) const {
@@ -129,13 +147,15 @@ Result<Loaded> Load::run(const std::vector<LoadSource>& newest_first, std::vecto
     if (!done) return std::move(done).error();
   }
   fill_index();
+  if (auto done = read_all_marks(); !done) return std::move(done).error();
+  if (auto done = count_quarantine_anew(); !done) return std::move(done).error();
   out_.ledger.settle_all();
   account_for_gaps();
   return std::move(out_);
 }
 
 Result<void> Load::read_fates(const Source& source) {
-  auto query = source.from.db->prepare("SELECT lane, first_seq, last_seq FROM fate WHERE kind=1");
+  auto query = source.from.db->prepare("SELECT lane, first_seq, last_seq, kind, reason FROM fate");
   if (!query) return std::move(query).error();
   return each_row(*query, [&](Statement& row) -> Result<void> {
     const LaneId lane = lane_at(row, 0);
@@ -144,10 +164,12 @@ Result<void> Load::read_fates(const Source& source) {
       return unfitting("a fate of an impossible range");
     if (!source.has(lane, range.first)) return {};
     if (!out_.ledger.has(lane)) return unfitting("a fate of unknown lane " + std::to_string(lane));
-    fated_[lane].add(range);
+    const auto kind = kind_of(row.int_at(3), row.bytes_at(4));
+    if (!kind) return unfitting("a fate of an unknown kind");
+    if (*kind == FateKind::kDamaged) damaged_[lane].add(range);
     range.first = std::max(range.first, out_.ledger.state(lane).cursor + 1);
     for (const auto& part : out_.ledger.undecided(lane, range))
-      out_.ledger.restore_damaged(lane, part);
+      out_.ledger.restore_fate(lane, *kind, part);
     return {};
   });
 }
@@ -162,7 +184,7 @@ Result<void> Load::read_quarantine(const Source& source) {
       if (!is_seq(seq)) return unfitting("impossible number in the quarantine");
       if (!source.has(lane.id, seq)) return {};
       for (const auto& part : out_.ledger.undecided(lane.id, {seq, seq}))
-        out_.ledger.restore_quarantined(lane.id, part);
+        out_.ledger.restore_fate(lane.id, FateKind::kQuarantined, part);
       return {};
     });
     query->reset();
@@ -176,7 +198,7 @@ Result<void> Load::read_segments(const Source& source) {
                             source.from.is_active};
   auto scanned = scan_segments(*source.from.db, context, log_);
   if (!scanned) return std::move(scanned).error();
-  if (source.from.is_active) out_.next_segment_id = scanned->next_id;
+  out_.next_segment_id = std::max(out_.next_segment_id, scanned->next_id);
   std::map<LaneId, SeqRanges> held_now;
   for (const auto& [lane, entries] : scanned->lanes) {
     for (const auto& entry : entries) take(source, lane, entry, held_now);
@@ -193,9 +215,11 @@ void Load::take(const Source& source, LaneId lane, const IndexEntry& entry,
   if (!source.has(lane, entry.last()) || held_[lane].overlaps(range)) return;
   held_now[lane].add(range);
   out_.ledger.restore_committed(lane, entry.last());
-  const bool is_ended = entry.last() <= out_.ledger.state(lane).cursor;
-  // A segment with a fate stays where it is: removing it could stumble over its damage.
-  if (fated_[lane].overlaps(range) || (is_ended && !source.from.is_active)) return;
+  // A damaged segment stays where it is: removing it could stumble over its damage.
+  if (damaged_[lane].overlaps(range)) return;
+  const Seq from = std::max(entry.first, out_.ledger.state(lane).cursor + 1);
+  // Of an older file nothing is removed: what is needed no more is not looked at any more.
+  if (!source.from.is_active && out_.ledger.undecided(lane, {from, entry.last()}).empty()) return;
   entries_[lane].push_back(entry);
 }
 
@@ -209,6 +233,69 @@ void Load::fill_index() {
                    entry.last());
     }
   }
+}
+
+// A generation begins with the marks of those before it, so the newest has all.
+Result<void> Load::read_all_marks() {
+  std::set<uint32_t> unread;
+  for (const auto& source : sources_) {
+    auto read = read_marks(source);
+    if (read) break;
+    if (auto fatal = note(source, std::move(read)); !fatal) return fatal;
+    unread.insert(source.from.generation);
+  }
+  int64_t first = INT64_MAX;
+  for (const auto& [lane, entries] : entries_) {
+    for (const auto& entry : entries) {
+      if (unread.contains(entry.generation)) first = std::min(first, entry.id);
+    }
+  }
+  // What was taken since is not known; so that it does not pass for what is said of earlier ones.
+  if (first < INT64_MAX) {
+    std::erase_if(out_.marks, [first](const ClockMark& one) { return one.first_segment >= first; });
+    out_.marks.push_back({first, "", 0, false});
+  }
+  return {};
+}
+
+Result<void> Load::read_marks(const Source& source) {
+  auto query = source.from.db->prepare(
+      "SELECT first_seg, boot, offset_us, is_set FROM clock ORDER BY first_seg");
+  if (!query) return std::move(query).error();
+  std::vector<ClockMark> marks;
+  auto done = each_row(*query, [&](Statement& row) -> Result<void> {
+    marks.push_back(
+        {row.int_at(0), std::string(row.bytes_at(1)), row.int_at(2), row.int_at(3) != 0});
+    return {};
+  });
+  if (!done) return done;
+  out_.marks = std::move(marks);
+  return {};
+}
+
+Result<void> Load::count_quarantine_anew() {
+  if (out_.ledger.quarantine_bytes() < quarantine_quota_) return {};
+  for (const auto& lane : out_.ledger.states()) out_.ledger.set_quarantine_bytes(lane.id, 0);
+  for (const auto& source : sources_) {
+    if (auto done = note(source, count_quarantine(source)); !done) return done;
+  }
+  return {};
+}
+
+Result<void> Load::count_quarantine(const Source& source) {
+  auto query = source.from.db->prepare(
+      "SELECT lane, seq, length(record)+length(CAST(reason AS BLOB)) FROM quarantine");
+  if (!query) return std::move(query).error();
+  return each_row(*query, [&](Statement& row) -> Result<void> {
+    const LaneId lane = lane_at(row, 0);
+    const Seq seq = seq_at(row, 1);
+    // One that was carried over is in two files.
+    if (!source.has(lane, seq) || !out_.ledger.has(lane) || !quarantined_[lane].insert(seq).second)
+      return {};
+    out_.ledger.set_quarantine_bytes(
+        lane, out_.ledger.quarantine_bytes(lane) + static_cast<uint64_t>(row.int_at(2)));
+    return {};
+  });
 }
 
 // Every committed record ahead of the cursor is in a segment or decided. What is neither was lost
@@ -233,7 +320,7 @@ void Load::account_for_gaps() {
 Result<std::vector<LaneRow>> read_lanes(Connection& db) {
   auto query = db.prepare(
       "SELECT lane, route, table_name, cursor, next_seq, quarantined, damaged, discarded, dropped, "
-      "first_seq FROM lane_state");
+      "dropped_age, first_seq, refused, quarantine_bytes FROM lane_state");
   if (!query) return std::move(query).error();
   std::vector<LaneRow> lanes;
   auto done = each_row(*query, [&](Statement& row) -> Result<void> {
@@ -241,8 +328,10 @@ Result<std::vector<LaneRow>> read_lanes(Connection& db) {
                  {std::string(row.bytes_at(1)), std::string(row.bytes_at(2))},
                  seq_at(row, 3),
                  seq_at(row, 4),
-                 {seq_at(row, 5), seq_at(row, 6), seq_at(row, 7), seq_at(row, 8)},
-                 seq_at(row, 9)};
+                 {seq_at(row, 5), seq_at(row, 6), seq_at(row, 7), seq_at(row, 8), seq_at(row, 9)},
+                 seq_at(row, 10),
+                 seq_at(row, 11),
+                 seq_at(row, 12)};
     if (auto good = check(lane); !good) return good;
     lanes.push_back(std::move(lane));
     return {};
@@ -252,8 +341,8 @@ Result<std::vector<LaneRow>> read_lanes(Connection& db) {
 }
 
 Result<Loaded> load(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes,
-                    int64_t wall_us, const Log& log) {
-  return Load(wall_us, log).run(newest_first, std::move(lanes));
+                    int64_t wall_us, const Log& log, uint64_t quarantine_quota) {
+  return Load(wall_us, log, quarantine_quota).run(newest_first, std::move(lanes));
 }
 
 }  // namespace penstock::spool

@@ -13,6 +13,7 @@
 
 #include "agent/base/log.h"
 #include "agent/base/result.h"
+#include "agent/spool/age.h"
 #include "agent/spool/ledger.h"
 #include "agent/spool/segment_index.h"
 #include "agent/spool/sqlite.h"
@@ -22,7 +23,8 @@ namespace penstock::spool {
 struct Loaded {
   Ledger ledger;
   SegmentIndex index;
-  int64_t next_segment_id = 1;  // in the active generation
+  int64_t next_segment_id = 1;  // above all ids in all generations
+  std::vector<ClockMark> marks;
 };
 
 struct LoadSource {
@@ -36,8 +38,10 @@ Result<std::vector<LaneRow>> read_lanes(Connection& db);
 
 // `newest_first` with the active generation first, if there is one yet; if not, `lanes` is where
 // the lanes stand. kCorrupt when the tables of the active one cannot be read or do not fit
-// together; damage in others is logged, and what cannot be read of them is counted as damaged.
+// together; damage in others is logged, and what cannot be read of them is counted as damaged. A
+// quarantine that is above `quarantine_quota` by the count of its lanes is counted anew: a person
+// may have taken rows out.
 Result<Loaded> load(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes,
-                    int64_t wall_us, const Log& log);
+                    int64_t wall_us, const Log& log, uint64_t quarantine_quota = UINT64_MAX);
 
 }  // namespace penstock::spool

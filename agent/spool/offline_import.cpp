@@ -65,6 +65,9 @@ struct Importer::Home {
   SeqRanges known;                     // stored or decided
   std::optional<Seq> lowest;           // the first record to send
   std::map<int64_t, SeqRanges> fates;  // by kind
+  SeqRanges aged;                      // of those dropped
+  uint64_t refused = 0;
+  uint64_t quarantine_bytes = 0;
   bool changed = false;
   Seq first = 0;
   uint32_t count = 0;
@@ -96,7 +99,7 @@ struct Importer::State {
 };
 
 LaneRow Importer::Home::row() const {
-  LaneRow out{id, key, cursor, next_seq, counts};
+  LaneRow out{id, key, cursor, next_seq, counts, 1, refused, quarantine_bytes};
   if (!cursor_may_move) return out;
   out.counts = {};
   out.cursor = lowest ? *lowest - 1 : next_seq - 1;
@@ -108,6 +111,8 @@ LaneRow Importer::Home::row() const {
     if (kind == kDiscarded) out.counts.discarded = number;
     if (kind == kDropped) out.counts.dropped = number;
   }
+  SeqRanges behind = aged;
+  out.counts.dropped_age = behind.take_up_to(out.cursor);
   return out;
 }
 
@@ -220,6 +225,8 @@ bool Importer::State::take_over(Home& home) const {
     home.cursor = lane.cursor;
     home.next_seq = lane.next_seq;
     home.counts = lane.behind;
+    home.refused = lane.refused;
+    home.quarantine_bytes = lane.quarantine_bytes();
     home.known = lane.stored;
     if (!lane.segments.empty()) home.lowest = lane.segments.front().first;
     for (const auto& row : lane.quarantine) {
@@ -229,6 +236,7 @@ bool Importer::State::take_over(Home& home) const {
     for (const auto& fate : lane.fates) {
       home.known.add(fate.range);
       home.fates[fate.kind].add(fate.range);
+      if (fate.kind == kDropped && fate.reason == kAgeReason) home.aged.add(fate.range);
     }
     return true;
   }
@@ -278,6 +286,7 @@ Result<ImportOutcome> Importer::add(const ImportOf& of, Seq seq, std::string_vie
   home.changed = true;
   if (quarantined) {
     home.fates[kQuarantine].add({seq, seq});
+    home.quarantine_bytes += body.size() + quarantined->reason.size();
     state_->writer.add_quarantine(
         {home.id, seq, home.epoch, quarantined->at_us, quarantined->reason, std::string(body)});
   } else {
@@ -319,6 +328,7 @@ Result<ImportOutcome> Importer::add_gap(const ImportOf& of, SeqRange range, cons
   for (const auto& part : parts) {
     home.known.add(part);
     home.fates[static_cast<int64_t>(kind)].add(part);
+    if (fate == "dropped" && why == kAgeReason) home.aged.add(part);
     state_->writer.add_fate({home.id, part, kind, at_us, why});
   }
   if (parts.empty()) return ImportOutcome::kKnown;

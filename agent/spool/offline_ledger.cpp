@@ -81,10 +81,11 @@ void count(OfflineLane& lane, const std::optional<FateCounts>& row) {
     ++(record.seq <= lane.cursor ? behind : ahead).quarantined;
   for (const auto& fate : lane.fates) {
     const auto& range = fate.range;
-    fate_count(behind, fate.kind) +=
-        SeqRange{range.first, std::min(range.last, lane.cursor)}.size();
+    const SeqRange passed{range.first, std::min(range.last, lane.cursor)};
+    fate_count(behind, fate.kind) += passed.size();
     fate_count(ahead, fate.kind) +=
         SeqRange{std::max(range.first, lane.cursor + 1), range.last}.size();
+    if (fate.kind == kDropped && fate.reason == kAgeReason) behind.dropped_age += passed.size();
   }
   lane.behind = row.value_or(behind);
   lane.quarantined = lane.behind.quarantined + ahead.quarantined;
@@ -106,6 +107,12 @@ uint64_t OfflineLane::delivered() const {
   return committed() > others ? committed() - others : 0;
 }
 
+uint64_t OfflineLane::quarantine_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& row : quarantine) bytes += row.record_bytes + row.reason.size();
+  return bytes;
+}
+
 std::vector<SeqRange> OfflineLane::missing_ranges() const {
   std::vector<SeqRange> ranges;
   for (const auto& part : decided.missing_in({cursor + 1, next_seq - 1})) {
@@ -123,6 +130,7 @@ std::map<LaneId, OfflineLane> make_lanes(FoundRows& rows, std::vector<StoredSegm
     lane.has_row = true;
     lane.cursor = row.cursor;
     lane.next_seq = row.next_seq;
+    lane.refused = row.refused;
   }
   place_segments(lanes, rows, overlaps);
   place_decided(lanes, rows);

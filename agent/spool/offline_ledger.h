@@ -37,6 +37,7 @@ struct OfflineLane {
   uint64_t damaged = 0;
   uint64_t replayed = 0;
   FateCounts behind;     // of the four before, what is at or below the cursor
+  uint64_t refused = 0;  // the second ledger: turned away before they had a number
   uint64_t missing = 0;  // ahead of the cursor, neither stored nor decided
   uint64_t pending = 0;  // ahead of the cursor and stored
   uint64_t stored_bytes = 0;
@@ -46,6 +47,7 @@ struct OfflineLane {
   SeqRanges decided;                         // quarantine and fates
   SeqRanges stored;                          // in segments
 
+  uint64_t quarantine_bytes() const;  // of records and reasons
   uint64_t committed() const { return next_seq - 1; }
   uint64_t delivered() const;
   // Ahead of the cursor, neither stored nor decided.

@@ -43,7 +43,8 @@ bool is_cut(const std::string& reason) {
 // As the agent would write it when it opens the spool: with the cursor behind what is decided next
 // to it.
 LaneRow settled_row(const OfflineLane& lane) {
-  LaneRow row{lane.id, lane.key, lane.cursor, lane.next_seq, lane.behind};
+  LaneRow row{lane.id,     lane.key, lane.cursor,  lane.next_seq,
+              lane.behind, 1,        lane.refused, lane.quarantine_bytes()};
   while (const auto last = lane.decided.last_of(row.cursor + 1)) row.cursor = *last;
   const SeqRange passed{lane.cursor + 1, row.cursor};
   for (const auto& record : lane.quarantine)
@@ -55,6 +56,7 @@ LaneRow settled_row(const OfflineLane& lane) {
     (fate.kind == kDiscardedKind ? row.counts.discarded
      : fate.kind == kDroppedKind ? row.counts.dropped
                                  : row.counts.damaged) += number;
+    if (fate.kind == kDroppedKind && fate.reason == kAgeReason) row.counts.dropped_age += number;
   }
   return row;
 }
@@ -98,6 +100,7 @@ class Edit {
   bool is_active(const StoredQuarantine& record) const {
     return spool_.generations()[record.file].number() == active_;
   }
+  void release(const OfflineLane& lane, const StoredQuarantine& record);
   void take(const OfflineLane& lane, const StoredQuarantine& record, const ReplayTarget& target);
   void put_back(const OfflineLane& lane, const StoredQuarantine& record, const std::string& body,
                 int64_t received_us);
@@ -141,6 +144,12 @@ LaneRow& Edit::row_of(const OfflineLane& lane) {
                               : rows_.emplace(lane.id, settled_row(lane)).first->second;
 }
 
+void Edit::release(const OfflineLane& lane, const StoredQuarantine& record) {
+  uint64_t& bytes = row_of(lane).quarantine_bytes;
+  bytes -= std::min(bytes, record.record_bytes + record.reason.size());
+  released_.emplace_back(lane.id, record.seq);
+}
+
 Again& Edit::again(const LaneKey& key) {
   const auto [it, is_new] = again_.try_emplace(key);
   if (!is_new) return it->second;
@@ -160,8 +169,7 @@ void Edit::close_segment(Again& lane) {
 // Its number has no fate yet, so nothing of the account changes but where the record stands.
 void Edit::put_back(const OfflineLane& lane, const StoredQuarantine& record,
                     const std::string& body, int64_t received_us) {
-  row_of(lane);
-  released_.emplace_back(lane.id, record.seq);
+  release(lane, record);
   ++out_.done;
   if (lane.stored.contains(record.seq)) return;  // a copy was in the quarantine
   Segment segment{{lane.id, 1, record.seq, received_us, record.epoch}, {}};
@@ -191,7 +199,7 @@ void Edit::send_again(const OfflineLane& lane, const StoredQuarantine& record, R
 
   LaneRow& from = row_of(lane);
   from.counts.quarantined -= std::min<uint64_t>(from.counts.quarantined, 1);
-  released_.emplace_back(lane.id, record.seq);
+  release(lane, record);
   ++out_.done;
   const auto* home = spool_.numbered_under(name.origin);
   if (home != nullptr && key.table != home->key.table)
@@ -242,7 +250,7 @@ void Edit::discard(const QuarantineFilter& filter, int64_t wall_us) {
     counts.quarantined -= one;
     counts.discarded += one;
     bytes_ += 2 * record.reason.size() + 200;
-    released_.emplace_back(lane.id, record.seq);
+    release(lane, record);
     ++out_.done;
     auto loaded = spool_.load(record);
     const std::string body = loaded ? *std::move(loaded) : std::string();
@@ -266,7 +274,10 @@ Result<QuarantineEdit> Edit::write(const Log& log) {
   for (const auto& [key, lane] : again_) {
     const auto changed = rows_.find(lane.row.lane);
     LaneRow row = lane.row;
-    if (changed != rows_.end()) row.counts = changed->second.counts;
+    if (changed != rows_.end()) {
+      row.counts = changed->second.counts;
+      row.quarantine_bytes = changed->second.quarantine_bytes;
+    }
     rows_[row.lane] = row;
   }
   for (const auto& [id, row] : rows_) writer->set_lane(row);

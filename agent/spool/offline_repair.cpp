@@ -244,7 +244,8 @@ Result<void> Repair::write_lane(OfflineWriter& writer, const OfflineLane& lane) 
   for (const auto& range : out.lost)
     writer.add_fate({lane.id, range, FateKind::kDamaged, wall_us_, "not found by repair"});
   out.quarantined = lane.quarantine.size();
-  writer.set_lane({lane.id, lane.key, lane.cursor, lane.next_seq, lane.behind});
+  writer.set_lane({lane.id, lane.key, lane.cursor, lane.next_seq, lane.behind, 1, lane.refused,
+                   lane.quarantine_bytes()});
   if (lane.next_seq > 1) account_.lanes.push_back(std::move(out));
   return commit_if_due(writer);
 }

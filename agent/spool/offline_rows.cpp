@@ -21,7 +21,8 @@ bool has_shape(const Values& values, std::string_view shape) {
   if (values.size() < shape.size()) return false;
   for (size_t i = 0; i < shape.size(); ++i) {
     const Kind kind = values[i].kind;
-    const bool good = shape[i] == 'n'   ? kind == Kind::kNull
+    const bool good = shape[i] == '?'   ? true
+                      : shape[i] == 'n' ? kind == Kind::kNull
                       : shape[i] == 'i' ? kind == Kind::kInteger
                       : shape[i] == 't' ? kind == Kind::kText
                                         : kind == Kind::kBlob;
@@ -98,6 +99,7 @@ std::optional<FoundRow> lane_row(int64_t rowid, const Values& v) {
                  static_cast<Seq>(v[4].integer),
                  {},
                  {},
+                 0,
                  0};
   if (!has_shape(v, "nttiiiiii")) return lane;  // without counts
   lane.counts =
@@ -105,6 +107,10 @@ std::optional<FoundRow> lane_row(int64_t rowid, const Values& v) {
                  static_cast<uint64_t>(v[7].integer), static_cast<uint64_t>(v[8].integer)};
   if (has_shape(v, "nttiiiiiii") && is_seq(v[9].integer))
     lane.first_seq = static_cast<Seq>(v[9].integer);
+  if (has_shape(v, "nttiiiiiii??ii")) {
+    lane.counts->dropped_age = static_cast<uint64_t>(v[12].integer);
+    lane.refused = static_cast<uint64_t>(v[13].integer);
+  }
   return lane;
 }
 

@@ -33,7 +33,8 @@ struct FoundLane {
   std::optional<FateCounts> counts;
   // What older files hold from here on was never called durable.
   std::optional<Seq> first_seq;
-  uint32_t file = 0;  // for the reader: index of the file it was found in, newest first
+  uint64_t refused = 0;  // turned away before they had a number
+  uint32_t file = 0;     // for the reader: index of the file it was found in, newest first
 };
 
 struct FoundSegment {

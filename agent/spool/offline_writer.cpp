@@ -14,7 +14,10 @@ Result<OfflineWriter> OfflineWriter::open(const std::filesystem::path& dir, uint
   const Sizing sizing = sizing_for(std::max(max_bytes, kLeastBytes));
   auto db = open_database(generation_file(dir, number), sizing, log);
   if (!db) return std::move(db).error();
-  auto last_id = db->number("SELECT coalesce(max(id), 0) FROM seg");
+  // Above what clock marks speak of, too.
+  auto last_id = db->number(
+      "SELECT max(coalesce((SELECT max(id) FROM seg), 0),"
+      " coalesce((SELECT max(first_seg)-1 FROM clock), 0))");
   if (!last_id) return std::move(last_id).error();
   auto store = Store::make(std::move(*db), sizing);
   if (!store) return std::move(store).error();

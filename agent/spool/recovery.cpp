@@ -144,7 +144,7 @@ Result<Loaded> Recovery::load_all(std::vector<LaneRow> lanes) {
   if (out_.active) sources.push_back({out_.active->number, &out_.active->store.connection(), true});
   for (auto it = out_.older.rbegin(); it != out_.older.rend(); ++it)
     sources.push_back({(*it)->number, &(*it)->store.connection(), false});
-  return load(sources, std::move(lanes), wall_us_, log_);
+  return load(sources, std::move(lanes), wall_us_, log_, options_.quarantine_quota());
 }
 
 // Adds the epoch that begins now, if one does, to the active generation.
@@ -171,6 +171,8 @@ std::vector<LaneRow> Recovery::remembered_lanes() {
         known.counts = row.counts;
       }
       known.next_seq = std::max(known.next_seq, row.next_seq);
+      known.refused = std::max(known.refused, row.refused);
+      known.quarantine_bytes = std::max(known.quarantine_bytes, row.quarantine_bytes);
     }
   };
   if (copy_) learn(copy_->lanes);
@@ -194,7 +196,8 @@ Result<void> Recovery::begin_fresh() {
   if (auto done = continue_epoch(true); !done) return done;
   const auto name = generation_file(options_.dir, out_.active->number);
   if (auto ready = prepare_for_writing(name, sizing_, log_); !ready) return ready;
-  auto begun = out_.active->store.apply(activation(out_.loaded.ledger, out_.epochs));
+  auto begun =
+      out_.active->store.apply(activation(out_.loaded.ledger, out_.epochs, out_.loaded.marks));
   if (!begun) return std::move(begun).error().in(name.string());
   if (!is_first)
     log_.error("spool: collection goes on in {}, epoch {}", name.string(), out_.epochs.back().name);
@@ -254,12 +257,14 @@ Result<Recovered> recover(const Options& options, const Surroundings& now, int64
   return Recovery(options, now, wall_us, log).run();
 }
 
-Transaction activation(const Ledger& ledger, const std::vector<EpochRow>& epochs) {
+Transaction activation(const Ledger& ledger, const std::vector<EpochRow>& epochs,
+                       std::vector<ClockMark> marks) {
   Transaction transaction;
   transaction.epochs = epochs;
+  transaction.marks = std::move(marks);
   for (const auto& state : ledger.states()) {
     if (!ledger.is_persisted(state.id)) continue;  // comes with its first record
-    LaneRow row = ledger.row(state.id, false);
+    LaneRow row = ledger.row(state.id, false, false);
     row.first_seq = row.next_seq;
     transaction.lanes.push_back(std::move(row));
   }

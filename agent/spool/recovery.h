@@ -38,7 +38,9 @@ struct Recovered {
 Result<Recovered> recover(const Options& options, const Surroundings& now, int64_t wall_us,
                           const Log& log);
 
-// The transaction that makes a file with nothing in it the active generation.
-Transaction activation(const Ledger& ledger, const std::vector<EpochRow>& epochs);
+// The transaction that makes a file with nothing in it the active generation. `marks`: all of them,
+// since segments in older files still have their ages by them.
+Transaction activation(const Ledger& ledger, const std::vector<EpochRow>& epochs,
+                       std::vector<ClockMark> marks);
 
 }  // namespace penstock::spool

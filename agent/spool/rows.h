@@ -2,16 +2,32 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "agent/spool/age.h"
 #include "agent/spool/segment_format.h"
 #include "agent/spool/types.h"
 
 namespace penstock::spool {
 
-enum class FateKind : int64_t { kDamaged = 1 };  // 2 discarded, 3 dropped: reserved
+// As in the table `fate`, but that there both kinds of dropped are 3, told apart by their reason.
+// Quarantined records have a table of their own.
+enum class FateKind : int64_t {
+  kQuarantined = 0,
+  kDamaged = 1,
+  kDiscarded = 2,
+  kDroppedOverflow = 3,
+  kDroppedAge = 4
+};
+inline constexpr size_t kFateKinds = 5;
+inline constexpr std::string_view kAgeReason = "age";  // of a dropped range; else it is overflow
+inline int64_t stored_kind(FateKind kind) {
+  return static_cast<int64_t>(kind == FateKind::kDroppedAge ? FateKind::kDroppedOverflow : kind);
+}
 
 struct SegmentRow {
   int64_t id = 0;
@@ -24,7 +40,8 @@ struct FateCounts {
   uint64_t quarantined = 0;
   uint64_t damaged = 0;
   uint64_t discarded = 0;
-  uint64_t dropped = 0;
+  uint64_t dropped = 0;      // for whatever cause
+  uint64_t dropped_age = 0;  // of these
   uint64_t sum() const { return quarantined + damaged + discarded + dropped; }
   bool operator==(const FateCounts&) const = default;
 };
@@ -37,6 +54,8 @@ struct LaneRow {
   FateCounts counts{};
   Seq first_seq =
       1;  // written with a lane's first row only: lower numbers are in older generations
+  uint64_t refused = 0;           // second ledger
+  uint64_t quarantine_bytes = 0;  // of its rows in the quarantine, whatever generation they are in
 };
 
 struct EpochRow {
@@ -74,6 +93,11 @@ struct Transaction {
   std::vector<SegmentRow> segments;
   std::vector<LaneRow> lanes;
   std::vector<EpochRow> epochs;
+  std::vector<ClockMark> marks;  // each replaces those from its first_segment on
+  bool empty() const {
+    return deletes.empty() && released.empty() && quarantine.empty() && fates.empty() &&
+           segments.empty() && lanes.empty() && epochs.empty() && marks.empty();
+  }
 };
 
 }  // namespace penstock::spool

@@ -19,7 +19,8 @@ bool SegmentIndex::add(LaneId lane, const IndexEntry& entry) {
   Entries& entries = lanes_[lane];
   if (entry.count == 0 || (!entries.empty() && entry.first <= entries.back().last())) return false;
   entries.push_back(entry);
-  count(entry, true);
+  bytes_.resize(lanes_.size());
+  count(lane, entry, true);
   return true;
 }
 
@@ -56,6 +57,18 @@ std::vector<IndexEntry> SegmentIndex::overlapping(LaneId lane, SeqRange range) c
   return found;
 }
 
+std::vector<IndexEntry> SegmentIndex::behind(LaneId lane, Seq after, size_t max_count,
+                                             std::optional<uint32_t> generation) const {
+  std::vector<IndexEntry> found;
+  const Entries* all = entries(lane);
+  if (all == nullptr) return found;
+  for (auto it = first_ending_at(*all, after + 1); it != all->end() && found.size() < max_count;
+       ++it) {
+    if (!generation || it->generation == *generation) found.push_back(*it);
+  }
+  return found;
+}
+
 std::vector<SeqRange> SegmentIndex::gaps(LaneId lane, SeqRange range) const {
   std::vector<SeqRange> found;
   for (const auto& entry : overlapping(lane, range)) {
@@ -71,7 +84,7 @@ void SegmentIndex::remove(LaneId lane, Seq first) {
   Entries& all = lanes_[lane];
   const auto it = first_ending_at(all, first);
   if (it == all.end() || it->first != first) return;
-  count(*it, false);
+  count(lane, *it, false);
   all.erase(it);
 }
 
@@ -80,12 +93,13 @@ void SegmentIndex::move(LaneId lane, const IndexEntry& entry) {
   Entries& all = lanes_[lane];
   const auto it = first_ending_at(all, entry.first);
   if (it == all.end() || it->first != entry.first) return;
-  count(*it, false);
+  count(lane, *it, false);
   all[static_cast<size_t>(it - all.begin())] = entry;
-  count(entry, true);
+  count(lane, entry, true);
 }
 
-void SegmentIndex::count(const IndexEntry& entry, bool added) {
+void SegmentIndex::count(LaneId lane, const IndexEntry& entry, bool added) {
+  bytes_[lane] += added ? cost(entry) : -cost(entry);
   Live& live = live_[entry.generation];
   size_ += added ? 1 : -1;
   live.segments += added ? 1 : -1;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,9 @@ class SegmentIndex {
   std::vector<IndexEntry> ended_by(LaneId lane, Seq cursor, size_t max_count,
                                    uint64_t max_bytes) const;
   std::vector<IndexEntry> overlapping(LaneId lane, SeqRange range) const;
+  // The first `max_count` segments that end behind `after`, of one generation if one is named.
+  std::vector<IndexEntry> behind(LaneId lane, Seq after, size_t max_count,
+                                 std::optional<uint32_t> generation = {}) const;
   // What of `range` no segment holds, ascending.
   std::vector<SeqRange> gaps(LaneId lane, SeqRange range) const;
   // The segment of `lane` that begins at `first`.
@@ -42,6 +46,9 @@ class SegmentIndex {
   // Its bytes are elsewhere now.
   void move(LaneId lane, const IndexEntry& entry);
   size_t size() const { return size_; }
+  // Stored bytes of the lane's segments in all generations, and of what the database adds to each,
+  // about.
+  uint64_t bytes(LaneId lane) const { return lane < bytes_.size() ? bytes_[lane] : 0; }
 
   struct Live {
     size_t segments = 0;
@@ -54,10 +61,12 @@ class SegmentIndex {
  private:
   using Entries = std::deque<IndexEntry>;
   const Entries* entries(LaneId lane) const;
+  static uint64_t cost(const IndexEntry& entry) { return uint64_t{entry.bytes} + 64; }
   Entries::const_iterator first_ending_at(const Entries& entries, Seq from) const;
-  void count(const IndexEntry& entry, bool added);
+  void count(LaneId lane, const IndexEntry& entry, bool added);
 
-  std::vector<Entries> lanes_;  // by lane id, which are dense
+  std::vector<Entries> lanes_;   // by lane id, which are dense
+  std::vector<uint64_t> bytes_;  // by lane id
   std::map<uint32_t, Live> live_;
   size_t size_ = 0;
 };

@@ -51,9 +51,13 @@ std::vector<SeqRange> SeqRanges::all() const {
 }
 
 uint64_t SeqRanges::count_in(SeqRange range) const {
-  uint64_t held = range.size();
-  for (const auto& part : missing_in(range)) held -= part.size();
-  return held;
+  uint64_t count = 0;
+  auto it = last_by_first_.upper_bound(range.first);
+  if (it != last_by_first_.begin()) --it;
+  for (; it != last_by_first_.end() && it->first <= range.last; ++it) {
+    count += SeqRange{std::max(it->first, range.first), std::min(it->second, range.last)}.size();
+  }
+  return count;
 }
 
 uint64_t SeqRanges::take_up_to(Seq seq) {

@@ -12,6 +12,7 @@
 namespace penstock::spool {
 namespace {
 
+constexpr Millis kTurnedAwayDelay{9000};  // counts alone are written that much later
 constexpr size_t kRefusedHeadBytes = size_t{64} << 10;
 
 Error denied(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
@@ -73,11 +74,17 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surrounding
       queue_(options.queue_bytes),
       ledger_(std::move(found.loaded.ledger)),
       index_(std::move(found.loaded.index)),
-      tail_(options.tail_bytes) {
+      tail_(options.tail_bytes),
+      quarantine_quota_(options.quarantine_quota()),
+      ages_(std::move(found.loaded.marks)) {
   for (const auto& epoch : found.epochs) add_epoch(epoch);
   counters_.older_files = older_.size();
   counters_.parked_files = parked_.size();
   counters_.live_bytes = active_->store.live_bytes();
+  counters_.quarantine_bytes = ledger_.quarantine_bytes();
+  for (const auto& state : ledger_.states()) guard(state.id);
+  refresh_state();
+  refresh_shares();
   note_unwritten();
 }
 
@@ -93,17 +100,21 @@ void SpoolImpl::start(Listener& listener) {
 
 LaneId SpoolImpl::lane(const LaneKey& key) {
   const Lock lock(mutex_);
-  return ledger_.lane(key);
+  const LaneId lane = ledger_.lane(key);
+  guard(lane);
+  return lane;
 }
 
 std::vector<LaneState> SpoolImpl::lanes() const {
   const Lock lock(mutex_);
-  return ledger_.states();
+  auto states = ledger_.states();
+  for (auto& state : states) state = with_guard(std::move(state));
+  return states;
 }
 
 LaneState SpoolImpl::state(LaneId lane) const {
   const Lock lock(mutex_);
-  return ledger_.state(lane);
+  return with_guard(ledger_.state(lane));
 }
 
 // Does every record carry the next number of its lane?
@@ -216,8 +227,13 @@ void SpoolImpl::damaged(LaneId lane, Seq first, Seq last, std::string reason) {
 
 // There is something to write that is no record: the thread has a second for it.
 void SpoolImpl::note_unwritten() {
-  if (acks_since_ || !ledger_.has_unwritten()) return;
-  acks_since_ = read_clock().mono;
+  const MonoTime now = read_clock().mono;
+  if (!ledger_.has_unwritten()) {
+    if (!acks_since_ && !ledger_.turned_away().empty()) acks_since_ = now + kTurnedAwayDelay;
+    return;
+  }
+  if (acks_since_ && *acks_since_ <= now) return;
+  acks_since_ = now;
   wake_.notify_one();
 }
 

@@ -10,6 +10,9 @@
 // synchronous=FULL in WAL mode, that is after the fsync. Commits take a prefix of the queue in
 // arrival order across all lanes, so one number per source is enough.
 //
+// Limits: a lane that is over its share of the spool is treated as its route's overflow policy says
+// (retention.h); drops are fates like any other, committed with the removal they stand for.
+//
 // Failure: a full spool or disk keeps the queue (then enqueue answers kFull) and tries again as
 // room appears. An I/O error or a damaged file ends all writing to that file: what was not
 // committed goes to a new one, in a new epoch, and what the old one holds is still read. Only when
@@ -20,6 +23,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +31,8 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/result.h"
+#include "agent/spool/age.h"
+#include "agent/spool/retention.h"
 #include "agent/spool/types.h"
 
 namespace penstock::spool {
@@ -39,8 +45,15 @@ struct Options {
   size_t commit_bytes = 256 << 10;  // a commit closes at this many bytes of records
   size_t queue_bytes = 12 << 20;    // accepted but not yet committed
   size_t tail_bytes = 8 << 20;      // committed segments kept in memory for the lanes
-  bool allow_volatile = false;      // accept tmpfs, ramfs, overlay, network filesystems
-  Millis salvage_wait{30'000};      // how long a segment behind a read error is waited for
+  uint64_t quarantine_bytes = 0;    // its quota; 0: 5 % of max_size
+  std::map<std::string, LanePolicy> policies;                // by route name
+  LanePolicy other_lanes;                                    // of routes that are not in `policies`
+  std::function<ClockReading()> clock = read_clock_reading;  // for ages
+  uint64_t quarantine_quota() const {
+    return quarantine_bytes > 0 ? quarantine_bytes : max_size_bytes / 20;
+  }
+  bool allow_volatile = false;  // accept tmpfs, ramfs, overlay, network filesystems
+  Millis salvage_wait{30'000};  // how long a segment behind a read error is waited for
   std::filesystem::path machine_id_file =
       "/etc/machine-id";  // another machine's spool starts a new epoch
 };
@@ -65,10 +78,13 @@ struct Counters {
   uint64_t tail_hits = 0;        // segments served from memory
   uint64_t disk_reads = 0;
   uint64_t queued_bytes = 0;
-  uint64_t live_bytes = 0;    // in the active database, before the WAL
-  uint64_t rolls = 0;         // to a new file because one could not be written, in this run
-  uint64_t older_files = 0;   // generations that are only read
-  uint64_t parked_files = 0;  // that could not be opened; a person should look
+  uint64_t live_bytes = 0;        // in the active database, before the WAL
+  uint64_t quota_bytes = 0;       // what live_bytes may grow to by records
+  uint64_t quarantine_bytes = 0;  // of records and reasons in the quarantine
+  uint64_t rolls = 0;             // to a new file because one could not be written, in this run
+  uint64_t older_files = 0;       // generations that are only read
+  uint64_t parked_files = 0;      // that could not be opened; a person should look
+  SpoolState state = SpoolState::kGreen;
 };
 
 class Spool {
@@ -98,6 +114,12 @@ class Spool {
   virtual Enqueue enqueue(std::vector<Pending>&& records) = 0;
   // Bytes that enqueue would take now.
   virtual size_t room() const = 0;
+  // What the overflow policy of `lane` says to one more record now; ask before numbering it. kBlock
+  // promises an on_room. A call that enqueue takes may carry the lane over its share, once.
+  virtual Admission admit(LaneId) { return Admission::kTake; }
+  // So many records of `lane` were turned away instead of being numbered: the second ledger,
+  // persisted with the next commit or within 10 s.
+  virtual void turned_away(LaneId, uint64_t /*count*/) {}
   // Commit soon rather than at the deadline; at most 50 early commits a second.
   virtual void flush_hint() = 0;
 
@@ -108,6 +130,12 @@ class Spool {
   // salvage_wait it is kCorrupt). kShutdown once stopped, then on the calling thread.
   using ReadCallback = std::function<void(Result<SegmentPtr>)>;
   virtual void read(LaneId lane, Seq from, ReadCallback done) = 0;
+
+  // Segments that were read may be on their way and are not dropped, until this says that nothing
+  // at or after `from` is under way any more.
+  virtual void rewound(LaneId, Seq /*from*/) {}
+  // Does every record of the range have its fate? Then there is nothing to read or to give up.
+  virtual bool decided(LaneId, SeqRange) const { return false; }
 
   // Every record of `lane` up to `up_to` has its fate. Monotonic; persisted within 1 s, with a
   // commit of records if there is one. Losing it in a crash only causes repeated sending.

@@ -9,7 +9,6 @@ namespace {
 
 constexpr Millis kFullRetry{
     1000};  // the disk may have room again without anything of ours having gone
-constexpr Millis kDiskCheckEvery{1000};
 constexpr size_t kTrimsPerCommit = 512;  // bounds the time of one transaction
 constexpr uint64_t kTrimBytesPerCommit = uint64_t{4} << 20;
 // Cursors and removals cost about as many pages as a small commit of records: they ride on one a
@@ -19,8 +18,10 @@ constexpr Millis kAckRide = kAckDelay - Millis(100);
 }  // namespace
 
 void SpoolImpl::commit(Lock& lock, bool with_records) {
-  if (with_records && commit_records(lock)) return;
-  if (!fault_ && ledger_.has_unwritten()) commit_acks(lock);
+  const bool done = with_records && commit_records(lock);
+  const bool wanted = ledger_.has_unwritten() || !ledger_.turned_away().empty() || wants_drops_;
+  if (!done && !fault_ && wanted) commit_acks(lock);
+  if (!fault_) after_commit(lock);
 }
 
 // True when the records, and the acknowledgements with them, are on disk.
@@ -35,13 +36,20 @@ bool SpoolImpl::commit_records(Lock& lock) {
   attempt.transaction.segments = std::move(rows);
   auto written = write(lock, attempt, &batch);
   if (!written) {
-    if (may_try_again(written.error())) {
+    if (!may_try_again(written.error())) {
+      enter_fault(lock, std::move(written).error());
+      return false;
+    }
+    disk_refused_ = attempt.fitted;
+    const bool low = state_of(disk_fill(), state_) == SpoolState::kDiskLow && !attempt.fitted;
+    if (low || !drop_for_commit(batch.bytes)) {
       enter_full(written.error());
     } else {
-      enter_fault(lock, std::move(written).error());
+      retry_at_ = attempt.at;
     }
     return false;
   }
+  disk_refused_ = false;
   next_segment_id_ += static_cast<int64_t>(attempt.transaction.segments.size());
   note_written(attempt);
   note_committed(attempt, batch);
@@ -52,6 +60,13 @@ bool SpoolImpl::commit_records(Lock& lock) {
 
 void SpoolImpl::commit_acks(Lock& lock) {
   Plan attempt = plan(nullptr, true);
+  if (attempt.transaction.empty()) {
+    // What there is waits for room in the quarantine, or for records to come back from their way.
+    acks_since_.reset();
+    if (ledger_.has_unwritten() && !stopping_) acks_since_ = attempt.at;
+    acks_not_before_ = attempt.at + kFullRetry;
+    return;
+  }
   auto written = write(lock, attempt, nullptr);
   if (!written && written.error().kind == ErrorKind::kFull) {
     enter_full(written.error());
@@ -76,7 +91,7 @@ void SpoolImpl::commit_acks(Lock& lock) {
 }
 
 bool SpoolImpl::acks_ride() const {
-  return full_ || flushing() || stopping_ ||
+  return full_ || pressed() || flushing() || stopping_ ||
          (acks_since_ && read_clock().mono - *acks_since_ >= kAckRide);
 }
 
@@ -84,7 +99,9 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
   Plan plan;
   plan.at = read_clock().mono;
   plan.acks = batch == nullptr || with_pending;
+  if (with_pending) drop_overflow();
   std::set<LaneId> lanes = plan.acks ? ledger_.dirty() : std::set<LaneId>();
+  if (plan.acks) lanes.insert(ledger_.turned_away().begin(), ledger_.turned_away().end());
   std::map<LaneId, Seq> committed;
   if (batch != nullptr) {
     committed.insert(batch->committed.begin(), batch->committed.end());
@@ -93,23 +110,31 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
     }
     // Their rows may be removed by a person one day: the number they used must outlive them.
     for (const Pending* record : batch->refused) lanes.insert(record->lane);
+    if (const auto mark = clock_mark()) plan.transaction.marks.push_back(*mark);
   }
+  if (with_pending) plan_doomed(plan);
+  const bool quarantines = with_pending && !quarantine_full();
   // Evenly, so that the oldest pages, which hold segments of all lanes, become empty as a whole.
   const size_t shares = std::max<size_t>(1, lanes.size());
   for (const LaneId lane : lanes) {
     size_t trims_left = std::max<size_t>(1, kTrimsPerCommit / shares);
-    uint64_t bytes_left = kTrimBytesPerCommit / shares;
-    LaneRow row = ledger_.row(lane, with_pending);
+    uint64_t bytes_left =
+        (kTrimBytesPerCommit - std::min(kTrimBytesPerCommit, plan.freed_bytes)) / shares;
+    LaneRow row = ledger_.row(lane, with_pending, quarantines);
     plan_trims(plan, row, trims_left, bytes_left);
     if (const auto it = committed.find(lane); it != committed.end()) row.next_seq = it->second + 1;
-    plan.transaction.lanes.push_back(std::move(row));
+    if (quarantines || !with_pending || !ledger_.waits_for_quarantine(lane) ||
+        !ledger_.is_written(row)) {
+      plan.transaction.lanes.push_back(std::move(row));
+    }
   }
   if (!with_pending) return plan;
   for (const auto& record : ledger_.pending_quarantine()) {
+    if (!quarantines) break;
     const IndexEntry* entry = record.segment ? nullptr : index_.find(record.lane, record.seq);
     plan.quarantine.push_back({record, entry != nullptr ? std::optional(*entry) : std::nullopt});
   }
-  plan.transaction.fates = ledger_.pending_fates();
+  plan.transaction.fates = ledger_.plan_fates();
   plan.fates = plan.transaction.fates.size();
   return plan;
 }
@@ -143,6 +168,7 @@ Result<void> SpoolImpl::write(Lock& lock, Plan& plan, const Batch* batch) {
     }
     written = room_for(plan);
   }
+  count_quarantine(plan.transaction);
   if (written) written = active_->store.apply(plan.transaction);
   lock.lock();
   return written;
@@ -178,20 +204,31 @@ QuarantineRow SpoolImpl::quarantine_row(const Plan::Quarantine& wanted) {
   return row;
 }
 
-Result<void> SpoolImpl::room_for(const Plan& plan) {
+// Said once, with the next segments: when they are taken.
+std::optional<ClockMark> SpoolImpl::clock_mark() {
+  if (auto mark = ages_.observe(next_segment_id_, options_.clock())) unwritten_mark_ = mark;
+  return unwritten_mark_;
+}
+
+// What the filesystem says, without what is in the database.
+Fill SpoolImpl::disk_fill() const {
+  Fill fill;
+  fill.free_bytes = free_bytes_;
+  fill.min_free_bytes = options_.min_free_bytes;
+  return fill;
+}
+
+Result<void> SpoolImpl::room_for(Plan& plan) {
   if (!active_->store.fits(plan.transaction, plan.freed_bytes)) {
     return Error{ErrorKind::kFull,
                  fmt::format("the spool is at its max_size of {} bytes", options_.max_size_bytes),
                  {}};
   }
-  if (options_.min_free_bytes == 0) return {};
-  const MonoTime now = read_clock().mono;
-  if (now - free_checked_at_ >= kDiskCheckEvery) {
-    free_checked_at_ = now;
-    const auto free = free_bytes(options_.dir);
-    disk_low_ = free && *free < options_.min_free_bytes;
-  }
-  if (!disk_low_) return {};
+  plan.fitted = options_.min_free_bytes == 0;
+  if (plan.fitted) return {};
+  free_bytes_ = free_bytes(options_.dir);  // a second is time for a fast source to take it all
+  plan.fitted = state_of(disk_fill(), state_) != SpoolState::kDiskLow;
+  if (plan.fitted) return {};
   return Error{ErrorKind::kFull,
                fmt::format("the filesystem of {} has less than min_free ({} bytes) free",
                            options_.dir.string(), options_.min_free_bytes),
@@ -201,12 +238,15 @@ Result<void> SpoolImpl::room_for(const Plan& plan) {
 // The acknowledgements of `plan` are on disk.
 void SpoolImpl::note_written(const Plan& plan) {
   for (const auto& [lane, first] : plan.trims) index_.remove(lane, first);
+  note_doomed(plan);
+  if (!plan.transaction.marks.empty()) unwritten_mark_.reset();
   lanes_changed_ = true;
   ledger_.written_pending(plan.quarantine.size(), plan.fates);
   for (const auto& row : plan.transaction.lanes)
     ledger_.written(row, plan.unfinished.contains(row.lane));
   if (!ledger_.has_unwritten()) {
     acks_since_.reset();
+    note_unwritten();
   } else if (plan.acks && plan.unfinished.empty()) {
     acks_since_ = plan.at;  // what is left came after the plan was made
   }

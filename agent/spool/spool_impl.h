@@ -9,6 +9,8 @@
 //   spool_commit.cpp  one commit from plan to callbacks
 //   spool_read.cpp    segments back to the lanes
 //   spool_roll.cpp    on to the next file when one fails, and what becomes of the old ones
+//   spool_retention.cpp  shares, overflow, the quarantine's quota
+//   spool_age.cpp     max_age
 #pragma once
 
 #include <atomic>
@@ -55,6 +57,10 @@ class SpoolImpl final : public Spool {
   SeqRange segment_range(LaneId lane, Seq from) const override;
   void damaged(LaneId lane, Seq first, Seq last, std::string reason) override;
   Counters counters() const override;
+  Admission admit(LaneId lane) override;
+  void turned_away(LaneId lane, uint64_t count) override;
+  void rewound(LaneId lane, Seq from) override;
+  bool decided(LaneId lane, SeqRange range) const override;
   Result<void> flush() override;
   void stop() override;
 
@@ -64,6 +70,22 @@ class SpoolImpl final : public Spool {
     LaneId lane;
     Seq from;
     ReadCallback done;
+  };
+  // What is known of a lane besides its ledger.
+  struct Guard {
+    LanePolicy policy;
+    uint64_t share_bytes = UINT64_MAX;
+    Seq sending = 0;      // up to here records may be on their way
+    Seq ageless = 0;      // up to here segments do not expire
+    bool waits = false;   // a source was answered kBlock
+    bool over = false;    // the policy is at work; said in the log
+    int64_t head_id = 0;  // of the segment whose age was asked for last
+    int64_t head_us = 0;  // its newest record
+  };
+  // Dropped, out of the index, to be removed in the transaction that carries its fate.
+  struct Doomed {
+    LaneId lane;
+    IndexEntry entry;
   };
   // One attempt to write: what goes into the transaction and what is to be noted once it is on
   // disk.
@@ -78,7 +100,9 @@ class SpoolImpl final : public Spool {
     std::set<LaneId> unfinished;                // lanes with more to trim
     uint64_t freed_bytes = 0;
     size_t fates = 0;
-    bool acks = true;  // with the cursors of all lanes
+    size_t doomed = 0;
+    bool acks = true;     // with the cursors of all lanes
+    bool fitted = false;  // by our own count
     MonoTime at;
   };
 
@@ -110,6 +134,30 @@ class SpoolImpl final : public Spool {
   static bool may_try_again(const Error& error) {
     return error.kind == ErrorKind::kFull || error.kind == ErrorKind::kTransient;
   }
+  Guard& guard(LaneId lane);
+  uint64_t use_of(LaneId lane) const { return index_.bytes(lane) + queue_.bytes_of(lane); }
+  uint64_t quota_bytes() const;
+  uint64_t free_quota_bytes() const;
+  void refresh_state();
+  void refresh_shares();
+  bool may_resume(const Guard& guard, LaneId lane) const;
+  LaneState with_guard(LaneState state) const;
+  void say_over(LaneId lane, Guard& guard, bool over, uint64_t use);
+  bool pressed() const;
+  bool quarantine_full() const { return ledger_.quarantine_bytes() >= quarantine_quota_; }
+  bool hold(ReadRequest& request);
+  std::optional<ClockMark> clock_mark();
+  Fill disk_fill() const;
+  void drop_overflow();
+  bool drop_for_commit(uint64_t wanted);
+  uint64_t drop_oldest(LaneId lane, Guard& guard, uint64_t wanted,
+                       std::optional<uint32_t> generation = {});
+  std::vector<IndexEntry> droppable(LaneId lane, const Guard& guard, Seq after, size_t count,
+                                    std::optional<uint32_t> generation = {}) const;
+  void doom(LaneId lane, const IndexEntry& entry, FateKind kind, const std::string& reason);
+  void plan_doomed(Plan& plan) const;
+  void note_doomed(const Plan& plan);
+  std::optional<MonoTime> expiry_due() const;
   void enter_full(const Error& error);
 
   // With mutex_ held on entry and return, released in between.
@@ -129,11 +177,13 @@ class SpoolImpl final : public Spool {
   bool remove_empty(Lock& lock, size_t at);
   void replace_spare(Lock& lock);
   void copy_lanes(Lock& lock);
+  void after_commit(Lock& lock);
+  void expire(Lock& lock);
+  bool expire_head(Lock& lock, LaneId lane, const ClockReading& now);
 
   // Spool thread, without the lock.
   std::vector<SegmentRow> encode(const Batch& batch);
   QuarantineRow quarantine_row(const Plan::Quarantine& wanted);
-  Result<void> room_for(const Plan& plan);
   OriginPtr origin_of(uint32_t epoch) const;
   bool has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error);
   Result<std::unique_ptr<Generation>> next_generation(const Transaction& first);
@@ -143,6 +193,8 @@ class SpoolImpl final : public Spool {
   Store* store_of(uint32_t generation);
   void add_epoch(const EpochRow& epoch);
   Result<void> share_out();
+  Result<void> room_for(Plan& plan);
+  static void count_quarantine(Transaction& transaction);
   Result<DecodedSegment> load_segment(LaneId lane, const IndexEntry& entry);
 
   const Options options_;
@@ -171,9 +223,9 @@ class SpoolImpl final : public Spool {
   SegmentCodec codec_;
   CommitPolicy policy_;
   int64_t next_segment_id_;
-  MonoTime free_checked_at_{};
-  bool disk_low_ = false;
-  bool wal_grows_ = false;  // the last checkpoint found no room
+  std::optional<uint64_t> free_bytes_;  // of the filesystem, when last asked
+  bool disk_refused_ = false;           // the last commit would have fitted our quota
+  bool wal_grows_ = false;              // the last checkpoint found no room
 
   std::atomic<const Origin*> current_origin_ = nullptr;
   mutable std::mutex mutex_;
@@ -184,6 +236,19 @@ class SpoolImpl final : public Spool {
   SegmentIndex index_;
   Tail tail_;
   std::deque<ReadRequest> reads_;
+  std::deque<ReadRequest> held_reads_;  // until the quarantine has room
+  std::map<LaneId, Guard> guards_;
+  std::deque<Doomed> doomed_;
+  uint64_t doomed_bytes_ = 0;
+  SpoolState state_ = SpoolState::kGreen;
+  uint64_t quarantine_quota_;
+  bool quarantine_said_ = false;
+  bool wants_drops_ = false;  // a lane that drops its oldest is over its share
+  bool lane_waits_ = false;   // a source was answered kBlock
+  AgeClock ages_;
+  std::optional<ClockMark> unwritten_mark_{};
+  std::optional<Millis> least_age_;  // of all policies
+  MonoTime expiry_at_{};
   Counters counters_;
   bool hinted_ = false;
   bool full_ = false;

@@ -26,9 +26,11 @@ void SpoolImpl::serve_reads(Lock& lock) {
   for (int i = 0; i < kReadsPerTurn && !reads_.empty(); ++i) {
     ReadRequest request = std::move(reads_.front());
     reads_.pop_front();
+    if (hold(request)) continue;
     const IndexEntry* found = index_.find(request.lane, request.from);
     const std::optional<IndexEntry> entry = found != nullptr ? std::optional(*found) : std::nullopt;
     SegmentPtr segment = entry ? tail_.find(request.lane, entry->first) : nullptr;
+    if (entry) guard(request.lane).sending = entry->last();
     if (entry) ++(segment ? counters_.tail_hits : counters_.disk_reads);
     const LaneKey key = ledger_.state(request.lane).key;
     lock.unlock();

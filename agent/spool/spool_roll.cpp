@@ -50,7 +50,7 @@ void SpoolImpl::enter_fault(Lock& lock, Error error) {
 void SpoolImpl::roll(Lock& lock) {
   std::vector<EpochRow> epochs = epochs_;
   epochs.push_back(*next_epoch(epochs_, where_, true, read_clock().wall_us, log_));
-  const Transaction first = activation(ledger_, epochs);
+  const Transaction first = activation(ledger_, epochs, ages_.marks());
   lock.unlock();
   auto next = next_generation(first);
   lock.lock();
@@ -68,7 +68,7 @@ void SpoolImpl::roll(Lock& lock) {
   }
   older_.push_back(std::exchange(active_, std::move(*next)));
   add_epoch(epochs.back());
-  next_segment_id_ = 1;
+  unwritten_mark_.reset();  // came with the activation
   for (const auto& row : first.lanes) ledger_.written(row, true);
   if (fault_) log_.info("spool: good again");
   log_.warning("spool: collection goes on in generation {}, epoch {}", active_->number,
@@ -265,12 +265,14 @@ bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
     auto decoded = load_segment(lane, entry);
     auto stored = decoded ? from.store.read(entry.id) : Result<std::string>(decoded.error());
     if (!stored) continue;  // its lane will find out and say so
+    // With its id, by which its age is told. One that is taken there came from a parked file.
+    const auto is_taken = active_->store.has(entry.id);
+    if (!is_taken || *is_taken) continue;
     if (bytes > 0 && bytes + stored->size() > kCommitCapBytes) break;
     bytes += stored->size();
-    const int64_t id = next_segment_id_ + static_cast<int64_t>(moved.size());
-    moved.emplace_back(lane,
-                       IndexEntry{id, entry.first, entry.count, entry.bytes, active_->number});
-    transaction.segments.push_back({id, decoded->header, std::move(*stored)});
+    moved.emplace_back(
+        lane, IndexEntry{entry.id, entry.first, entry.count, entry.bytes, active_->number});
+    transaction.segments.push_back({entry.id, decoded->header, std::move(*stored)});
   }
   from.keeps_rest = moved.empty();
   Result<void> done;
@@ -282,7 +284,6 @@ bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
     enter_fault(lock, std::move(done).error());
     return true;
   }
-  next_segment_id_ += static_cast<int64_t>(moved.size());
   for (const auto& [lane, entry] : moved) index_.move(lane, entry);
   counters_.live_bytes = active_->store.live_bytes();
   checkpoint(lock);
@@ -303,6 +304,7 @@ bool SpoolImpl::remove_empty(Lock& lock, size_t at) {
   spare_not_before_ = {};
   counters_.older_files = older_.size();
   if (auto shared = share_out(); !shared) log_.warning("spool: {}", shared.error().what);
+  after_commit(lock);  // there is more room
   return true;
 }
 
@@ -323,7 +325,7 @@ void SpoolImpl::replace_spare(Lock& lock) {
 }
 
 void SpoolImpl::copy_lanes(Lock& lock) {
-  LanesCopy copy{active_->number, epochs_, activation(ledger_, {}).lanes};
+  LanesCopy copy{active_->number, epochs_, activation(ledger_, {}, {}).lanes};
   lanes_changed_ = false;
   lanes_copied_at_ = read_clock().mono;
   lock.unlock();

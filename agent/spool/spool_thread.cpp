@@ -1,7 +1,18 @@
+#include <algorithm>
+#include <iterator>
+
 #include "agent/base/clock.h"
 #include "agent/spool/spool_impl.h"
 
 namespace penstock::spool {
+namespace {
+
+std::optional<MonoTime> earlier(std::optional<MonoTime> a, std::optional<MonoTime> b) {
+  if (a && b) return std::min(*a, *b);
+  return a ? a : b;
+}
+
+}  // namespace
 
 CommitView SpoolImpl::view() const {
   CommitView view;
@@ -11,6 +22,7 @@ CommitView SpoolImpl::view() const {
   view.hinted = hinted_;
   view.forced = flushing() || stopping_;
   view.full = full_;
+  view.pressed = pressed();
   view.retry_at = retry_at_;
   view.acks_since = acks_since_;
   view.acks_not_before = acks_not_before_;
@@ -21,6 +33,7 @@ void SpoolImpl::run() {
   Lock lock(mutex_);
   for (;;) {
     if (fault_ && !stopping_ && read_clock().mono >= roll_at_) roll(lock);
+    expire(lock);
     const auto decision = fault_ ? CommitDecision{.wake_at = roll_at_} : policy_.decide(view());
     const bool wait = decision.act == CommitDecision::Act::kWait;
     if (stopping_ && (wait || gave_up_)) break;
@@ -33,10 +46,9 @@ void SpoolImpl::run() {
     if (!reads_.empty()) {
       serve_reads(lock);
     } else if (wait && !flushing() && !house_keeping(lock)) {
-      std::optional<MonoTime> at = decision.wake_at;
-      if (const auto chores = chores_at(); chores && (!at || *chores < *at)) at = chores;
-      if (at) {
-        wake_.wait_until(lock, *at);
+      const auto wake_at = earlier(earlier(decision.wake_at, chores_at()), expiry_due());
+      if (wake_at) {
+        wake_.wait_until(lock, *wake_at);
       } else {
         wake_.wait(lock);
       }
@@ -89,6 +101,8 @@ void SpoolImpl::stop() {
   }
   if (thread_.joinable()) thread_.join();
   Lock lock(mutex_);
+  std::move(held_reads_.begin(), held_reads_.end(), std::back_inserter(reads_));
+  held_reads_.clear();
   while (!reads_.empty()) {
     ReadCallback done = std::move(reads_.front().done);
     reads_.pop_front();

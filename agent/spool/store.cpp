@@ -10,6 +10,8 @@
 namespace penstock::spool {
 namespace {
 
+constexpr int64_t kFatesPerLane = 1000;  // ranges below the cursor that are kept for people
+
 // Pages of a row with a blob of this size: overflow pages hold 4 bytes less, the row itself and its
 // share of tree and pointer-map pages are rounded up.
 int64_t pages_of(uint64_t bytes) { return static_cast<int64_t>(bytes / (kPageBytes - 4)) + 2; }
@@ -25,7 +27,8 @@ struct Store::Statements {
   Connection db;
   int wal_frames = 0;
   Statement begin, commit, rollback;
-  Statement insert, remove, release, read, lane, quarantine, fate, epoch;
+  Statement insert, remove, release, read, newest, lane, quarantine, epoch;
+  Statement fate, longer_fate, old_fates, mark, later_marks;
   Statement page_count, freelist_count;
 
   Result<void> prepare() {
@@ -41,17 +44,35 @@ struct Store::Statements {
         {&read, "SELECT payload FROM seg WHERE id=?"},
         {&lane,
          "INSERT INTO lane_state(lane, route, table_name, cursor, next_seq, quarantined, damaged, "
-         "discarded, dropped, first_seq) VALUES(?,?,?,?,?,?,?,?,?,?)"
-         " ON CONFLICT(lane) DO UPDATE SET cursor=excluded.cursor, next_seq=excluded.next_seq,"
+         "discarded, dropped, first_seq, dropped_age, refused, quarantine_bytes)"
+         " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(lane) DO UPDATE SET"
+         " cursor=excluded.cursor, next_seq=excluded.next_seq,"
          " quarantined=excluded.quarantined, damaged=excluded.damaged,"
-         " discarded=excluded.discarded, dropped=excluded.dropped"},
+         " discarded=excluded.discarded, dropped=excluded.dropped,"
+         " dropped_age=excluded.dropped_age, refused=excluded.refused,"
+         " quarantine_bytes=excluded.quarantine_bytes"},
         {&quarantine,
          "INSERT OR IGNORE INTO quarantine(lane, seq, epoch, at_us, reason, record) "
          "VALUES(?,?,?,?,?,?)"},
         {&fate,
          "INSERT OR IGNORE INTO fate(lane, first_seq, last_seq, kind, at_us, reason) "
-         "VALUES(?,?,?,?,?,?)"},
+         "SELECT ?1,?2,?3,?4,?5,?6 WHERE ?3>coalesce((SELECT last_seq FROM fate WHERE lane=?1 AND "
+         "first_seq<=?2 ORDER BY first_seq DESC LIMIT 1), 0)"},
         {&epoch, "INSERT OR IGNORE INTO epoch VALUES(?,?,?,?,?,?)"},
+        {&longer_fate,
+         "UPDATE fate SET last_seq=?3, at_us=?5 WHERE lane=?1 AND last_seq=?2-1 AND kind=?4 AND "
+         "reason=?6 AND first_seq=(SELECT max(first_seq) FROM fate WHERE lane=?1 AND "
+         "first_seq<?2)"},
+        {&old_fates,
+         "DELETE FROM fate WHERE lane=?1 AND kind<>1 AND first_seq<(SELECT first_seq FROM fate "
+         "WHERE lane=?1"
+         " ORDER BY first_seq DESC LIMIT 1 OFFSET ?2) AND last_seq<=(SELECT cursor FROM lane_state"
+         " WHERE lane=?1)"},
+        {&newest, "SELECT newest_us FROM seg WHERE id=?"},
+        {&later_marks,
+         "DELETE FROM clock WHERE first_seg>=?1 OR first_seg<(SELECT first_seg FROM "
+         "clock ORDER BY first_seg DESC LIMIT 1 OFFSET 255)"},
+        {&mark, "INSERT INTO clock(first_seg, boot, offset_us, is_set) VALUES(?,?,?,?)"},
         {&page_count, "PRAGMA page_count"},
         {&freelist_count, "PRAGMA freelist_count"},
     };
@@ -133,6 +154,14 @@ Result<void> Store::apply(const Transaction& transaction) {
   return {};
 }
 
+int64_t Store::pages_for(const Transaction& transaction) {
+  int64_t pages = 0;
+  for (const auto& row : transaction.segments) pages += pages_of(row.stored.size());
+  for (const auto& row : transaction.quarantine)
+    pages += pages_of(row.record.size() + row.reason.size());
+  return pages;
+}
+
 Result<void> Store::write_rows(const Transaction& transaction) {
   Statements& s = *statements_;
   for (const int64_t id : transaction.deletes) {
@@ -161,23 +190,50 @@ Result<void> Store::write_ledger(const Transaction& transaction) {
     if (auto done = s.quarantine.bind_text(5, row.reason).bind_blob(6, row.record).run(); !done)
       return done;
   }
-  for (const auto& row : transaction.fates) {
-    s.fate.bind(1, int64_t{row.lane}).bind(2, row.range.first).bind(3, row.range.last);
-    s.fate.bind(4, static_cast<int64_t>(row.kind)).bind(5, row.at_us);
-    if (auto done = s.fate.bind_text(6, row.reason).run(); !done) return done;
-  }
   for (const auto& row : transaction.lanes) {
     s.lane.bind(1, int64_t{row.lane}).bind_text(2, row.key.route).bind_text(3, row.key.table);
     s.lane.bind(4, row.cursor).bind(5, row.next_seq);
     s.lane.bind(6, row.counts.quarantined).bind(7, row.counts.damaged);
     s.lane.bind(8, row.counts.discarded).bind(9, row.counts.dropped);
-    s.lane.bind(10, row.first_seq);
-    if (auto done = s.lane.run(); !done) return done;
+    s.lane.bind(10, row.first_seq).bind(11, row.counts.dropped_age);
+    if (auto done = s.lane.bind(12, row.refused).bind(13, row.quarantine_bytes).run(); !done)
+      return done;
   }
+  if (auto done = write_fates(transaction.fates); !done) return done;
   for (const auto& row : transaction.epochs) {
     s.epoch.bind(1, int64_t{row.id}).bind_text(2, row.name).bind_text(3, row.agent_id);
     s.epoch.bind_text(4, row.machine_id).bind_text(5, row.filesystem).bind(6, row.started_at_us);
     if (auto done = s.epoch.run(); !done) return done;
+  }
+  for (const auto& mark : transaction.marks) {
+    if (auto done = write_mark(mark); !done) return done;
+  }
+  return {};
+}
+
+Result<void> Store::write_mark(const ClockMark& mark) {
+  Statements& s = *statements_;
+  if (auto done = s.later_marks.bind(1, mark.first_segment).run(); !done) return done;
+  s.mark.bind(1, mark.first_segment).bind_text(2, mark.boot).bind(3, mark.offset_us);
+  return s.mark.bind(4, int64_t{mark.is_set}).run();
+}
+
+// A range that continues the lane's last one makes it longer: a lane that drops for a month has one
+// row. One that is there already (carried over twice) is left as it is. Of rows below the cursor,
+// which lane_state counts, the newest are kept.
+Result<void> Store::write_fates(const std::vector<FateRow>& fates) {
+  Statements& s = *statements_;
+  for (const auto& row : fates) {
+    bool longer = false;
+    for (Statement* statement : {&s.longer_fate, &s.fate}) {
+      if (longer) break;
+      statement->bind(1, int64_t{row.lane}).bind(2, row.range.first).bind(3, row.range.last);
+      statement->bind(4, stored_kind(row.kind)).bind(5, row.at_us);
+      if (auto done = statement->bind_text(6, row.reason).run(); !done) return done;
+      longer = sqlite3_changes(s.db.handle()) > 0;
+    }
+    s.old_fates.bind(1, int64_t{row.lane}).bind(2, kFatesPerLane);
+    if (auto done = s.old_fates.run(); !done) return done;
   }
   return {};
 }
@@ -210,6 +266,26 @@ Result<void> Store::settle_log() {
   return done;
 }
 
+Result<bool> Store::has(int64_t id) {
+  Statement& statement = statements_->newest;
+  auto row = statement.bind(1, id).step();
+  statement.reset();
+  return row;
+}
+
+Result<int64_t> Store::newest_us(int64_t id) {
+  Statement& statement = statements_->newest;
+  auto row = statement.bind(1, id).step();
+  Result<int64_t> out = Error{ErrorKind::kCorrupt, "its row is gone", {}};
+  if (!row) {
+    out = std::move(row).error();
+  } else if (*row) {
+    out = statement.int_at(0);
+  }
+  statement.reset();
+  return out;
+}
+
 Result<void> Store::checkpoint_if_due() {
   if (broken_ || statements_->wal_frames < sizing_.checkpoint_pages) return {};
   return checkpoint();
@@ -225,21 +301,15 @@ Result<void> Store::checkpoint() {
 }
 
 bool Store::fits(const Transaction& transaction, uint64_t freed_bytes) const {
-  int64_t pages = live_pages_ - static_cast<int64_t>(freed_bytes / kPageBytes);
-  for (const auto& row : transaction.segments) pages += pages_of(row.stored.size());
-  for (const auto& row : transaction.quarantine)
-    pages += pages_of(row.record.size() + row.reason.size());
-  return pages <= sizing_.insert_pages;
+  const int64_t pages = live_pages_ - static_cast<int64_t>(freed_bytes / kPageBytes);
+  return pages + pages_for(transaction) <= sizing_.insert_pages;
 }
 
 // The file grows before the commit that needs it. Else a full disk would stop the checkpoint, the
 // WAL would have nowhere to go, and not even removals could be written.
 Result<void> Store::allocate_for(const Transaction& transaction) {
   if (transaction.segments.empty() && transaction.quarantine.empty()) return {};
-  int64_t pages = 16;
-  for (const auto& row : transaction.segments) pages += pages_of(row.stored.size());
-  for (const auto& row : transaction.quarantine)
-    pages += pages_of(row.record.size() + row.reason.size());
+  int64_t pages = 16 + pages_for(transaction);
   pages += pages / 128;  // tree and pointer map
   const int64_t free_pages = page_count_ - live_pages_;
   const int64_t wanted = std::min(page_count_ + std::max<int64_t>(0, pages - free_pages),

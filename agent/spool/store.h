@@ -21,11 +21,18 @@ class Store {
   Store& operator=(Store&&) noexcept;
   ~Store();
 
-  // All of it, committed and synced, or nothing. kFull and kTransient: may be tried again.
+  // All of it, committed and synced, or nothing. kFull and kTransient: may be tried again. A fate
+  // that goes on where the lane's last one ended makes that row longer.
   Result<void> apply(const Transaction& transaction);
 
   // The payload of a segment row. kCorrupt: it is gone or damaged; kTransient: a read error.
   Result<std::string> read(int64_t id);
+
+  // Is there a segment row of that id?
+  Result<bool> has(int64_t id);
+
+  // When the newest record of a segment was received, without reading its payload.
+  Result<int64_t> newest_us(int64_t id);
 
   // Copies the WAL back once it is long enough; call after every apply. kFull: the disk is full;
   // later again.
@@ -47,8 +54,11 @@ class Store {
   struct Statements;
   explicit Store(std::unique_ptr<Statements> statements, const Sizing& sizing);
   Result<void> write_rows(const Transaction& transaction);
+  static int64_t pages_for(const Transaction& transaction);
   Result<void> write_ledger(const Transaction& transaction);
   Result<void> allocate_for(const Transaction& transaction);
+  Result<void> write_mark(const ClockMark& mark);
+  Result<void> write_fates(const std::vector<FateRow>& fates);
   Result<void> refresh_pages();
   Result<void> settle_log();
   Result<void> checkpoint();

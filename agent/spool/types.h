@@ -35,7 +35,7 @@ struct SeqRange {
 
 // The ledger of one lane: committed = delivered + quarantined + discarded + dropped + damaged +
 // pending, where committed = next_seq - 1 and delivered is what remains of `cursor` after the other
-// fates at or below it.
+// fates at or below it. `refused` is the second ledger: records that never were committed.
 struct LaneState {
   LaneId id = 0;
   LaneKey key;
@@ -43,9 +43,14 @@ struct LaneState {
   Seq cursor = 0;            // every record up to here has its final fate
   uint64_t quarantined = 0;  // records at or below `cursor` that went to quarantine
   uint64_t damaged = 0;    // records at or below `cursor` whose stored bytes could not be read back
-  uint64_t discarded = 0;  // at or below `cursor`
-  uint64_t dropped = 0;    // at or below `cursor`
-  uint64_t delivered() const { return cursor - quarantined - damaged - discarded - dropped; }
+  uint64_t discarded = 0;  // records at or below `cursor` that a person threw away
+  uint64_t dropped_overflow = 0;  // records at or below `cursor` that made room for newer ones
+  uint64_t dropped_age = 0;       // records at or below `cursor` that outlived max_age
+  uint64_t refused = 0;           // turned away before they had a number: drop_newest, unrouted
+  uint64_t stored_bytes = 0;      // of its pending records, about
+  bool over_share = false;        // its overflow policy is at work
+  uint64_t dropped() const { return dropped_overflow + dropped_age; }
+  uint64_t delivered() const { return cursor - quarantined - damaged - discarded - dropped(); }
   uint64_t pending() const { return next_seq - 1 - cursor; }
 };
 

@@ -88,11 +88,12 @@ typedef struct penstock_host {
   penstock_str instance_id; /* key of the input in the configuration */
   penstock_str agent_id;
   uint64_t max_emit_bytes; /* a call of up to this many payload + topic + attribute bytes is always
-                              taken when the queue is empty */
+                              taken when the queue is empty and no table is over its share */
 
   /* All or nothing. On OK every record of the call got a sequence number, per instance contiguous
-   * from 1 in each run of the agent; *last_seq is that of the last record. Does not block on I/O.
-   * `last_seq` must not be null. */
+   * from 1 in each run of the agent, but those that the configuration says to drop; *last_seq is
+   * that of the last record that has one, of this call or before it (0: none yet). Does not block
+   * on I/O. `last_seq` must not be null. */
   penstock_emit_status (*emit)(void* context, const penstock_record* records, size_t count,
                                uint64_t* last_seq);
 

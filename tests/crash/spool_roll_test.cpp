@@ -255,7 +255,8 @@ TEST_F(SpoolRoll, TwoFilesInARowMayFail) {
   open();
   const LaneId lane = spool_->lane({"r", "t"});
   for (int i = 0; i < 6; ++i) {
-    if (i == 2 || i == 4) vfs.fail_sync_after(0);
+    // Of the file that is written to; the spare may be made meanwhile.
+    if (i == 2 || i == 4) vfs.fail_sync_of(i == 2 ? "1.db-wal" : "2.db-wal");
     for (int j = 0; j < 150; ++j) put(lane, 5, 3000);
     ASSERT_TRUE(spool_->flush());
   }
@@ -419,7 +420,7 @@ TEST(LanesFile, ATornCopyLeavesTheOneBefore) {
   for (uint32_t round = 1; round <= 8; ++round) {
     copy.active = round;
     copy.lanes.push_back(
-        {round, {"r", std::string(round * 200, 't')}, round, round + 1, {1, 2, 3, 4}});
+        {round, {"r", std::string(round * 200, 't')}, round, round + 1, {1, 2, 3, 4, 2}, 1, 5, 6});
     LanesFile writer(dir.path());
     (void)writer.read();
     ASSERT_TRUE(writer.write(copy));
@@ -427,7 +428,9 @@ TEST(LanesFile, ATornCopyLeavesTheOneBefore) {
     ASSERT_TRUE(back);
     EXPECT_EQ(back->active, round);
     ASSERT_EQ(back->lanes.size(), round);
-    EXPECT_EQ(back->lanes.back().counts, (FateCounts{1, 2, 3, 4}));
+    EXPECT_EQ(back->lanes.back().counts, (FateCounts{1, 2, 3, 4, 2}));
+    EXPECT_EQ(back->lanes.back().refused, 5U);
+    EXPECT_EQ(back->lanes.back().quarantine_bytes, 6U);
     EXPECT_EQ(back->epochs.at(0).started_at_us, -5);
   }
   std::ifstream in(dir.path() / "lanes", std::ios::binary);

@@ -9,6 +9,9 @@ struct ModelLane {
   std::set<Seq> decided;               // refused or quarantined
   Seq next = 1;                        // of the next record to enqueue
   Seq cursor = 0;
+  bool drops = false;      // the spool takes its oldest when it likes
+  uint64_t delivered = 0;  // of a lane that drops
+  uint64_t refused = 0;
 
   void settle() {
     while (decided.contains(cursor + 1)) ++cursor;
@@ -23,6 +26,8 @@ class SpoolModel : public ::testing::TestWithParam<int> {
   SpoolModel() {
     options_.max_size_bytes = 16 << 20;
     options_.tail_bytes = 20 << 10;
+    options_.policies["oldest"] = {OverflowPolicy::kDropOldest, 1.0, {}};
+    options_.policies["newest"] = {OverflowPolicy::kDropNewest, 1.0, {}};
   }
 
   void open() {
@@ -34,16 +39,35 @@ class SpoolModel : public ::testing::TestWithParam<int> {
   }
 
   LaneId any_lane() {
-    const LaneId id = random_() % 8 == 0
-                          ? kUnroutedLane
-                          : spool_->lane({"route", "table" + std::to_string(random_() % 5)});
+    const uint64_t choice = random_() % 10;
+    if (choice == 0) return at(kUnroutedLane);
+    if (choice == 1) return at(spool_->lane({"newest", "table"}));
+    if (choice > 3) return at(spool_->lane({"route", "table" + std::to_string(random_() % 5)}));
+    const LaneId id = at(spool_->lane({"oldest", "table"}));
+    lanes_[id].drops = true;
+    return id;
+  }
+  LaneId at(LaneId id) {
     lanes_.try_emplace(id);
     return id;
+  }
+  // Drops happen with commits: after this there are none until something is done.
+  void settle_drops(const ModelLane& lane) {
+    if (!lane.drops) return;
+    ASSERT_TRUE(spool_->flush());
   }
 
   void enqueue() {
     const LaneId id = any_lane();
     ModelLane& lane = lanes_[id];
+    if (lane.drops && random_() % 2 == 0) spool_->rewound(id, lane.cursor + 1);
+    const Admission verdict = spool_->admit(id);
+    ASSERT_NE(verdict, Admission::kBlock);
+    if (verdict == Admission::kDrop) {
+      spool_->turned_away(id, 1);
+      ++lane.refused;
+      return;
+    }
     std::vector<Pending> records;
     for (uint64_t i = 0, n = 1 + random_() % 6; i < n; ++i) {
       Pending record;
@@ -67,33 +91,51 @@ class SpoolModel : public ::testing::TestWithParam<int> {
   void acknowledge() {
     const LaneId id = any_lane();
     ModelLane& lane = lanes_[id];
+    settle_drops(lane);
+    if (lane.drops) lane.cursor = spool_->state(id).cursor;
     const Seq committed = spool_->state(id).next_seq - 1;
     if (committed <= lane.cursor) return;
     const Seq up_to = lane.cursor + 1 + random_() % (committed - lane.cursor);
+    for (Seq seq = lane.cursor + 1; lane.drops && seq <= up_to; ++seq)
+      lane.delivered += spool_->decided(id, {seq, seq}) ? 0 : 1;
     spool_->acknowledge(id, up_to);
     lane.cursor = up_to;
   }
 
   void quarantine() {
     const LaneId id = any_lane();
+    settle_drops(lanes_[id]);
+    if (lanes_[id].drops) lanes_[id].cursor = spool_->state(id).cursor;
     const Seq committed = spool_->state(id).next_seq - 1;
     const Seq seq = 1 + random_() % (committed + 1);
+    const bool dropped = lanes_[id].drops && seq <= committed && spool_->decided(id, {seq, seq});
     spool_->quarantine(id, seq, "poison");
-    if (seq > lanes_[id].cursor && seq <= committed) lanes_[id].decided.insert(seq);
+    if (!dropped && seq > lanes_[id].cursor && seq <= committed) lanes_[id].decided.insert(seq);
   }
 
   // Only what is committed is compared: all of it after a flush.
   void compare() {
     ASSERT_TRUE(spool_->flush());
     for (auto& [id, lane] : lanes_) {
+      if (lane.drops) lane.cursor = spool_->state(id).cursor;
       lane.settle();
       const LaneState state = spool_->state(id);
       ASSERT_EQ(state.next_seq, lane.next) << "lane " << id;
       ASSERT_EQ(state.cursor, lane.cursor) << "lane " << id;
       ASSERT_EQ(state.quarantined, lane.quarantined()) << "lane " << id;
       ASSERT_EQ(state.damaged, 0U);
+      ASSERT_EQ(state.refused, lane.refused) << "lane " << id;
+      if (lane.drops) {
+        ASSERT_EQ(state.delivered(), lane.delivered) << "lane " << id;
+      } else {
+        ASSERT_EQ(state.dropped(), 0U) << "lane " << id;
+      }
       const auto held = read_all(*spool_, id, lane.cursor + 1);
       for (auto it = lane.records.upper_bound(lane.cursor); it != lane.records.end(); ++it) {
+        if (lane.drops && !held.contains(it->first)) {
+          ASSERT_TRUE(spool_->decided(id, {it->first, it->first})) << "seq " << it->first;
+          continue;
+        }
         ASSERT_TRUE(held.contains(it->first)) << "lane " << id << " seq " << it->first;
         ASSERT_EQ(held.at(it->first), it->second);
       }

@@ -20,6 +20,8 @@ class FakeSpool final : public spool::Spool {
   spool::Enqueue answer = spool::Enqueue::kTaken;
   std::optional<Error> read_error;
   spool::SeqRange unreadable{1, 0};
+  std::map<spool::LaneId, spool::Admission> admissions;  // else kTake
+  spool::SeqRange dropped{1, 0};                         // not to be read, and decided
   size_t records_per_segment = 3;
   std::map<spool::Seq, spool::OriginPtr> origins;  // of segments, by their first record
 
@@ -82,12 +84,32 @@ class FakeSpool final : public spool::Spool {
     return answer;
   }
   size_t room() const override { return answer == spool::Enqueue::kTaken ? 1 << 20 : 0; }
+  spool::Admission admit(spool::LaneId id) override {
+    const auto found = admissions.find(id);
+    return found == admissions.end() ? spool::Admission::kTake : found->second;
+  }
+  void turned_away(spool::LaneId id, uint64_t count) override {
+    const std::lock_guard lock(mutex_);
+    states_[id].refused += count;
+  }
+  void rewound(spool::LaneId id, spool::Seq from) override {
+    const std::lock_guard lock(mutex_);
+    rewound_[id] = from;
+  }
+  std::map<spool::LaneId, spool::Seq> rewinds() const {
+    const std::lock_guard lock(mutex_);
+    return rewound_;
+  }
+  bool decided(spool::LaneId, spool::SeqRange range) const override {
+    return range.first >= dropped.first && range.last <= dropped.last;
+  }
   void flush_hint() override {}
   void read(spool::LaneId id, spool::Seq from, ReadCallback done) override {
     if (read_error) return done(*read_error);
     if (from >= unreadable.first && from <= unreadable.last) {
       return done(Error{ErrorKind::kCorrupt, "checksum does not match", {}});
     }
+    while (from >= dropped.first && from <= dropped.last) ++from;
     done(segment(id, from));
   }
   void acknowledge(spool::LaneId id, spool::Seq up_to) override {
@@ -133,6 +155,7 @@ class FakeSpool final : public spool::Spool {
   std::map<spool::LaneId, spool::Seq> cursors_;
   std::map<spool::LaneId, std::map<spool::Seq, std::string>> quarantined_;
   std::set<spool::Seq> damaged_;
+  std::map<spool::LaneId, spool::Seq> rewound_;
 };
 
 }  // namespace penstock::test

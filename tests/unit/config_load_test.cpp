@@ -51,7 +51,7 @@ TEST(ConfigLoad, AbsentKeysHaveTheDocumentedDefaults) {
 constexpr std::string_view kEverything = R"yaml(version: 1
 agent: {id: "gw.2", labels: {site: ber1, n: 7}, log: {level: debug, repeat_every: 1m}}
 memory_limit: 64MiB
-spool: {dir: q, max_size: 1GiB, min_free: 0B, commit_interval: 20ms, allow_volatile: true}
+spool: {dir: q, max_size: 1GiB, min_free: 0B, commit_interval: 20ms, allow_volatile: true, quarantine: {max_size: 64MiB}}
 destinations:
   a:
     type: zerobus
@@ -75,6 +75,8 @@ routes:
     match: {topic: "p/{line}/+/#", input: u}
     table: "${env:CATALOG}.iot.t_${topic.line}_${topic[7]}"
     destination: a
+    overflow: {policy: drop_newest, max_share: 40%}
+    max_age: 7d
     columns:
       ts: {from: "${payload.t}", as: timestamp, unit: ms, on_error: null, default: null,
            nullable: false}
@@ -83,7 +85,7 @@ routes:
       at: "${label.site}/${meta.seq}"
   - {name: r2, match: {input: u}, table: a.b.c, format: raw, max_age: none, max_tables: 9,
      columns: {p: "${payload}"}}
-unrouted: quarantine
+unrouted: drop
 control: {socket: ctl.sock, listen: none}
 )yaml";
 
@@ -174,6 +176,12 @@ TEST(ConfigLoad, EveryKeyOfARouteArrives) {
   EXPECT_EQ(r1.unknown_fields, UnknownFields::kIgnore);
   EXPECT_EQ(r1.max_tables, 3u);
   EXPECT_EQ(r1.commit_interval, Millis(5));
+  EXPECT_EQ(r1.overflow.policy, OverflowPolicy::kDropNewest);
+  EXPECT_EQ(r1.overflow.max_share_percent, 40.0);
+  EXPECT_EQ(r1.max_age, std::chrono::hours(7 * 24));
+  EXPECT_FALSE(config.routes.at(1).overflow.policy) << "what it is without is the agent's to say";
+  EXPECT_EQ(config.spool.quarantine.bytes, 64 * kMiB);
+  EXPECT_EQ(config.unrouted, Unrouted::kDrop);
   ASSERT_EQ(r1.columns.size(), 4u);
   EXPECT_EQ(r1.columns[0].name, "ts");
   EXPECT_EQ(r1.columns[0].as, "timestamp");
@@ -317,22 +325,16 @@ control: {socket: /run/penstock/control.sock, listen: 127.0.0.1:9}
                          "c.yaml:11:37 destinations.prod.tls.cert",
                          "c.yaml:11:46 destinations.prod.tls.key",
                          "c.yaml:12:5 destinations.prod.proxy",
-                         "c.yaml:17:56 route_defaults.overflow.policy: `drop_newest`",
-                         "c.yaml:17:69 route_defaults.overflow.max_share",
                          "c.yaml:17:102 route_defaults.unknown_fields: `rescue`",
-                         "c.yaml:17:119 route_defaults.max_age: `7d`",
                          "c.yaml:19:38 routes[0].renamed_from[0]",
                          "c.yaml:19:78 routes[0].table: `main.iot.${payload.kind}`",
                          "c.yaml:19:114 routes[0].format: `csv`",
-                         "c.yaml:21:59 routes[1].overflow.policy: `drop_oldest`",
-                         "c.yaml:21:72 routes[1].overflow.max_share",
-                         "c.yaml:23:11 unrouted: `drop`",
                          "c.yaml:24:55 control.listen: `127.0.0.1:9`",
                      }));
   EXPECT_EQ(others, std::vector<std::string>{"c.yaml:22:1: error: unknown key `is_it_last`"});
 }
 
-TEST(ConfigLoad, EveryReservedFormatAndQuarantineSizeIsRefusedByName) {
+TEST(ConfigLoad, EveryReservedFormatIsRefusedByName) {
   for (const std::string format :
        {"csv", "line", "cbor", "msgpack", "protobuf", "sparkplug_b", "nmea"}) {
     const auto loaded = FakeMachine{}.load(with_destination(
@@ -341,10 +343,6 @@ TEST(ConfigLoad, EveryReservedFormatAndQuarantineSizeIsRefusedByName) {
     EXPECT_EQ(to_string(loaded.problems[0]), "c.yaml:4:61: error: routes[0].format: `" + format +
                                                  "` is not supported yet (use json or raw)");
   }
-  EXPECT_EQ(
-      texts(FakeMachine{}.load(minimal("spool: {quarantine: {max_size: 64MiB}}")).problems),
-      std::vector<std::string>{"c.yaml:3:32: error: spool.quarantine.max_size: `64MiB` is not "
-                               "supported yet (leave it at 5%)"});
 }
 
 }  // namespace

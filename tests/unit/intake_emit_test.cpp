@@ -133,6 +133,74 @@ TEST_F(IntakeTest, TheConfiguredTopicIsFilledInFromAttributes) {
   EXPECT_EQ(queued[0].commit_within, Millis(20));
 }
 
+// P6: FULL only for calls that bring records of the lane that is over its share.
+TEST_F(IntakeTest, ABlockedLaneHoldsTheSourcesThatFeedItAndNoOther) {
+  emit(plc_, "plant/a/telemetry", "1");
+  emit(plc_, "plant/b/telemetry", "1");
+  emit(vib_, "", "1");
+  const auto blocked = spool_.queued()[0].lane;
+  spool_.admissions[blocked] = spool::Admission::kBlock;
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "2"), EmitStatus::kFull);
+  EXPECT_EQ(emit(plc_, "plant/b/telemetry", "2"), EmitStatus::kOk);
+  EXPECT_EQ(emit(vib_, "", "2"), EmitStatus::kOk);
+  RecordView both[2];
+  both[0].topic = "plant/b/telemetry";
+  both[1].topic = "plant/a/telemetry";
+  EXPECT_EQ(intake_.emit(plc_, both, last_seq_), EmitStatus::kFull) << "all or nothing";
+  EXPECT_EQ(spool_.queued().size(), 5u);
+  spool_.admissions.clear();
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "2"), EmitStatus::kOk);
+  EXPECT_EQ(spool_.queued().back().seq, 2u) << "refused calls have used no number";
+  EXPECT_EQ(last_seq_, 4u);
+  EXPECT_EQ(intake_.counters().refused_full, 2u);
+}
+
+TEST_F(IntakeTest, ARecordRefusedByDropNewestIsCountedAndHasNoNumber) {
+  emit(plc_, "plant/a/telemetry", "1");
+  const auto lane = spool_.queued()[0].lane;
+  spool_.admissions[lane] = spool::Admission::kDrop;
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "2"), EmitStatus::kOk) << "the source goes on";
+  EXPECT_EQ(last_seq_, 1u) << "what is durable up to here covers it";
+  RecordView mixed[3];
+  mixed[0].topic = mixed[2].topic = "plant/a/telemetry";
+  mixed[1].topic = "plant/b/telemetry";
+  EXPECT_EQ(intake_.emit(plc_, mixed, last_seq_), EmitStatus::kOk);
+  EXPECT_EQ(last_seq_, 2u);
+  EXPECT_EQ(spool_.queued().size(), 2u);
+  EXPECT_EQ(spool_.state(lane).refused, 3u);
+  EXPECT_EQ(intake_.counters().dropped_newest, 3u);
+  spool_.answer = spool::Enqueue::kFull;
+  EXPECT_EQ(intake_.emit(plc_, mixed, last_seq_), EmitStatus::kFull);
+  EXPECT_EQ(spool_.state(lane).refused, 3u) << "the call will come again";
+  spool_.answer = spool::Enqueue::kTaken;
+  spool_.admissions.clear();
+  EXPECT_EQ(emit(plc_, "plant/a/telemetry", "3"), EmitStatus::kOk);
+  EXPECT_EQ(spool_.queued().back().seq, 2u);
+}
+
+TEST(IntakeUnrouted, DropThrowsAwayWhatNoRouteTakesAndCountsIt) {
+  test::FakeSpool spool;
+  Limits limits;
+  limits.drop_unrouted = true;
+  limits.max_record_bytes = 1000;
+  Intake intake(spool, router(plant_routes()), {std::nullopt, std::nullopt}, limits, Log::none());
+  const auto plc = intake.add_source({"plc", {}});
+  const std::string large(2000, 'x');
+  RecordView records[3];
+  records[0].topic = "office/door";
+  records[1].topic = "plant/a/telemetry";
+  records[2].topic = "office/door";
+  records[2].payload = large;
+  uint64_t last_seq = 0;
+  EXPECT_EQ(intake.emit(plc, records, last_seq), EmitStatus::kTooBig);
+  ASSERT_EQ(spool.queued().size(), 2u) << "a head that was cut off is kept all the same";
+  EXPECT_EQ(last_seq, 2u);
+  EXPECT_EQ(spool.state(spool::kUnroutedLane).refused, 1u);
+  EXPECT_EQ(intake.counters().dropped_unrouted, 1u);
+  EXPECT_EQ(intake.counters().unrouted, 0u);
+  EXPECT_EQ(intake.counters().oversize, 1u);
+}
+
 TEST_F(IntakeTest, AfterCloseNothingIsTaken) {
   intake_.close();
   EXPECT_EQ(emit(plc_, "plant/a/telemetry", "1"), EmitStatus::kClosed);

@@ -185,6 +185,38 @@ TEST_F(LaneTest, WhenNothingCanBeSentTheCursorStillPasses) {
   EXPECT_EQ(cursor(), 2u);
 }
 
+// An overflow policy at work while the lane was away.
+TEST_F(LaneTest, RecordsTheSpoolHasDroppedArePassedAndNotCalledDamaged) {
+  spool_.dropped = {1, 3};
+  make_rows(6);
+  streams_[0]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[0]), (std::vector<std::string>{row_of(4), row_of(5), row_of(6)}));
+  EXPECT_EQ(cursor(), 6u);
+  EXPECT_TRUE(spool_.damaged_records().empty());
+}
+
+TEST_F(LaneTest, WhenAllThatWaitsWasDroppedTheLaneIsDone) {
+  spool_.dropped = {4, 6};
+  make_rows(6);
+  streams_[0]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[0]), (std::vector<std::string>{row_of(1), row_of(2), row_of(3)}));
+  EXPECT_EQ(cursor(), 6u);
+  EXPECT_TRUE(spool_.damaged_records().empty());
+}
+
+// Until then they are on their way and the spool must not drop them.
+TEST_F(LaneTest, ALostStreamTellsTheSpoolThatNothingIsOnItsWay) {
+  make_rows(4);
+  streams_[0]->created();
+  run();
+  EXPECT_TRUE(spool_.rewinds().empty());
+  streams_[0]->close(14, "gone");
+  run();
+  EXPECT_EQ(spool_.rewinds()[1], 1u);
+}
+
 TEST_F(LaneTest, ADamagedSegmentIsCountedAndTheLaneGoesOnBehindIt) {
   spool_.unreadable = {1, 3};
   make_rows(5);

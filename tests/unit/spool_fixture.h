@@ -52,6 +52,7 @@ inline Options options_in(const std::filesystem::path& dir) {
   options.agent_id = "gw-test";
   options.max_size_bytes = 64 << 20;
   options.allow_volatile = true;
+  options.other_lanes.max_share_percent = 100;  // one lane may fill it all
   return options;
 }
 

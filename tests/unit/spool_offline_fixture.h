@@ -91,6 +91,7 @@ class OfflineSpoolTest : public ::testing::Test {
   Options options() const {
     Options options = options_in(dir());
     options.max_size_bytes = 32 << 20;
+    options.quarantine_bytes = 32 << 20;
     return options;
   }
 

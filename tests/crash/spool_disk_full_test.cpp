@@ -1,0 +1,159 @@
+// A filesystem with no byte left, a real one: the spool keeps reading, acknowledging and removing,
+// and takes records again by itself. Needs root and a loop device.
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "tests/unit/spool_fixture.h"
+
+namespace penstock::spool::testing {
+namespace {
+
+constexpr size_t kRecord = 20'000;
+
+class DiskFull : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "mounting a filesystem of our own needs root";
+    std::filesystem::create_directories(mount());
+    const std::string image = (dir_.path() / "image").string();
+    const std::string make = "truncate -s 64M " + image + " && mkfs.ext4 -q -m 0 " + image +
+                             " && mount -o loop " + image + " " + mount().string() + " 2>/dev/null";
+    mounted_ = std::system(make.c_str()) == 0;
+    if (!mounted_) GTEST_SKIP() << "no ext4 image can be mounted here (mkfs.ext4, loop devices)";
+    options_ = options_in(mount() / "spool");
+    options_.max_size_bytes = 56 << 20;
+    options_.other_lanes.max_share_percent = 100;
+    options_.policies["cheap"] = {OverflowPolicy::kDropOldest, 100.0, {}};
+    options_.tail_bytes = 0;
+  }
+  void TearDown() override {
+    if (spool_) spool_->stop();
+    spool_.reset();
+    if (!mounted_) return;
+    const std::string unmount = "umount " + mount().string();
+    EXPECT_EQ(std::system(unmount.c_str()), 0);
+  }
+  std::filesystem::path mount() const { return dir_.path() / "mount"; }
+
+  void open() {
+    spool_ = open_or_die(options_);
+    watcher_ = std::make_unique<Watcher>();
+    feeder_ = std::make_unique<Feeder>(*spool_);
+    spool_->start(*watcher_);
+  }
+  // Somebody else takes all that is left.
+  void eat_the_disk() {
+    const int fd = ::open((mount() / "other").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ASSERT_GE(fd, 0);
+    for (const size_t size : {size_t{1} << 16, size_t{4096}, size_t{1}}) {
+      const std::string bytes(size, 'x');
+      while (write(fd, bytes.data(), bytes.size()) > 0) {
+      }
+    }
+    fsync(fd);
+    close(fd);
+    struct statvfs info {};
+    ASSERT_EQ(statvfs(mount().c_str(), &info), 0);
+    ASSERT_EQ(info.f_bavail, 0U);
+  }
+  // Puts records until one finds no room; that one stays in the queue.
+  void fill(LaneId lane) {
+    for (int i = 0; i < 4000; ++i) {
+      feeder_->put(lane, 1, kRecord);
+      if (spool_->flush()) continue;
+      return;
+    }
+    FAIL() << "never full";
+  }
+  bool eventually(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(Millis(10));
+    }
+    return true;
+  }
+
+  TempDir dir_;
+  bool mounted_ = false;
+  Options options_;
+  std::unique_ptr<Watcher> watcher_;
+  std::unique_ptr<Spool> spool_;
+  std::unique_ptr<Feeder> feeder_;
+};
+
+TEST_F(DiskFull, AtZeroBytesAcknowledgementsMakeRoomAndCollectionGoesOn) {
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  for (int i = 0; i < 20; ++i) feeder_->put(lane, 1, kRecord);
+  ASSERT_TRUE(spool_->flush());
+  ASSERT_NO_FATAL_FAILURE(eat_the_disk());
+  ASSERT_NO_FATAL_FAILURE(fill(lane));
+  EXPECT_LT(spool_->counters().live_bytes, spool_->counters().quota_bytes / 2)
+      << "it is the disk that has no room, not our quota";
+  EXPECT_EQ(spool_->counters().state, SpoolState::kDiskLow);
+  EXPECT_TRUE(watcher_->faults().empty()) << "full is no fault";
+  const Seq held = spool_->state(lane).next_seq - 1;
+  EXPECT_EQ(read_all(*spool_, lane).size(), held) << "delivery goes on";
+  for (Seq seq = 10; seq <= held; seq += 10) spool_->acknowledge(lane, seq);
+  spool_->acknowledge(lane, held);
+  EXPECT_TRUE(watcher_->wait_durable(1, feeder_->source_seq())) << "what waited is committed";
+  for (int round = 0; round < 30; ++round) {  // at 0 bytes free all the while
+    feeder_->put(lane, 5, kRecord);
+    ASSERT_TRUE(watcher_->wait_durable(1, feeder_->source_seq()));
+    spool_->acknowledge(lane, spool_->state(lane).next_seq - 1);
+  }
+  EXPECT_TRUE(eventually([&] { return spool_->counters().state == SpoolState::kGreen; }));
+  spool_->stop();
+  const Seq next = spool_->state(lane).next_seq;
+  spool_.reset();
+  open();  // on the full disk
+  EXPECT_EQ(spool_->state(lane).next_seq, next);
+  EXPECT_EQ(spool_->state(lane).damaged, 0U);
+}
+
+TEST_F(DiskFull, ItGoesOnByItselfWhenOthersMakeRoom) {
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  ASSERT_NO_FATAL_FAILURE(eat_the_disk());
+  ASSERT_NO_FATAL_FAILURE(fill(lane));
+  EXPECT_EQ(spool_->counters().state, SpoolState::kDiskLow);
+  std::filesystem::remove(mount() / "other");
+  EXPECT_TRUE(watcher_->wait_durable(1, feeder_->source_seq()));
+  EXPECT_TRUE(eventually([&] { return spool_->counters().state == SpoolState::kGreen; }));
+}
+
+TEST_F(DiskFull, DropOldestGoesOnAtZeroBytes) {
+  open();
+  const LaneId lane = spool_->lane({"cheap", "t"});
+  for (int i = 0; i < 20; ++i) feeder_->put(lane, 1, kRecord);  // so that the file has some room
+  ASSERT_TRUE(spool_->flush());
+  ASSERT_NO_FATAL_FAILURE(eat_the_disk());
+  for (int i = 20; i < 400; ++i) {
+    feeder_->put(lane, 1, kRecord);
+    ASSERT_TRUE(watcher_->wait_durable(1, feeder_->source_seq())) << "record " << i;
+  }
+  const LaneState state = spool_->state(lane);
+  EXPECT_GT(state.dropped_overflow, 50U);
+  const auto held = read_all(*spool_, lane, state.cursor + 1);
+  EXPECT_EQ(held.size(), state.pending());
+  EXPECT_EQ(held.rbegin()->first, 400U) << "the newest is kept";
+}
+
+TEST_F(DiskFull, MinFreeIsLeftToOthers) {
+  options_.min_free_bytes = 30 << 20;
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  fill(lane);
+  struct statvfs info {};
+  ASSERT_EQ(statvfs(mount().c_str(), &info), 0);
+  EXPECT_GE(info.f_bavail * info.f_frsize + (9 << 20), options_.min_free_bytes)
+      << "the file grows in steps of up to 8 MB";
+  EXPECT_EQ(spool_->counters().state, SpoolState::kDiskLow);
+}
+
+}  // namespace
+}  // namespace penstock::spool::testing
