@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/result.h"
 #include "agent/spool/sizing.h"
@@ -28,6 +29,8 @@ struct Generation {
   int64_t fates_copied = 0;
   bool is_carried = false;
   bool keeps_rest = false;                        // what is left of it cannot be moved
+  bool is_kept = false;                           // its quarantine cannot be read: see Counters
+  MonoTime not_before{};                          // the next step, after one that did not work
   std::optional<std::map<LaneId, Seq>> begins{};  // lane_state.first_seq, once it was needed
 };
 

@@ -119,6 +119,7 @@ class SpoolImpl final : public Spool {
   bool in_order(const std::vector<Pending>& records) const;
   void limit_sizes(std::vector<Pending>& records) const;
   void note_unwritten();
+  void set_kept(Generation& older, const Error* why);
   CommitView view() const;
   Step next_step(const Generation& older) const;
   std::optional<MonoTime> chores_at() const;
@@ -189,7 +190,7 @@ class SpoolImpl final : public Spool {
   Result<std::unique_ptr<Generation>> next_generation(const Transaction& first);
   Result<std::unique_ptr<Generation>> begin(uint32_t number, const Transaction& first);
   Result<Carried> quarantine_and_fates_of(Generation& from);
-  bool is_own(const Generation& generation, LaneId lane, Seq seq);
+  Result<bool> is_own(const Generation& generation, LaneId lane, Seq seq);
   Store* store_of(uint32_t generation);
   void add_epoch(const EpochRow& epoch);
   Result<void> share_out();
@@ -211,7 +212,6 @@ class SpoolImpl final : public Spool {
   std::optional<uint32_t> spare_;
   uint32_t newest_number_;
   MonoTime spare_not_before_{};
-  MonoTime older_not_before_{};
   std::vector<EpochRow> epochs_;           // oldest first; the last is current
   std::map<uint32_t, OriginPtr> origins_;  // by epoch; none is ever taken out
   OriginPtr origin_;                       // of what is committed now

@@ -128,13 +128,13 @@ bool SpoolImpl::house_keeping(Lock& lock) {
     copy_lanes(lock);
     return true;
   }
-  for (size_t i = 0; i < older_.size() && now >= older_not_before_; ++i) {
-    const auto step = next_step(*older_[i]);
+  for (size_t i = 0; i < older_.size(); ++i) {
+    const auto step = now < older_[i]->not_before ? Step::kNone : next_step(*older_[i]);
     if (step == Step::kNone) continue;
     const bool done = step == Step::kEvacuate    ? evacuate(lock, *older_[i])
                       : step == Step::kCarryOver ? carry_over(lock, *older_[i])
                                                  : remove_empty(lock, i);
-    if (!done) older_not_before_ = now + kFileRetry;
+    if (!done) older_[i]->not_before = now + kFileRetry;
     return true;
   }
   if (spare_ || sizing_.spare_bytes == 0 || now < spare_not_before_) return false;
@@ -161,17 +161,27 @@ SpoolImpl::Step SpoolImpl::next_step(const Generation& older) const {
   return ledger_.pending_fates().empty() ? Step::kRemove : Step::kNone;
 }
 
+// `why`: what stands against removing an older file; null: nothing any more.
+void SpoolImpl::set_kept(Generation& older, const Error* why) {
+  if (older.is_kept == (why != nullptr)) return;
+  older.is_kept = why != nullptr;
+  counters_.kept_files += older.is_kept ? 1 : -uint64_t{1};
+  if (!older.is_kept) return;
+  log_.error(
+      "spool generation {}: what is left of its quarantine cannot be read: {}; the file is kept, "
+      "penstock spool repair may find it",
+      older.number, why->what);
+}
+
 // Copies a part of the quarantine and the fates of an older generation. False when that has to
-// wait.
+// wait: what cannot be read now is tried again, and the file stays until it can.
 bool SpoolImpl::carry_over(Lock& lock, Generation& from) {
   lock.unlock();
   auto part = quarantine_and_fates_of(from);
   if (!part) {
-    log_.error("spool generation {}: what is left of its quarantine cannot be read: {}",
-               from.number, part.error().what);
-    from.is_carried = true;
     lock.lock();
-    return true;
+    set_kept(from, &part.error());
+    return false;
   }
   Result<void> done;
   if (!part->transaction.quarantine.empty() || !part->transaction.fates.empty())
@@ -182,6 +192,7 @@ bool SpoolImpl::carry_over(Lock& lock, Generation& from) {
     enter_fault(lock, std::move(done).error());
     return true;
   }
+  set_kept(from, nullptr);
   from.is_carried = part->is_last;
   from.quarantine_copied = part->quarantine_up_to;
   from.fates_copied = part->fates_up_to;
@@ -190,17 +201,16 @@ bool SpoolImpl::carry_over(Lock& lock, Generation& from) {
 }
 
 // Rows for numbers that a newer generation gave out itself belong to a commit that failed.
-bool SpoolImpl::is_own(const Generation& generation, LaneId lane, Seq seq) {
+Result<bool> SpoolImpl::is_own(const Generation& generation, LaneId lane, Seq seq) {
   Generation* newer = active_.get();
   for (size_t i = 0; i + 1 < older_.size(); ++i) {
     if (older_[i].get() == &generation) newer = older_[i + 1].get();
   }
   if (!newer->begins) {
-    newer->begins.emplace();
     auto rows = read_lanes(newer->store.connection());
-    if (rows) {
-      for (const auto& row : *rows) (*newer->begins)[row.lane] = row.first_seq;
-    }
+    if (!rows) return std::move(rows).error();
+    newer->begins.emplace();
+    for (const auto& row : *rows) (*newer->begins)[row.lane] = row.first_seq;
   }
   const auto found = newer->begins->find(lane);
   return found != newer->begins->end() && seq < found->second;
@@ -226,7 +236,9 @@ Result<SpoolImpl::Carried> SpoolImpl::quarantine_and_fates_of(Generation& from) 
     part.quarantine_up_to = query->int_at(0);
     const auto lane = static_cast<LaneId>(query->int_at(1));
     const auto seq = static_cast<Seq>(query->int_at(2));
-    if (!is_own(from, lane, seq)) continue;
+    const auto own = is_own(from, lane, seq);
+    if (!own) return own.error();
+    if (!*own) continue;
     part.transaction.quarantine.push_back({lane, seq, static_cast<uint32_t>(query->int_at(3)),
                                            query->int_at(4), std::string(query->bytes_at(5)),
                                            std::string(query->bytes_at(6))});
@@ -248,7 +260,9 @@ Result<SpoolImpl::Carried> SpoolImpl::quarantine_and_fates_of(Generation& from) 
     part.fates_up_to = fates->int_at(0);
     const auto lane = static_cast<LaneId>(fates->int_at(1));
     const SeqRange range{static_cast<Seq>(fates->int_at(2)), static_cast<Seq>(fates->int_at(3))};
-    if (!is_own(from, lane, range.first)) continue;
+    const auto own = is_own(from, lane, range.first);
+    if (!own) return own.error();
+    if (!*own) continue;
     part.transaction.fates.push_back({lane, range, static_cast<FateKind>(fates->int_at(4)),
                                       fates->int_at(5), std::string(fates->bytes_at(6))});
   }

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "agent/spool/lanes_file.h"
+#include "agent/spool/offline_repair.h"
 #include "tests/crash/spool_fault_vfs.h"
 #include "tests/unit/spool_fixture.h"
 
@@ -411,6 +412,40 @@ TEST_F(SpoolRollAtStart, AFileThatIsGoneIsNoticed) {
   EXPECT_EQ(spool_->state(lane_).next_seq, 301U);
   EXPECT_EQ(spool_->state(lane_).damaged, 285U);
   close();
+}
+
+// Repair may find in it what the agent cannot read.
+TEST_F(SpoolRoll, AnOldFileWhoseQuarantineCannotBeReadIsKept) {
+  std::optional<FaultVfs> vfs(std::in_place);
+  options_.max_size_bytes = 16 << 20;
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  for (int i = 0; i < 60; ++i) put(lane, 2, 9000, i % 2 == 0);
+  ASSERT_TRUE(spool_->flush());
+  vfs->fail_sync_of("1.db-wal");
+  put(lane, 2);
+  ASSERT_TRUE(spool_->flush());
+  ASSERT_EQ(spool_->counters().rolls, 1U);
+  close();
+  vfs.reset();
+  ruin_root(options_.dir / "1.db", "quarantine");
+  for (int time = 0; time < 2; ++time) {
+    open();
+    ASSERT_EQ(spool_->counters().older_files, 1U);
+    spool_->acknowledge(lane, spool_->state(lane).next_seq - 1);
+    EXPECT_TRUE(wait_until([&] { return spool_->counters().kept_files == 1; }));
+    EXPECT_EQ(spool_->counters().older_files, 1U);
+    put(lane, 1);
+    ASSERT_TRUE(spool_->flush()) << "the rest goes on";
+    close();
+  }
+  EXPECT_TRUE(std::filesystem::exists(options_.dir / "1.db"));
+  auto repaired = repair_spool(options_.dir, dir_.path() / "repaired", Log::none());
+  ASSERT_TRUE(repaired) << repaired.error().what;
+  EXPECT_EQ(query(dir_.path() / "repaired" / "1.db",
+                  "SELECT count(*) FROM quarantine WHERE length(record)>8000")
+                .at(0),
+            "30");
 }
 
 TEST(LanesFile, ATornCopyLeavesTheOneBefore) {
