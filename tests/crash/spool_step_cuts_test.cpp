@@ -130,9 +130,9 @@ TEST_F(StepCuts, InsideAnEvacuation) {
   const LaneId b = spool_->lane({"r", "1"});
   for (int i = 0; i < 20; ++i) put(i % 2 == 0 ? a : b, 2);
   vfs_.fail_sync_of("1.db-wal");
+  cut_at_every_operation();  // it begins right after the roll
   put(a, 1);
   EXPECT_EQ(spool_->counters().rolls, 1U);
-  cut_at_every_operation();
   wait_for_one_file();
   put(b, 1);
   EXPECT_EQ(spool_->state(a).pending(), 21U) << "they were moved";
