@@ -190,6 +190,7 @@ class SpoolImpl final : public Spool {
   Result<std::unique_ptr<Generation>> next_generation(const Transaction& first);
   Result<std::unique_ptr<Generation>> begin(uint32_t number, const Transaction& first);
   Result<Carried> quarantine_and_fates_of(Generation& from);
+  Result<std::vector<SeqRange>> without_fate(LaneId lane, SeqRange range);
   Result<bool> is_own(const Generation& generation, LaneId lane, Seq seq);
   Store* store_of(uint32_t generation);
   void add_epoch(const EpochRow& epoch);

@@ -263,8 +263,27 @@ Result<SpoolImpl::Carried> SpoolImpl::quarantine_and_fates_of(Generation& from) 
     const auto own = is_own(from, lane, range.first);
     if (!own) return own.error();
     if (!*own) continue;
-    part.transaction.fates.push_back({lane, range, static_cast<FateKind>(fates->int_at(4)),
-                                      fates->int_at(5), std::string(fates->bytes_at(6))});
+    const auto rest = without_fate(lane, range);
+    if (!rest) return rest.error();
+    for (const auto& piece : *rest) {
+      part.transaction.fates.push_back({lane, piece, static_cast<FateKind>(fates->int_at(4)),
+                                        fates->int_at(5), std::string(fates->bytes_at(6))});
+    }
+  }
+}
+
+// A fate of the commit that failed was written again here, and yet may have reached the old file.
+Result<std::vector<SeqRange>> SpoolImpl::without_fate(LaneId lane, SeqRange range) {
+  auto query = active_->store.connection().prepare(
+      "SELECT first_seq, last_seq FROM fate WHERE lane=? AND first_seq<=? AND last_seq>=?");
+  if (!query) return std::move(query).error();
+  query->bind(1, int64_t{lane}).bind(2, range.last).bind(3, range.first);
+  SeqRanges here;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return std::move(row).error();
+    if (!*row) return here.missing_in(range);
+    here.add({static_cast<Seq>(query->int_at(0)), static_cast<Seq>(query->int_at(1))});
   }
 }
 

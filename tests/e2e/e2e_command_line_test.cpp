@@ -61,7 +61,7 @@ TEST_F(CommandLine, EveryMistakeIsListedWithItsPlace) {
       "destinations:\n"
       "  d: {type: zerobus, endpoint: 'http://127.0.0.1:1', auth: {token: x}, schema: none}\n"
       "routes:\n"
-      "  - {name: r, match: {topic: '#'}, table: main.demo.t, overflow: {policy: drop_oldest}}\n");
+      "  - {name: r, match: {topic: '#'}, table: main.demo.t, format: cbor}\n");
   const auto outcome = penstock({"check", "--config", file});
   EXPECT_EQ(outcome.code, 2) << outcome.text;
   EXPECT_TRUE(has(outcome.text, ":3:1")) << outcome.text;

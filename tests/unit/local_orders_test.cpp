@@ -90,17 +90,21 @@ TEST_F(LocalOrders, AnUnreadStreamStopsItsClientAndNoOther) {
 
 TEST_F(LocalOrders, RotationSendsTheSignalAtAnAgeAndEndsTheStreamAfterTheGrace) {
   auto with = options();
-  with.rotate_every = Millis(50);
+  with.rotate_every = Millis(300);
   with.rotate_grace = Millis(100);
   start(with);
   for (int round = 0; round < 3; ++round) {
     auto stream = open_json();
     ASSERT_TRUE(stream->send_json(0, row_json(round)));
-    ASSERT_TRUE(stream->wait_for_ack(0));
+    // The acknowledgement comes before the signal, or behind it on a slow machine.
+    int signals = 0;
     zb::EphemeralStreamResponse response;
-    ASSERT_TRUE(stream->read(response));
-    ASSERT_TRUE(response.has_close_stream_signal());
-    EXPECT_EQ(response.close_stream_signal().duration().nanos(), 100'000'000);
+    while (stream->read(response)) {
+      if (!response.has_close_stream_signal()) continue;
+      ++signals;
+      EXPECT_EQ(response.close_stream_signal().duration().nanos(), 100'000'000);
+    }
+    EXPECT_EQ(signals, 1);
     EXPECT_TRUE(stream->finish().ok());
   }
   EXPECT_EQ(Lakehouse(data()).count(kTable), 3);
