@@ -35,7 +35,7 @@ void print(const std::string& table, const AuditLedger& ledger, const std::strin
 
 AuditCommand::AuditCommand(CLI::App& app) {
   audit_ = app.add_subcommand("audit", "Prove from a table that no record is missing in it");
-  audit_->add_flag("--sql", sql_, "Print the query (nothing else is built)")->required();
+  audit_->add_flag("--sql", sql_, "Print the query, to be run where the table is")->required();
   audit_->add_option(
       "-c,--config", config_,
       std::string("For spool.dir and the tables; default ") + kSystemConfig + " if it is there");

@@ -9,7 +9,7 @@
 namespace penstock::cli {
 
 int report(const Error& error) {
-  std::fprintf(stderr, "penstock spool: %s\n", error.what.c_str());
+  std::fprintf(stderr, "penstock: %s\n", error.what.c_str());
   return error.kind == ErrorKind::kDenied ? kExitRefused : kExitWrong;
 }
 
@@ -30,7 +30,7 @@ std::string to_text(const spool::Finding& finding) {
 bool flush_output() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
   if (errno == EPIPE) return true;
-  std::fprintf(stderr, "penstock spool: output failed: %s\n", std::strerror(errno));
+  std::fprintf(stderr, "penstock: output failed: %s\n", std::strerror(errno));
   return false;
 }
 

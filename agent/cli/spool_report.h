@@ -1,4 +1,4 @@
-// What the spool commands say in the same words: errors, findings, and where output went wrong.
+// What the commands on a spool say in the same words: errors, findings, and where output went wrong.
 #pragma once
 
 #include <string>
