@@ -41,6 +41,12 @@ CREATE TABLE fate(
 CREATE TABLE clock(
   first_seg INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset_us INTEGER NOT NULL,
   is_set INTEGER NOT NULL) STRICT;
+CREATE TABLE seg_index(
+  lane INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+  segments INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  segments_before INTEGER NOT NULL, bytes_before INTEGER NOT NULL, entries BLOB NOT NULL,
+  PRIMARY KEY(lane, first_seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE index_state(id INTEGER PRIMARY KEY, covered_id INTEGER NOT NULL) STRICT;
 )sql";
 
 Error refused(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }

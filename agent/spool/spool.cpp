@@ -68,6 +68,7 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surrounding
       parked_(std::move(found.parked)),
       spare_(found.spare),
       newest_number_(found.newest),
+      index_sums_(std::move(found.loaded.sums)),
       lanes_file_(std::move(found.lanes_file)),
       policy_(options.commit_bytes),
       next_segment_id_(found.loaded.next_segment_id),
@@ -78,6 +79,7 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surrounding
       quarantine_quota_(options.quarantine_quota()),
       ages_(std::move(found.loaded.marks)) {
   for (const auto& epoch : found.epochs) add_epoch(epoch);
+  index_.limit(options.index_entries);
   counters_.older_files = older_.size();
   counters_.parked_files = parked_.size();
   counters_.live_bytes = active_->store.live_bytes();

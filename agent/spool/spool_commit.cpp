@@ -18,6 +18,7 @@ constexpr Millis kAckRide = kAckDelay - Millis(100);
 }  // namespace
 
 void SpoolImpl::commit(Lock& lock, bool with_records) {
+  fetch_index(lock);
   const bool done = with_records && commit_records(lock);
   const bool wanted = ledger_.has_unwritten() || !ledger_.turned_away().empty() || wants_drops_;
   if (!done && !fault_ && wanted) commit_acks(lock);
@@ -41,6 +42,7 @@ bool SpoolImpl::commit_records(Lock& lock) {
       return false;
     }
     disk_refused_ = attempt.fitted;
+    fetch_droppable(lock);
     const bool low = state_of(disk_fill(), state_) == SpoolState::kDiskLow && !attempt.fitted;
     if (low || !drop_for_commit(batch.bytes)) {
       enter_full(written.error());
@@ -111,9 +113,10 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
     // Their rows may be removed by a person one day: the number they used must outlive them.
     for (const Pending* record : batch->refused) lanes.insert(record->lane);
     if (const auto mark = clock_mark()) plan.transaction.marks.push_back(*mark);
+    plan_index(plan);
   }
   if (with_pending) plan_doomed(plan);
-  const bool quarantines = with_pending && !quarantine_full();
+  const bool quarantines = with_pending && !quarantine_full() && can_copy_pending();
   // Evenly, so that the oldest pages, which hold segments of all lanes, become empty as a whole.
   const size_t shares = std::max<size_t>(1, lanes.size());
   for (const LaneId lane : lanes) {
@@ -142,17 +145,19 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
 void SpoolImpl::plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_t& bytes_left) {
   const auto ended = left > 0 ? index_.ended_by(row.lane, row.cursor, left, bytes_left)
                               : std::vector<IndexEntry>();
+  Seq removed_to = 0;
   for (const auto& entry : ended) {
     plan.trims.emplace_back(row.lane, entry.first);
     if (entry.generation == active_->number) {  // older files are not written any more
       plan.transaction.deletes.push_back(entry.id);
       plan.freed_bytes += entry.bytes;
+      removed_to = entry.last();
     }
     bytes_left -= std::min<uint64_t>(bytes_left, entry.bytes);
   }
   left = bytes_left == 0 ? 0 : left - ended.size();
-  const IndexEntry* next = index_.find(row.lane, ended.empty() ? 0 : ended.back().last() + 1);
-  if (next != nullptr && next->last() <= row.cursor) plan.unfinished.insert(row.lane);
+  if (removed_to > 0) plan.transaction.index_ended.emplace_back(row.lane, removed_to);
+  if (index_.has_ended(row.lane, row.cursor, ended.size())) plan.unfinished.insert(row.lane);
 }
 
 Result<void> SpoolImpl::write(Lock& lock, Plan& plan, const Batch* batch) {
@@ -255,6 +260,7 @@ void SpoolImpl::note_written(const Plan& plan) {
 
 // The records of `batch` are on disk: the lanes can have them, the queue lets go.
 void SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
+  note_index(plan);
   for (size_t i = 0; i < batch.runs.size(); ++i) {
     Run& run = batch.runs[i];
     const auto& row = plan.transaction.segments[i];

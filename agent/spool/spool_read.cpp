@@ -27,6 +27,12 @@ void SpoolImpl::serve_reads(Lock& lock) {
     ReadRequest request = std::move(reads_.front());
     reads_.pop_front();
     if (hold(request)) continue;
+    if (auto known = know_segment(lock, request); !known) {
+      lock.unlock();
+      request.done(std::move(known).error());
+      lock.lock();
+      continue;
+    }
     const IndexEntry* found = index_.find(request.lane, request.from);
     const std::optional<IndexEntry> entry = found != nullptr ? std::optional(*found) : std::nullopt;
     SegmentPtr segment = entry ? tail_.find(request.lane, entry->first) : nullptr;
@@ -50,6 +56,14 @@ void SpoolImpl::serve_reads(Lock& lock) {
     }
     lock.lock();
   }
+}
+
+Result<void> SpoolImpl::know_segment(Lock& lock, const ReadRequest& request) {
+  while (const auto absent = index_.absent_at(request.lane, request.from)) {
+    auto filled = fill_index(lock, request.lane, request.from, *absent);
+    if (!filled) return filled;
+  }
+  return {};
 }
 
 // A read error may pass; records are given up only when it has not for salvage_wait.

@@ -68,6 +68,7 @@ void SpoolImpl::roll(Lock& lock) {
   }
   older_.push_back(std::exchange(active_, std::move(*next)));
   add_epoch(epochs.back());
+  index_sums_.clear();
   unwritten_mark_.reset();  // came with the activation
   for (const auto& row : first.lanes) ledger_.written(row, true);
   if (fault_) log_.info("spool: good again");
@@ -270,7 +271,11 @@ Result<SpoolImpl::Carried> SpoolImpl::quarantine_and_fates_of(Generation& from) 
 
 // Moves some of the last segments of a nearly empty generation into the active one, as they are.
 bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
-  const auto wanted = index_.some_of(from.number, kEvacuatedSegments);
+  auto wanted = index_.some_of(from.number, kEvacuatedSegments);
+  if (const auto absent = index_.absent_of(from.number); wanted.empty() && absent) {
+    if (!fill_index(lock, absent->first, 1, absent->second)) return false;
+    wanted = index_.some_of(from.number, kEvacuatedSegments);
+  }
   lock.unlock();
   Transaction transaction;
   std::vector<std::pair<LaneId, IndexEntry>> moved;
@@ -289,6 +294,7 @@ bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
     transaction.segments.push_back({entry.id, decoded->header, std::move(*stored)});
   }
   from.keeps_rest = moved.empty();
+  transaction.index_rows = rows_of_moved(moved);
   Result<void> done;
   const bool fits = active_->store.fits(transaction, 0);
   if (fits && !moved.empty()) done = active_->store.apply(transaction);

@@ -29,6 +29,7 @@ struct Store::Statements {
   Statement begin, commit, rollback;
   Statement insert, remove, release, read, newest, lane, quarantine, epoch;
   Statement fate, longer_fate, old_fates, mark, later_marks;
+  Statement index_row, index_ended, covered;
   Statement page_count, freelist_count;
 
   Result<void> prepare() {
@@ -73,6 +74,9 @@ struct Store::Statements {
          "DELETE FROM clock WHERE first_seg>=?1 OR first_seg<(SELECT first_seg FROM "
          "clock ORDER BY first_seg DESC LIMIT 1 OFFSET 255)"},
         {&mark, "INSERT INTO clock(first_seg, boot, offset_us, is_set) VALUES(?,?,?,?)"},
+        {&index_row, "INSERT OR REPLACE INTO seg_index VALUES(?,?,?,?,?,?,?,?)"},
+        {&index_ended, "DELETE FROM seg_index WHERE lane=?1 AND first_seq<=?2 AND last_seq<=?2"},
+        {&covered, "INSERT OR REPLACE INTO index_state(id, covered_id) VALUES(0,?)"},
         {&page_count, "PRAGMA page_count"},
         {&freelist_count, "PRAGMA freelist_count"},
     };
@@ -159,6 +163,8 @@ int64_t Store::pages_for(const Transaction& transaction) {
   for (const auto& row : transaction.segments) pages += pages_of(row.stored.size());
   for (const auto& row : transaction.quarantine)
     pages += pages_of(row.record.size() + row.reason.size());
+  for (const auto& row : transaction.index_rows)
+    pages += static_cast<int64_t>(row.entries.size() / 1024) + 1;
   return pages;
 }
 
@@ -177,7 +183,21 @@ Result<void> Store::write_rows(const Transaction& transaction) {
         .bind(6, int64_t{row.header.epoch});
     if (auto done = s.insert.bind_blob(7, row.stored).run(); !done) return done;
   }
-  return {};
+  return write_index(transaction);
+}
+
+Result<void> Store::write_index(const Transaction& transaction) {
+  Statements& s = *statements_;
+  for (const auto& [lane, up_to] : transaction.index_ended) {
+    if (auto done = s.index_ended.bind(1, int64_t{lane}).bind(2, up_to).run(); !done) return done;
+  }
+  for (const auto& row : transaction.index_rows) {
+    s.index_row.bind(1, int64_t{row.lane}).bind(2, row.range.first).bind(3, row.range.last);
+    s.index_row.bind(4, row.segments).bind(5, row.bytes);
+    s.index_row.bind(6, row.segments_before).bind(7, row.bytes_before);
+    if (auto done = s.index_row.bind_blob(8, row.entries).run(); !done) return done;
+  }
+  return transaction.covered_id ? s.covered.bind(1, *transaction.covered_id).run() : Result<void>();
 }
 
 Result<void> Store::write_ledger(const Transaction& transaction) {
@@ -238,22 +258,31 @@ Result<void> Store::write_fates(const std::vector<FateRow>& fates) {
   return {};
 }
 
+// Of a read: the medium may answer again.
+Error Store::read_error(Error error) const {
+  const bool is_io = (sqlite3_errcode(statements_->db.handle()) & 0xFF) == SQLITE_IOERR;
+  if (error.kind != ErrorKind::kTransient)
+    error.kind = is_io ? ErrorKind::kTransient : ErrorKind::kCorrupt;
+  return error;
+}
+
 Result<std::string> Store::read(int64_t id) {
   Statement& statement = statements_->read;
   auto row = statement.bind(1, id).step();
   Result<std::string> out = Error{ErrorKind::kCorrupt, "its row is gone", {}};
   if (!row) {
-    Error error = std::move(row).error();
-    // The medium may answer again.
-    const bool is_io = (sqlite3_errcode(statements_->db.handle()) & 0xFF) == SQLITE_IOERR;
-    if (error.kind != ErrorKind::kTransient)
-      error.kind = is_io ? ErrorKind::kTransient : ErrorKind::kCorrupt;
-    out = std::move(error);
+    out = read_error(std::move(row).error());
   } else if (*row) {
     out = std::string(statement.bytes_at(0));
   }
   statement.reset();  // at once: an open read keeps the WAL from being recycled
   return out;
+}
+
+Result<IndexPart> Store::index_part(LaneId lane, Seq from, const SegmentIndex::Absent& absent) {
+  auto part = read_part(statements_->db, lane, from, absent);
+  if (!part) return read_error(std::move(part).error());
+  return part;
 }
 
 // The log found at opening may end inside the padding of its last commit. A frame written there

@@ -102,6 +102,7 @@ class DropCut : public ::testing::TestWithParam<int> {
     options_.policies["drop"] = {OverflowPolicy::kDropOldest, 8.0, Millis(5000)};
     options_.policies["newest"] = {OverflowPolicy::kDropNewest, 4.0, {}};
     options_.tail_bytes = 0;
+    options_.index_entries = 1024;  // thousands are read back at every cut
     options_.clock = [this] {
       const std::lock_guard lock(mutex_);
       return clock_;
