@@ -245,7 +245,14 @@ void Ledger::written(const LaneRow& row, bool keep_dirty) {
   lane.row = row;
   for (auto& ranges : lane.decided) ranges.take_up_to(row.cursor);
   if (lane.state.refused == row.refused) turned_away_.erase(row.lane);
-  if (!keep_dirty && lane.state.cursor == row.cursor) dirty_.erase(row.lane);
+  if (!keep_dirty && lane.state.cursor == row.cursor && !has_pending(row.lane))
+    dirty_.erase(row.lane);
+}
+
+bool Ledger::has_pending(LaneId lane) const {
+  return waits_for_quarantine(lane) ||
+         std::any_of(pending_fates_.begin(), pending_fates_.end(),
+                     [&](const FateRow& fate) { return fate.lane == lane; });
 }
 
 void Ledger::written_pending(size_t quarantine_count, size_t fate_count) {

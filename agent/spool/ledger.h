@@ -93,7 +93,8 @@ class Ledger {
   LaneRow row(LaneId lane, bool with_fates, bool with_quarantine) const;
   // Nothing of `row` is news.
   bool is_written(const LaneRow& row) const;
-  // `row` is on disk; the lane stays dirty when its cursor has gone on since, or when `keep_dirty`.
+  // `row` is on disk; the lane stays dirty when its cursor has gone on or a fate was decided since
+  // it was made, or when `keep_dirty`. After written_pending().
   void written(const LaneRow& row, bool keep_dirty);
   // The first so many of each are on disk.
   void written_pending(size_t quarantine_count, size_t fate_count);
@@ -111,6 +112,7 @@ class Ledger {
   static void settle(Lane& lane, Seq counted);
   static bool pass_decided(Lane& lane);
   void note_fate(FateRow fate);
+  bool has_pending(LaneId lane) const;
   static void count(FateCounts& fates, const Lane& lane, SeqRange range);
   static std::vector<SeqRange> undecided_in(const Lane& lane, SeqRange range);
 

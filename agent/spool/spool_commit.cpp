@@ -60,7 +60,7 @@ bool SpoolImpl::commit_records(Lock& lock) {
 
 void SpoolImpl::commit_acks(Lock& lock) {
   Plan attempt = plan(nullptr, true);
-  if (attempt.transaction.empty()) {
+  if (attempt.transaction.empty() && attempt.quarantine.empty()) {
     // What there is waits for room in the quarantine, or for records to come back from their way.
     acks_since_.reset();
     if (ledger_.has_unwritten() && !stopping_) acks_since_ = attempt.at;

@@ -90,5 +90,28 @@ INSTANTIATE_TEST_SUITE_P(Kinds, SpoolIoFault, ::testing::Values(Fault::kIoError,
                            return kind.param == Fault::kIoError ? "IoError" : "NoSpace";
                          });
 
+// A race in one order only: the lane's row is planned, the record refused, the row written.
+TEST(SpoolIoOrder, ARefusalDuringTheWriteOfItsLanesRowIsOnDiskAfterTheStop) {
+  FaultVfs vfs;
+  const TempDir dir;
+  const Options options = lab_options(dir.path());
+  LaneId lane = 0;
+  {
+    auto spool = open_or_die(options);
+    Watcher watcher;
+    spool->start(watcher);
+    lane = spool->lane({"r", "t"});
+    Feeder(*spool).put(lane, 9);
+    ASSERT_TRUE(spool->flush());
+    vfs.before_write(1, [&] { spool->quarantine(lane, 5, "poison"); });
+    spool->acknowledge(lane, 1);
+    ASSERT_TRUE(spool->flush());
+    spool->stop();
+  }
+  auto spool = open_or_die(options);
+  EXPECT_EQ(spool->state(lane).cursor, 1U);
+  EXPECT_TRUE(spool->decided(lane, {5, 5}));
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing

@@ -1,4 +1,6 @@
 // The decisions at the limits as tables: states, shares, verdicts, ages.
+#include <functional>
+
 #include <gtest/gtest.h>
 
 #include "agent/spool/age.h"
@@ -189,6 +191,28 @@ TEST(SpoolLedger, FatesThatFollowEachOtherAreOneRowUnlessItIsBeingWritten) {
   EXPECT_EQ(state.damaged, 11U);
   EXPECT_EQ(state.delivered(), 0U);
   EXPECT_EQ(ledger.row(lane, false, true).cursor, 0U) << "not without its fates";
+}
+
+TEST(SpoolLedger, ALaneWithAFateDecidedWhileItsRowIsWrittenStaysDirty) {
+  Ledger ledger;
+  const LaneId lane = ledger.lane({"r", "t"});
+  for (Seq seq = 1; seq <= 9; ++seq) ledger.accept(lane, seq);
+  ledger.committed(lane, 9);
+  const auto write = [&](const std::function<void()>& meanwhile) {
+    const LaneRow row = ledger.row(lane, true, true);
+    const size_t quarantine = ledger.pending_quarantine().size();
+    const size_t fates = ledger.plan_fates().size();
+    meanwhile();
+    ledger.written_pending(quarantine, fates);
+    ledger.written(row, false);
+  };
+  ledger.acknowledge(lane, 1);
+  write([&] { ledger.quarantine({lane, 5, 0, "x", nullptr}); });
+  EXPECT_TRUE(ledger.dirty().contains(lane));
+  write([&] { ledger.decide(lane, {7, 7}, FateKind::kDroppedAge, 0, "x"); });
+  EXPECT_TRUE(ledger.dirty().contains(lane));
+  write([] {});
+  EXPECT_FALSE(ledger.has_unwritten());
 }
 
 }  // namespace
