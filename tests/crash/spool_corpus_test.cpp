@@ -7,12 +7,13 @@
 
 #include <zstd.h>
 
+#include "tests/support/paths.h"
 #include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
 namespace {
 
-const std::filesystem::path kCorpus = PENSTOCK_SOURCE_DIR "/tests/crash/corpus";
+const std::filesystem::path kCorpus = test::source_dir() + "/tests/crash/corpus";
 
 std::string slurp(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);

@@ -6,6 +6,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "tests/support/paths.h"
+
 namespace penstock::spool::testing {
 namespace {
 
@@ -257,7 +259,7 @@ Verdict look(const std::filesystem::path& dir, const Promise& promise, bool go_o
 }  // namespace
 
 std::filesystem::path make_lab_dir() {
-  std::string pattern = PENSTOCK_BUILD_DIR "/spool_lab_XXXXXX";
+  std::string pattern = test::build_dir() + "/spool_lab_XXXXXX";
   struct statvfs memory {};
   if (access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &memory) == 0 &&
       memory.f_bavail * memory.f_frsize > uint64_t{512} << 20) {

@@ -1,7 +1,5 @@
 // A filesystem with no byte left, a real one: the spool keeps reading, acknowledging and removing,
 // and takes records again by itself. Needs root and a loop device.
-#include <thread>
-
 #include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -67,14 +65,6 @@ class DiskFull : public ::testing::Test {
       return;
     }
     FAIL() << "never full";
-  }
-  bool eventually(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(Millis(10));
-    }
-    return true;
   }
 
   TempDir dir_;

@@ -1,7 +1,5 @@
 // Limits across a roll: shares, drops, ages and the second ledger when a lane's records are in two
 // files, of which the older one is only read.
-#include <thread>
-
 #include "tests/crash/spool_fault_vfs.h"
 #include "tests/unit/spool_fixture.h"
 
@@ -9,17 +7,13 @@ namespace penstock::spool::testing {
 namespace {
 
 constexpr size_t kRecord = 20'000;
-constexpr int64_t kSecondUs = 1'000'000;
 
 class LimitsRoll : public ::testing::Test {
  protected:
   LimitsRoll() {
     options_.max_size_bytes = 16 << 20;
     options_.tail_bytes = 0;
-    options_.clock = [this] {
-      const std::lock_guard lock(clock_mutex_);
-      return clock_;
-    };
+    options_.clock = clock_.reader();
   }
   void open() {
     spool_ = open_or_die(options_);
@@ -38,10 +32,7 @@ class LimitsRoll : public ::testing::Test {
   // A record taken now, durable on return.
   void put(LaneId lane, size_t size = kRecord) {
     auto records = feeder_->take(lane, 1, size);
-    {
-      const std::lock_guard lock(clock_mutex_);
-      records[0].received_at_us = clock_.wall_us;
-    }
+    records[0].received_at_us = clock_.now().wall_us;
     ASSERT_EQ(spool_->enqueue(std::move(records)), Enqueue::kTaken);
     ASSERT_TRUE(spool_->flush());
   }
@@ -52,38 +43,21 @@ class LimitsRoll : public ::testing::Test {
     ASSERT_NO_FATAL_FAILURE(put(lane, 50));
     ASSERT_EQ(spool_->counters().rolls, rolls + 1);
   }
-  void pass_time(int64_t seconds) {
-    const std::lock_guard lock(clock_mutex_);
-    clock_.boot_us += seconds * kSecondUs;
-    clock_.wall_us += seconds * kSecondUs;
-  }
   void set_clock(bool is_set) {
-    const std::lock_guard lock(clock_mutex_);
-    clock_.is_set = is_set;
-    clock_.wall_us = is_set ? 1'800'000'000 * kSecondUs : kSecondUs;
-  }
-  bool eventually(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(Millis(5));
-    }
-    return true;
+    clock_.change([&](ClockReading& clock) {
+      clock.is_set = is_set;
+      clock.wall_us = (is_set ? 1'800'000'000 : 1) * HandClock::kSecondUs;
+    });
   }
   bool has_only_one_file() {
     return eventually([&] { return spool_->counters().older_files == 0; });
-  }
-  static void balanced(const LaneState& s) {
-    EXPECT_EQ(s.next_seq - 1,
-              s.delivered() + s.quarantined + s.discarded + s.dropped() + s.damaged + s.pending());
   }
 
   FaultVfs vfs_;
   TempDir dir_;
   Options options_ = options_in(dir_.path() / "spool");
   int file_ = 0;  // the last one given up
-  std::mutex clock_mutex_;
-  ClockReading clock_{"boot-a", 1'000'000'000, 1'800'000'000 * kSecondUs, true};
+  HandClock clock_;
   std::unique_ptr<Watcher> watcher_;
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Feeder> feeder_;
@@ -103,12 +77,12 @@ TEST_F(LimitsRoll, ARecordThatIsMovedToTheNextFileKeepsItsAge) {
   ASSERT_TRUE(has_only_one_file()) << "the first record is moved, the first file removed";
   EXPECT_EQ(read_all(*spool_, lane).size(), 2U);
   spool_->rewound(lane, 1);
-  pass_time(60);
+  clock_.pass(60);
   ASSERT_TRUE(eventually([&] { return spool_->decided(lane, {2, 2}); }));
   EXPECT_FALSE(spool_->decided(lane, {1, 1}));
   reopen();
   put(lane);
-  pass_time(60);
+  clock_.pass(60);
   ASSERT_TRUE(eventually([&] { return spool_->decided(lane, {3, 3}); }));
   EXPECT_FALSE(spool_->decided(lane, {1, 1})) << "nor after a restart";
   EXPECT_EQ(spool_->state(lane).cursor, 0U);
@@ -131,9 +105,9 @@ TEST_F(LimitsRoll, RecordsInAnOldFileExpireAfterARestartToo) {
   EXPECT_EQ(spool_->counters().older_files, 1U);
   reopen();
   EXPECT_EQ(spool_->state(lane).pending(), 1U);
-  pass_time(21);
+  clock_.pass(21);
   ASSERT_TRUE(eventually([&] { return spool_->state(lane).dropped_age == 1; }));
-  balanced(spool_->state(lane));
+  expect_balanced(spool_->state(lane));
   ASSERT_TRUE(eventually([&] { return spool_->decided(ageless, {2, 2}); }));
   ASSERT_TRUE(spool_->flush());
   reopen();
@@ -168,7 +142,7 @@ TEST_F(LimitsRoll, WhatWasDroppedFromAnOldFileStaysDropped) {
   EXPECT_EQ(after.dropped_overflow, before.dropped_overflow);
   EXPECT_EQ(read_all(*spool_, lane, after.cursor + 1), held);
   EXPECT_EQ(read_all(*spool_, lane).begin()->first, after.cursor + 1);
-  balanced(after);
+  expect_balanced(after);
   spool_->acknowledge(other, 61);
   spool_->rewound(lane, after.cursor + 1);
   for (int i = 0; i < 150; ++i) put(lane);
@@ -176,7 +150,7 @@ TEST_F(LimitsRoll, WhatWasDroppedFromAnOldFileStaysDropped) {
   const LaneState end = spool_->state(lane);
   EXPECT_EQ(end.delivered(), 0U);
   EXPECT_EQ(end.damaged, 0U);
-  balanced(end);
+  expect_balanced(end);
   reopen();
   EXPECT_EQ(spool_->state(lane).dropped_overflow, end.dropped_overflow);
 }
@@ -211,7 +185,7 @@ TEST_F(LimitsRoll, AFullOldFileCountsAndRoomIsMadeInTheNewOne) {
   spool_->acknowledge(cheap, spool_->state(cheap).next_seq - 1);
   spool_->acknowledge(dear, 101);
   EXPECT_TRUE(eventually([&] { return spool_->counters().state == SpoolState::kGreen; }));
-  balanced(spool_->state(cheap));
+  expect_balanced(spool_->state(cheap));
 }
 
 TEST_F(LimitsRoll, TheSecondLedgerAndTheQuarantinesSizeGoAlong) {
@@ -249,7 +223,7 @@ TEST_F(LimitsRoll, ALaneOverItsShareDropsWithoutAnyAcknowledgement) {
     ASSERT_TRUE(watcher_->wait_durable(1, feeder_->source_seq()));
   }
   EXPECT_TRUE(eventually([&] { return spool_->state(lane).stored_bytes <= share; }));
-  balanced(spool_->state(lane));
+  expect_balanced(spool_->state(lane));
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 // whatever fails and whenever the power goes.
 #include <fstream>
 #include <optional>
-#include <thread>
 
 #include "agent/spool/lanes_file.h"
 #include "agent/spool/offline_repair.h"
@@ -21,15 +20,6 @@ std::set<std::string> databases(const std::filesystem::path& dir) {
     if (name.ends_with(".db")) names.insert(name);
   }
   return names;
-}
-
-bool wait_until(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(Millis(2));
-  }
-  return true;
 }
 
 // The page with the root of `table`, overwritten.
@@ -175,9 +165,9 @@ TEST_F(SpoolRoll, TheOldFileGoesOnceNothingInItIsNeededAndItsQuarantineIsKept) {
   EXPECT_TRUE(databases(options_.dir).contains("1.db")) << "its records are not delivered yet";
   expect_all(lane);
   spool_->acknowledge(lane, 1000);
-  EXPECT_TRUE(wait_until([&] { return !databases(options_.dir).contains("1.db"); }));
+  EXPECT_TRUE(eventually([&] { return !databases(options_.dir).contains("1.db"); }));
   EXPECT_FALSE(std::filesystem::exists(options_.dir / "1.db-wal"));
-  EXPECT_TRUE(wait_until([&] { return databases(options_.dir).size() == 2; })) << "a new spare";
+  EXPECT_TRUE(eventually([&] { return databases(options_.dir).size() == 2; })) << "a new spare";
   EXPECT_EQ(spool_->state(lane).quarantined, 1U);
   close();
   vfs.reset();
@@ -200,7 +190,7 @@ TEST_F(SpoolRoll, ANearlyEmptyOldFileIsMovedIntoTheNewOne) {
   vfs.fail_sync_after(0);
   put(lane, 5);
   ASSERT_TRUE(spool_->flush());
-  EXPECT_TRUE(wait_until([&] { return !databases(options_.dir).contains("1.db"); }));
+  EXPECT_TRUE(eventually([&] { return !databases(options_.dir).contains("1.db"); }));
   const auto epochs = epochs_;
   for (int time = 0; time < 2; ++time) {
     expect_all(lane);
@@ -313,7 +303,7 @@ TEST_F(SpoolRoll, WhatAFailedCommitLeftInTheOldFileIsNoRecordAndNoFate) {
   }
   spool_->acknowledge(lane, first + 6);
   EXPECT_EQ(spool_->state(lane).quarantined, 0U);
-  EXPECT_TRUE(wait_until([&] { return !databases(options_.dir).contains("1.db"); }));
+  EXPECT_TRUE(eventually([&] { return !databases(options_.dir).contains("1.db"); }));
   close();
   EXPECT_EQ(query(options_.dir / "2.db", "SELECT count(*) FROM quarantine").at(0), "0");
 }
@@ -433,7 +423,7 @@ TEST_F(SpoolRoll, AnOldFileWhoseQuarantineCannotBeReadIsKept) {
     open();
     ASSERT_EQ(spool_->counters().older_files, 1U);
     spool_->acknowledge(lane, spool_->state(lane).next_seq - 1);
-    EXPECT_TRUE(wait_until([&] { return spool_->counters().kept_files == 1; }));
+    EXPECT_TRUE(eventually([&] { return spool_->counters().kept_files == 1; }));
     EXPECT_EQ(spool_->counters().older_files, 1U);
     put(lane, 1);
     ASSERT_TRUE(spool_->flush()) << "the rest goes on";
@@ -545,7 +535,7 @@ TEST_F(SpoolRoll, ACutInsideARollLosesNothingCalledDurable) {
       acknowledged[lane] = spool_->state(lane).next_seq - 1;
       spool_->acknowledge(lane, acknowledged[lane]);
     }
-    EXPECT_TRUE(wait_until([&] { return spool_->counters().older_files == 0; }));
+    EXPECT_TRUE(eventually([&] { return spool_->counters().older_files == 0; }));
     vfs.before_write(0, nullptr);
     close();
     EXPECT_GT(cuts.size(), 5U);

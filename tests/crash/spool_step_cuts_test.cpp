@@ -2,7 +2,6 @@
 // file is moved to the new one, an old file is removed. After each cut everything promised is
 // there, in the quarantine too.
 #include <atomic>
-#include <thread>
 
 #include "tests/crash/spool_cut_lab.h"
 
@@ -62,11 +61,7 @@ class StepCuts : public ::testing::Test {
     });
   }
   void wait_for_one_file() {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (spool_->counters().older_files > 0) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-      std::this_thread::sleep_for(Millis(2));
-    }
+    ASSERT_TRUE(eventually([&] { return spool_->counters().older_files == 0; }));
   }
   // A quarantined record is in some file, whatever was carried over.
   static std::set<std::pair<LaneId, Seq>> quarantine_in(const std::filesystem::path& dir) {

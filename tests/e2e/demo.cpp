@@ -21,6 +21,7 @@
 #include "tests/e2e/progress.h"
 #include "tests/e2e/report.h"
 #include "tests/e2e/scenario.h"
+#include "tests/support/paths.h"
 
 namespace penstock::e2e {
 namespace {
@@ -183,7 +184,7 @@ int run(const Options& options, const fs::path& build_dir, const fs::path& sourc
 
 int run_reporting_errors(const Options& options, const std::function<void(int)>& verdict) {
   try {
-    return run(options, PENSTOCK_BUILD_DIR, PENSTOCK_SOURCE_DIR, verdict);
+    return run(options, test::build_dir(), test::source_dir(), verdict);
   } catch (const std::exception& error) {
     std::fflush(stdout);
     std::fprintf(stderr, "demo: %s\n", error.what());

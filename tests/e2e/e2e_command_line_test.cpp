@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 
@@ -18,10 +19,10 @@ struct Outcome {
 class CommandLine : public testing::Test {
  protected:
   Outcome penstock(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), PENSTOCK_BUILD_DIR "/agent/penstock");
+    arguments.insert(arguments.begin(), test::build_dir() + "/agent/penstock");
     if (arguments[1] == "check") {
       arguments.push_back("--plugin-dir");
-      arguments.push_back(PENSTOCK_BUILD_DIR "/plugins");
+      arguments.push_back(test::build_dir() + "/plugins");
     }
     test::Process process({arguments,
                            {{"PENSTOCK_DEMO_SPOOL", (dir_.path() / "spool").string()},
@@ -48,7 +49,7 @@ bool has(const std::string& text, const std::string& part) {
 }
 
 TEST_F(CommandLine, TheDemoConfigurationIsSound) {
-  const auto outcome = penstock({"check", "--config", PENSTOCK_SOURCE_DIR "/conf/demo.yaml"});
+  const auto outcome = penstock({"check", "--config", test::source_dir() + "/conf/demo.yaml"});
   EXPECT_EQ(outcome.code, 0) << outcome.text;
 }
 

@@ -15,6 +15,7 @@
 #include "tests/support/feeder_udp.h"
 #include "tests/support/http_admin.h"
 #include "tests/support/local_server.h"
+#include "tests/support/paths.h"
 #include "tests/support/ports.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
@@ -27,7 +28,7 @@ using test::Millis;
 
 constexpr Millis kGenerous{60000};
 constexpr const char* kTable = "main.iot.machine";
-constexpr const char* kPenstock = PENSTOCK_BUILD_DIR "/agent/penstock";
+const std::string kPenstock = test::build_dir() + "/agent/penstock";
 
 constexpr const char* kTables = R"yaml(tables:
   - name: main.iot.machine
@@ -41,7 +42,7 @@ constexpr const char* kTables = R"yaml(tables:
 
 // The block of README.md fenced as sql that begins with `begin`.
 std::string readme_sql(const std::string& begin) {
-  std::ifstream in(PENSTOCK_SOURCE_DIR "/README.md");
+  std::ifstream in(test::source_dir() + "/README.md");
   std::stringstream all;
   all << in.rdbuf();
   const std::string text = all.str();
@@ -95,11 +96,11 @@ class Downstream : public testing::Test {
  protected:
   Downstream()
       : ports_{test::free_udp_port(), test::free_udp_port()},
-        server_(PENSTOCK_BUILD_DIR "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
+        server_(test::build_dir() + "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
                 dir_.path()),
         agent_({kPenstock,
                 dir_.path() / "penstock.yaml",
-                PENSTOCK_BUILD_DIR "/plugins",
+                test::build_dir() + "/plugins",
                 dir_.path() / "agent.log",
                 {}}) {}
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scenario.h"
+#include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 
 namespace penstock::e2e {
@@ -16,8 +17,8 @@ constexpr Millis kGenerous{60000};
 class MainPath : public testing::Test {
  protected:
   void make(std::string agent = "penstock") {
-    scenario_ = std::make_unique<Scenario>(ScenarioOptions{PENSTOCK_BUILD_DIR, PENSTOCK_SOURCE_DIR,
-                                                           dir_.path(), std::move(agent), 1.0});
+    scenario_ = std::make_unique<Scenario>(
+        ScenarioOptions{test::build_dir(), test::source_dir(), dir_.path(), std::move(agent), 1.0});
   }
   void start_all() {
     scenario_->broker().start();

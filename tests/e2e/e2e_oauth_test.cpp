@@ -13,6 +13,7 @@
 #include "tests/support/feeder_udp.h"
 #include "tests/support/https_server.h"
 #include "tests/support/lakehouse.h"
+#include "tests/support/paths.h"
 #include "tests/support/ports.h"
 #include "tests/support/temp_dir.h"
 
@@ -77,16 +78,16 @@ TEST_F(OAuth, RowsArriveAlthoughTheWorkspaceIsTroubledAndTheFirstTokenIsRefused)
   write("secret", "dose-s3cr3t\n");
   write("penstock.yaml", config());
   test::Process service(
-      {{PENSTOCK_BUILD_DIR "/bin/penstock-zerobus-local", "--tables",
-        PENSTOCK_SOURCE_DIR "/conf/demo-tables.yaml", "--data", (dir_.path() / "data").string(),
+      {{test::build_dir() + "/bin/penstock-zerobus-local", "--tables",
+        test::source_dir() + "/conf/demo-tables.yaml", "--data", (dir_.path() / "data").string(),
         "--listen", "127.0.0.1:" + std::to_string(service_port_), "--admin", "127.0.0.1:0",
         "--token", "issued-t0ken"},
        {},
        dir_.path() / "service.log"});
   ASSERT_TRUE(service.wait_for_line("ready grpc=", kGenerous)) << service.output();
-  test::AgentProcess agent({PENSTOCK_BUILD_DIR "/agent/penstock",
+  test::AgentProcess agent({test::build_dir() + "/agent/penstock",
                             dir_.path() / "penstock.yaml",
-                            PENSTOCK_BUILD_DIR "/plugins",
+                            test::build_dir() + "/plugins",
                             dir_.path() / "agent.log",
                             {}});
   agent.start();

@@ -9,6 +9,7 @@
 
 #include "tests/e2e/scenario.h"
 #include "tests/support/http_admin.h"
+#include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait.h"
 
@@ -34,7 +35,7 @@ class Poison : public testing::Test {
  protected:
   void SetUp() override {
     scenario_ = std::make_unique<Scenario>(
-        ScenarioOptions{PENSTOCK_BUILD_DIR, PENSTOCK_SOURCE_DIR, dir_.path(), "penstock", 1.0});
+        ScenarioOptions{test::build_dir(), test::source_dir(), dir_.path(), "penstock", 1.0});
     scenario_->broker().start();
     scenario_->server().start();
     scenario_->start_agent();

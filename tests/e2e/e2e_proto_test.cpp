@@ -10,6 +10,7 @@
 #include "tests/support/feeder_udp.h"
 #include "tests/support/http_admin.h"
 #include "tests/support/local_server.h"
+#include "tests/support/paths.h"
 #include "tests/support/ports.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait.h"
@@ -76,11 +77,11 @@ class Proto : public testing::Test {
  protected:
   Proto()
       : ports_{test::free_udp_port(), test::free_udp_port()},
-        server_(PENSTOCK_BUILD_DIR "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
+        server_(test::build_dir() + "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
                 dir_.path()),
-        agent_({PENSTOCK_BUILD_DIR "/agent/penstock",
+        agent_({test::build_dir() + "/agent/penstock",
                 file("penstock.yaml", configuration("proto")),
-                PENSTOCK_BUILD_DIR "/plugins",
+                test::build_dir() + "/plugins",
                 dir_.path() / "agent.log",
                 {}}) {}
 

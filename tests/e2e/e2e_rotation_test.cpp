@@ -13,6 +13,7 @@
 #include "tests/support/http_admin.h"
 #include "tests/support/lakehouse.h"
 #include "tests/support/mosquitto.h"
+#include "tests/support/paths.h"
 #include "tests/support/ports.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/verdict.h"
@@ -49,7 +50,7 @@ class Rotation : public testing::Test {
   }
   std::vector<std::string> server_command() const {
     const auto at = [](uint16_t port) { return "127.0.0.1:" + std::to_string(port); };
-    return {PENSTOCK_BUILD_DIR "/bin/penstock-zerobus-local",
+    return {test::build_dir() + "/bin/penstock-zerobus-local",
             "--tables",
             file("tables.yaml", kTables).string(),
             "--data",
@@ -99,9 +100,9 @@ class Rotation : public testing::Test {
   const uint16_t service_port_ = test::free_tcp_port();
   const uint16_t admin_port_ = test::free_tcp_port();
   test::Mosquitto broker_{dir_.path()};
-  test::AgentProcess agent_{{PENSTOCK_BUILD_DIR "/agent/penstock",
+  test::AgentProcess agent_{{test::build_dir() + "/agent/penstock",
                              file("penstock.yaml", configuration()),
-                             PENSTOCK_BUILD_DIR "/plugins",
+                             test::build_dir() + "/plugins",
                              dir_.path() / "agent.log",
                              {}}};
 };

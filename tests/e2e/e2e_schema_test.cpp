@@ -12,6 +12,7 @@
 #include "tests/support/http_admin.h"
 #include "tests/support/https_server.h"
 #include "tests/support/local_server.h"
+#include "tests/support/paths.h"
 #include "tests/support/ports.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait.h"
@@ -51,11 +52,11 @@ class Schema : public testing::Test {
   Schema()
       : workspace_([this](const test::WebRequest& request) { return answer(request); }),
         udp_port_(test::free_udp_port()),
-        server_(PENSTOCK_BUILD_DIR "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
+        server_(test::build_dir() + "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
                 dir_.path()),
-        agent_({PENSTOCK_BUILD_DIR "/agent/penstock",
+        agent_({test::build_dir() + "/agent/penstock",
                 file("penstock.yaml", configuration()),
-                PENSTOCK_BUILD_DIR "/plugins",
+                test::build_dir() + "/plugins",
                 dir_.path() / "agent.log",
                 {}}) {}
 
@@ -134,7 +135,7 @@ TEST_F(Schema, ATableIsKnownFromTheWorkspaceAndRememberedWithoutIt) {
 TEST_F(Schema, TheCommandFetchesATableAndShowsItAfterwardsWithoutTheWorkspace) {
   file("secret", "s3cret\n");
   const auto penstock = [&](std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {PENSTOCK_BUILD_DIR "/agent/penstock", "schema"});
+    arguments.insert(arguments.begin(), {test::build_dir() + "/agent/penstock", "schema"});
     arguments.insert(arguments.end(), {"--config", (dir_.path() / "penstock.yaml").string()});
     test::Process process({arguments, {}, dir_.path() / "out.log"});
     const int code = process.wait(std::chrono::seconds(60)).value_or(-1);

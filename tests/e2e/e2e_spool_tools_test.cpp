@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/scenario.h"
+#include "tests/support/paths.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait.h"
@@ -22,7 +23,7 @@ class SpoolTools : public testing::Test {
  protected:
   // Runs `penstock spool ...`; its output.
   std::string spool(std::vector<std::string> arguments, int code) {
-    arguments.insert(arguments.begin(), {PENSTOCK_BUILD_DIR "/agent/penstock", "spool"});
+    arguments.insert(arguments.begin(), {test::build_dir() + "/agent/penstock", "spool"});
     test::Process process({arguments, {}, dir_.path() / "tools.log"});
     const auto ended = process.wait(kGenerous);
     EXPECT_EQ(ended, std::optional(code)) << arguments[2] << ": " << process.output();
@@ -39,7 +40,7 @@ class SpoolTools : public testing::Test {
 
 TEST_F(SpoolTools, ADeadDevicesSpoolIsForwardedByAnotherUnderItsOwnName) {
   scenario_ = std::make_unique<Scenario>(
-      ScenarioOptions{PENSTOCK_BUILD_DIR, PENSTOCK_SOURCE_DIR, dir_.path(), "penstock", 1.0});
+      ScenarioOptions{test::build_dir(), test::source_dir(), dir_.path(), "penstock", 1.0});
   scenario_->broker().start();
   scenario_->start_agent();  // no server: everything stays in the spool
   scenario_->start_feeders();

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/paths.h"
 #include "tests/unit/config_test_support.h"
 
 namespace penstock::config {
@@ -235,7 +236,7 @@ std::string text_of_file(const std::filesystem::path& path) {
 TEST(ConfigLoad, TheReferenceConfigurationIsClean) {
   FakeMachine machine;
   machine.files["/credentials/zb_client_secret"] = "s3cr3t\n";
-  const auto text = text_of_file(std::filesystem::path(PENSTOCK_SOURCE_DIR) / "conf/penstock.yaml");
+  const auto text = text_of_file(std::filesystem::path(test::source_dir()) / "conf/penstock.yaml");
   const auto loaded = machine.load(text);
   EXPECT_EQ(texts(loaded.problems), std::vector<std::string>{});
   EXPECT_EQ(loaded.config.routes.size(), 3u);
@@ -245,7 +246,7 @@ TEST(ConfigLoad, TheReferenceConfigurationIsClean) {
 
 // Its comments that show other keys are good too.
 TEST(ConfigLoad, TheOptionsShownInItsCommentsAreGood) {
-  auto text = text_of_file(std::filesystem::path(PENSTOCK_SOURCE_DIR) / "conf/penstock.yaml");
+  auto text = text_of_file(std::filesystem::path(test::source_dir()) / "conf/penstock.yaml");
   for (const std::string line :
        {"tls: {ca: /etc/penstock/ca.pem}", "username: gw", "password: ${credential:plc_mqtt}"}) {
     const size_t at = text.find("# " + line);

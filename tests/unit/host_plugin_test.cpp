@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/host/plugin_host.h"
+#include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 using test::wait_until;
 
-const std::filesystem::path kPlugins = PENSTOCK_BUILD_DIR "/test_plugins";
+const std::filesystem::path kPlugins = test::build_dir() + "/test_plugins";
 constexpr Millis kSoon{10'000};
 
 // Numbers records per source; answers kFull while `full`.

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/paths.h"
 #include "tests/zerobus_local/test_client.h"
 
 namespace penstock::local::testing {
@@ -20,7 +21,7 @@ class Program {
  public:
   Program(const TempDir& dir, std::vector<std::string> arguments)
       : errors_(dir.path() + "/stderr") {
-    arguments.insert(arguments.begin(), PENSTOCK_BUILD_DIR "/bin/penstock-zerobus-local");
+    arguments.insert(arguments.begin(), test::build_dir() + "/bin/penstock-zerobus-local");
     std::vector<char*> argv;
     for (auto& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);

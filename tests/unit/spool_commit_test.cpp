@@ -227,12 +227,7 @@ TEST_F(SpoolTest, TheCursorIsPersistedAloneWithinItsSecondAndTrimsWithIt) {
   EXPECT_EQ(spool_->state(lane).cursor, 39U);
   EXPECT_EQ(spool_->state(lane).pending(), 1U);
   // More than one transaction's worth of segments: they go in several, without any further record.
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (spool_->counters().live_bytes > before / 4 &&
-         std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(Millis(10));
-  }
-  EXPECT_LE(spool_->counters().live_bytes, before / 4);
+  EXPECT_TRUE(eventually([&] { return spool_->counters().live_bytes <= before / 4; }));
   EXPECT_EQ(spool_->counters().commits, commits) << "nothing but acknowledgements was written";
   EXPECT_EQ(rows("SELECT first_seq FROM seg"), std::vector<std::string>{"40"});
   EXPECT_EQ(spool_->state(lane).cursor, 39U);

@@ -20,16 +20,57 @@
 #include "agent/base/record.h"
 #include "agent/base/varint.h"
 #include "agent/spool/spool.h"
+#include "tests/support/paths.h"
+#include "tests/support/wait.h"
 
 namespace penstock::spool::testing {
 
 inline constexpr std::chrono::seconds kPatience{
     60};  // for things that happen, on however loaded a machine
 
+// True as soon as `condition` holds; false after kPatience.
+template <class Condition>
+bool eventually(Condition condition) {
+  return test::wait_until(condition, kPatience, Millis(2));
+}
+
+// Every record of the lane has exactly one fate, or none yet.
+inline void expect_balanced(const LaneState& s) {
+  EXPECT_EQ(s.next_seq - 1,
+            s.delivered() + s.quarantined + s.discarded + s.dropped() + s.damaged + s.pending());
+}
+
+// The spool's clock, moved by hand. Thread-safe: the spool thread reads it.
+class HandClock {
+ public:
+  static constexpr int64_t kSecondUs = 1'000'000;
+
+  std::function<ClockReading()> reader() {
+    return [this] { return now(); };
+  }
+  ClockReading now() const {
+    const std::lock_guard lock(mutex_);
+    return reading_;
+  }
+  void pass(int64_t seconds) {
+    const std::lock_guard lock(mutex_);
+    reading_.boot_us += seconds * kSecondUs;
+    reading_.wall_us += seconds * kSecondUs;
+  }
+  void change(const std::function<void(ClockReading&)>& edit) {
+    const std::lock_guard lock(mutex_);
+    edit(reading_);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  ClockReading reading_{"boot-a", 1'000 * kSecondUs, 1'800'000'000 * kSecondUs, true};
+};
+
 class TempDir {
  public:
   TempDir() {
-    const std::filesystem::path base = std::filesystem::path(PENSTOCK_BUILD_DIR) / "spool_test_tmp";
+    const std::filesystem::path base = std::filesystem::path(test::build_dir()) / "spool_test_tmp";
     std::filesystem::create_directories(base);
     std::string name = (base / "XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) std::abort();

@@ -1,7 +1,6 @@
 // Limits at work: shares, overflow policies, ages, the quarantine's quota, and the ledger over all
 // of it.
 #include <atomic>
-#include <thread>
 
 #include "agent/spool/database.h"
 #include "agent/spool/store.h"
@@ -18,10 +17,7 @@ class SpoolQuota : public ::testing::Test {
     options_.max_size_bytes = 16 << 20;
     options_.other_lanes = {};
     options_.tail_bytes = 0;
-    options_.clock = [this] {
-      const std::lock_guard lock(clock_mutex_);
-      return clock_;
-    };
+    options_.clock = clock_.reader();
   }
   void open() {
     spool_ = open_or_die(options_);
@@ -46,11 +42,6 @@ class SpoolQuota : public ::testing::Test {
     copy_database(copy.path(), dir_.path());
     open();
   }
-  void pass_time(int64_t seconds) {
-    const std::lock_guard lock(clock_mutex_);
-    clock_.boot_us += seconds * 1'000'000;
-    clock_.wall_us += seconds * 1'000'000;
-  }
   // One record as intake would put it: asked for first. False when it was not taken.
   bool offer(LaneId lane, size_t size = kRecord) {
     switch (spool_->admit(lane)) {
@@ -66,24 +57,11 @@ class SpoolQuota : public ::testing::Test {
     }
     return false;
   }
-  static void balanced(const LaneState& s) {
-    EXPECT_EQ(s.next_seq - 1,
-              s.delivered() + s.quarantined + s.discarded + s.dropped() + s.damaged + s.pending());
-  }
-  bool eventually(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(Millis(5));
-    }
-    return true;
-  }
   std::filesystem::path file() const { return dir_.path() / "1.db"; }
 
   TempDir dir_;
   Options options_ = options_in(dir_.path());
-  std::mutex clock_mutex_;
-  ClockReading clock_{"boot-a", 1'000'000'000, 1'800'000'000'000'000, true};
+  HandClock clock_;
   std::unique_ptr<Watcher> watcher_;
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Feeder> feeder_;
@@ -128,7 +106,7 @@ TEST_F(SpoolQuota, DropOldestKeepsTheNewestAndCountsTheRest) {
   EXPECT_GT(before.dropped_overflow, 100U);
   EXPECT_EQ(before.cursor, before.dropped_overflow) << "the oldest, and the cursor passes them";
   EXPECT_EQ(before.dropped_age, 0U);
-  balanced(before);
+  expect_balanced(before);
   const auto held = read_all(*spool_, lane, before.cursor + 1);
   EXPECT_EQ(held.size(), before.pending());
   EXPECT_EQ(held.rbegin()->second, Feeder::body(lane, 350, kRecord));
@@ -164,13 +142,13 @@ TEST_F(SpoolQuota, WhatIsOnItsWayIsNotDropped) {
   state = spool_->state(lane);
   EXPECT_GT(state.cursor, on_its_way);
   EXPECT_EQ(state.delivered(), 0U);
-  balanced(state);
+  expect_balanced(state);
   // And with an acknowledgement in between they are delivered, not dropped.
   const Seq first = read_now(*spool_, lane, state.cursor + 1).value()->first();
   for (int i = 0; i < 300; ++i) ASSERT_TRUE(offer(lane));
   spool_->acknowledge(lane, first);
   EXPECT_EQ(spool_->state(lane).delivered(), 1U);
-  balanced(spool_->state(lane));
+  expect_balanced(spool_->state(lane));
 }
 
 TEST_F(SpoolQuota, DropNewestRefusesBeforeTheCommitAndCounts) {
@@ -206,7 +184,7 @@ TEST_F(SpoolQuota, AFullSpoolTakesRoomFromTheLanesThatMayBeDropped) {
   }
   EXPECT_EQ(spool_->state(dear).pending(), static_cast<uint64_t>(taken));
   EXPECT_GT(spool_->state(cheap).dropped_overflow, 0U);
-  balanced(spool_->state(cheap));
+  expect_balanced(spool_->state(cheap));
 }
 
 TEST_F(SpoolQuota, StatesAreShownAndFollowTheFill) {
@@ -243,36 +221,34 @@ TEST_F(SpoolQuota, RecordsExpireByMonotonicTimeThoughNothingElseHappens) {
   const LaneId keeps = spool_->lane({"other", "t"});
   const auto put = [&](LaneId to) {
     auto records = feeder_->take(to, 1);
-    records[0].received_at_us = clock_.wall_us;
+    records[0].received_at_us = clock_.now().wall_us;
     ASSERT_EQ(spool_->enqueue(std::move(records)), Enqueue::kTaken);
     ASSERT_TRUE(spool_->flush());
   };
   put(lane);
   put(keeps);
-  pass_time(10);
+  clock_.pass(10);
   put(lane);
-  pass_time(11);
+  clock_.pass(11);
   ASSERT_TRUE(eventually([&] { return spool_->state(lane).dropped_age == 1; }));
   EXPECT_EQ(spool_->state(lane).cursor, 1U);
-  balanced(spool_->state(lane));
+  expect_balanced(spool_->state(lane));
   EXPECT_EQ(spool_->state(keeps).pending(), 1U);
-  {
-    const std::lock_guard lock(clock_mutex_);  // the clock jumps ahead by a year
-    clock_.wall_us += int64_t{365} * 86400 * 1'000'000;
-  }
+  clock_.change([](ClockReading& clock) {  // it jumps ahead by a year
+    clock.wall_us += int64_t{365} * 86400 * HandClock::kSecondUs;
+  });
   put(lane);
   crash();
   EXPECT_EQ(spool_->state(lane).dropped_age, 1U) << "nothing has become older";
   EXPECT_EQ(spool_->state(lane).pending(), 2U);
-  {
-    const std::lock_guard lock(clock_mutex_);
-    clock_.boot = "boot-b";
-    clock_.boot_us = 0;
-    clock_.wall_us += int64_t{5} * 1'000'000;
-  }
+  clock_.change([](ClockReading& clock) {
+    clock.boot = "boot-b";
+    clock.boot_us = 0;
+    clock.wall_us += 5 * HandClock::kSecondUs;
+  });
   reopen();  // corrected time: 11 s + 5 s for the second record, 5 s for the third
   EXPECT_EQ(spool_->state(lane).pending(), 2U);
-  pass_time(6);
+  clock_.pass(6);
   EXPECT_TRUE(eventually([&] { return spool_->state(lane).dropped_age == 2; }));
   EXPECT_EQ(spool_->state(lane).pending(), 1U);
   close();
@@ -282,20 +258,17 @@ TEST_F(SpoolQuota, RecordsExpireByMonotonicTimeThoughNothingElseHappens) {
 
 TEST_F(SpoolQuota, RecordsTakenBeforeTheClockWasSetDoNotExpire) {
   options_.policies["r"] = {OverflowPolicy::kBlock, {}, Millis(20'000)};
-  clock_.is_set = false;
+  clock_.change([](ClockReading& clock) { clock.is_set = false; });
   open();
   const LaneId lane = spool_->lane({"r", "t"});
   feeder_->put(lane, 1);
   ASSERT_TRUE(spool_->flush());
-  {
-    const std::lock_guard lock(clock_mutex_);
-    clock_.is_set = true;
-  }
+  clock_.change([](ClockReading& clock) { clock.is_set = true; });
   auto records = feeder_->take(lane, 1);
-  records[0].received_at_us = clock_.wall_us;
+  records[0].received_at_us = clock_.now().wall_us;
   ASSERT_EQ(spool_->enqueue(std::move(records)), Enqueue::kTaken);
   ASSERT_TRUE(spool_->flush());
-  pass_time(60);
+  clock_.pass(60);
   EXPECT_TRUE(eventually([&] { return spool_->decided(lane, {2, 2}); }));
   crash();
   EXPECT_TRUE(spool_->decided(lane, {2, 2}));
@@ -304,7 +277,7 @@ TEST_F(SpoolQuota, RecordsTakenBeforeTheClockWasSetDoNotExpire) {
   EXPECT_EQ(spool_->state(lane).dropped(), 0U) << "counted once the cursor has passed it";
   spool_->acknowledge(lane, 1);
   EXPECT_EQ(spool_->state(lane).dropped_age, 1U);
-  balanced(spool_->state(lane));
+  expect_balanced(spool_->state(lane));
 }
 
 // No silent loss: what does not fit into the quarantine stays where it is, and its lane waits.

@@ -11,6 +11,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/paths.h"
+
 namespace penstock::test {
 namespace {
 
@@ -131,7 +133,7 @@ std::vector<std::filesystem::path> sources_under(const std::filesystem::path& ro
 }
 
 TEST(TreeIncludes, TheTreeKeepsTheOrder) {
-  const std::filesystem::path root = PENSTOCK_SOURCE_DIR;
+  const std::filesystem::path root = test::source_dir();
   size_t files = 0;
   for (const char* part : {"agent", "plugins"}) {
     for (const auto& file : sources_under(root / part)) {

@@ -19,6 +19,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include "tests/support/wait.h"
 #include "tests/zerobus_local/server.h"
 
 namespace penstock::local::testing {
@@ -53,12 +54,7 @@ constexpr bool kUnderThreadSanitizer = false;
 // True as soon as `condition` holds; false after kPatience.
 template <class Condition>
 bool eventually(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
+  return test::wait_until(condition, kPatience, test::Millis(2));
 }
 
 class TempDir {
