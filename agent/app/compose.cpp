@@ -7,6 +7,7 @@
 #include "agent/codec/table_fit.h"
 #include "agent/route/topic_pattern.h"
 #include "agent/zerobus/oauth_request.h"
+#include "agent/zerobus/proxy.h"
 
 namespace penstock::app {
 namespace {
@@ -227,6 +228,13 @@ lane::BatchLimits batch_limits(const config::Destination& destination) {
 
 void check_composition(const config::Config& config, std::vector<config::Problem>& problems) {
   for (const auto& destination : config.destinations) {
+    if (!destination.proxy.empty() && destination.proxy != "none") {
+      if (auto proxy = zerobus::parse_proxy(destination.proxy); !proxy) {
+        problems.push_back({destination.at,
+                            "destinations." + destination.name + ".proxy: " + proxy.error().what,
+                            "", false});
+      }
+    }
     if (!destination.auth.client_id.configured()) continue;
     if (auto id = zerobus::workspace_id(destination.endpoint.host); !id) {
       problems.push_back(

@@ -20,9 +20,10 @@ Result<Bearer> oauth(const config::Destination& destination, const config::Agent
                      const std::string& user_agent, const Log& log) {
   auto workspace = zerobus::workspace_id(destination.endpoint.host);
   if (!workspace) return std::move(workspace).error();
-  zerobus::OAuthSettings settings{destination.workspace_url, *std::move(workspace), {}};
-  settings.http.ca_file = destination.tls_ca.string();
-  settings.http.user_agent = user_agent;
+  auto http = workspace_options(destination, user_agent);
+  if (!http) return std::move(http).error();
+  zerobus::OAuthSettings settings{destination.workspace_url, *std::move(workspace),
+                                  *std::move(http)};
   auto made =
       zerobus::OAuthTokens::start(std::move(settings), oauth_client(destination, agent), log);
   if (!made) return std::move(made).error();
@@ -39,17 +40,42 @@ Result<Bearer> make_bearer(const config::Destination& destination, const config:
   return static_token(destination, agent);
 }
 
+Result<std::unique_ptr<zerobus::Transport>> make_transport(const config::Destination& destination,
+                                                           const std::string& user_agent,
+                                                           const Log& log) {
+  auto proxy = zerobus::proxy_for(destination.endpoint.host, destination.proxy,
+                                  zerobus::ProxyUse::kStreams, config::system_environment().env);
+  if (!proxy) return std::move(proxy).error();
+  if (*proxy) log.info("streams go through the proxy {}", (*proxy)->address());
+  const zerobus::Endpoint endpoint{destination.endpoint.host, destination.endpoint.port,
+                                   destination.endpoint.tls(), destination.tls_ca.string(),
+                                   *std::move(proxy)};
+  return zerobus::Transport::connect(endpoint, user_agent, log);
+}
+
 }  // namespace
+
+Result<zerobus::HttpOptions> workspace_options(const config::Destination& destination,
+                                               const std::string& user_agent) {
+  const auto workspace = zerobus::parse_endpoint(destination.workspace_url);
+  if (!workspace) return Error(workspace.error()).in("workspace_url");
+  auto proxy = zerobus::proxy_for(workspace->host, destination.proxy, zerobus::ProxyUse::kRequests,
+                                  config::system_environment().env);
+  if (!proxy) return std::move(proxy).error();
+  zerobus::HttpOptions options;
+  options.ca_file = destination.tls_ca.string();
+  options.user_agent = user_agent;
+  options.proxy = *std::move(proxy);
+  return options;
+}
 
 std::map<std::string, std::shared_ptr<lane::Destination>> make_destinations(
     const config::Config& config, const std::string& version, const Log& log) {
   std::map<std::string, std::shared_ptr<lane::Destination>> made;
   for (const auto& one : config.destinations) {
-    zerobus::Endpoint endpoint{one.endpoint.host, one.endpoint.port, one.endpoint.tls(),
-                               one.tls_ca.string()};
     const auto destination_log = log.named("destination/" + one.name);
     const std::string user_agent = "penstock/" + version;
-    auto transport = zerobus::Transport::connect(endpoint, user_agent, destination_log);
+    auto transport = make_transport(one, user_agent, destination_log);
     auto bearer = make_bearer(one, config.agent, user_agent, destination_log);
     if (!transport || !bearer) {
       destination_log.error("it cannot be used, its records stay in the spool: {}",
@@ -63,6 +89,8 @@ std::map<std::string, std::shared_ptr<lane::Destination>> make_destinations(
     destination->session = session_config(one);
     destination->batch = batch_limits(one);
     destination->max_rows_per_s = one.max_rows_per_s;
+    if (one.max_streams > 0)
+      destination->turns = std::make_shared<lane::StreamTurns>(one.max_streams);
     made.emplace(one.name, std::move(destination));
   }
   return made;

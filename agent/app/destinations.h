@@ -8,6 +8,7 @@
 #include "agent/base/log.h"
 #include "agent/config/config.h"
 #include "agent/lane/destination.h"
+#include "agent/zerobus/http_client.h"
 
 namespace penstock::app {
 
@@ -15,5 +16,9 @@ namespace penstock::app {
 // logged; one that only lacks its token is there and says so when a lane asks.
 std::map<std::string, std::shared_ptr<lane::Destination>> make_destinations(
     const config::Config& config, const std::string& version, const Log& log);
+
+// How the destination's workspace is reached. kDenied: its proxy cannot be used.
+Result<zerobus::HttpOptions> workspace_options(const config::Destination& destination,
+                                               const std::string& user_agent);
 
 }  // namespace penstock::app

@@ -5,6 +5,7 @@
 #include <sstream>
 #include <utility>
 
+#include "agent/app/destinations.h"
 #include "agent/app/secret_source.h"
 
 namespace penstock::app {
@@ -65,10 +66,9 @@ Result<codec::UnityTable> kept_schema(const config::Config& config,
 Result<std::shared_ptr<TableSchemas>> TableSchemas::start(const config::Config& config,
                                                           const config::Destination& destination,
                                                           const std::string& user_agent, Log log) {
-  zerobus::HttpOptions http;
-  http.ca_file = destination.tls_ca.string();
-  http.user_agent = user_agent;
-  auto catalog = zerobus::TableCatalog::start(destination.workspace_url, std::move(http),
+  auto http = workspace_options(destination, user_agent);
+  if (!http) return std::move(http).error();
+  auto catalog = zerobus::TableCatalog::start(destination.workspace_url, *std::move(http),
                                               credentials_of(destination, config.agent));
   if (!catalog) return std::move(catalog).error();
   std::shared_ptr<TableSchemas> schemas(

@@ -9,6 +9,7 @@
 #include "agent/cli/quarantine_command.h"
 #include "agent/cli/spool_report.h"
 #include "agent/codec/json_text.h"
+#include "agent/codec/schema_version.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/replayed_record.h"
 
@@ -67,24 +68,28 @@ std::string ls_text(const Found& found) {
 }
 
 std::string ls_json(const Found& found) {
+  const auto reason = codec::split_reason(found.row.reason);
   return fmt::format(
       R"({{"lane":{},"seq":{},"origin":{},"origin_seq":{},"route":{},"table":{},"at_us":{},)"
-      R"("reason":{},"received_at_us":{},"bytes":{},"payload_head":{}}})"
+      R"("reason":{},"schema":{},"received_at_us":{},"bytes":{},"payload_head":{}}})"
       "\n",
       found.lane.id, found.row.seq, json(found.origin), found.seq,
       json(spool::configured_route(found.lane.key)), json(found.lane.key.table), found.row.at_us,
-      json(found.row.reason), found.is_whole ? found.record.received_at_us : 0,
+      json(reason.text), reason.schema_version.empty() ? "null" : json(reason.schema_version),
+      found.is_whole ? found.record.received_at_us : 0,
       found.is_whole ? found.record.payload.size() : found.body.size(),
       json(found.record.payload.substr(0, kHeadBytes)));
 }
 
 std::string show_text(const Found& found) {
+  const auto reason = codec::split_reason(found.row.reason);
   std::string text = fmt::format(
       "lane {} seq {}\n    name         {} {}\n    route        {}\n    table        {}\n"
-      "    since        {} UTC\n    reason       {}\n",
+      "    since        {} UTC\n    reason       {}\n    schema       {}\n",
       found.lane.id, found.row.seq, shown(found.origin, 128), found.seq,
       shown(spool::configured_route(found.lane.key), 64), shown(found.lane.key.table, 128),
-      time_text(found.row.at_us), shown(found.row.reason, 4000));
+      time_text(found.row.at_us), shown(reason.text, 4000),
+      reason.schema_version.empty() ? "none was sent" : reason.schema_version);
   if (found.is_whole) {
     text += fmt::format("    received     {} UTC{}\n    source       {}\n    topic        {}\n",
                         time_text(found.record.received_at_us),

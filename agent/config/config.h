@@ -100,13 +100,14 @@ struct Destination {
   std::string workspace_url;  // empty: not given
   Auth auth;
   std::filesystem::path tls_ca;  // empty: the system's store
-  std::string proxy;
+  std::string proxy;  // http://[user:password@]host:port, "none"; empty: as the environment says
   Encoding encoding = Encoding::kAuto;
   Schema schema = Schema::kNone;
   Batch batch;
   uint64_t in_flight_bytes = 4 * kMiB;  // per lane
   uint64_t max_rows_per_s = 15'000;     // per stream; 0: unlimited
   Millis stream_idle_close{120'000};
+  uint64_t max_streams = 256;  // open at a time, over all tables; 0: unlimited
   BackoffLimits backoff;
   bool insecure = false;  // http:// to other machines is wanted
   std::string

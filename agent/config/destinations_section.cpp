@@ -1,3 +1,4 @@
+#include "agent/base/secret.h"
 #include "agent/config/endpoint.h"
 #include "agent/config/sections.h"
 
@@ -46,6 +47,17 @@ void read_client(Reader& destination, Reader& auth, Destination& out) {
   }
 }
 
+// One that short is a mistake; and it could not be kept out of logs without masking ordinary text.
+void check_length(Reader& auth, std::string_view key, const Secret& secret) {
+  if (secret.value.empty() || secret.value.size() >= kShortestSecretBytes) return;
+  auth.context().error(auth.at(),
+                       auth.path() + "." + std::string(key) + ": the value from " + secret.source +
+                           " is too short to be a secret: " + std::to_string(secret.value.size()) +
+                           " characters",
+                       "at least " + std::to_string(kShortestSecretBytes) +
+                           "; is it the right file, variable or credential?");
+}
+
 void read_auth(Reader& destination, Destination& out) {
   Context& context = destination.context();
   Reader auth = destination.map("auth");
@@ -65,6 +77,12 @@ void read_auth(Reader& destination, Destination& out) {
   if (!given && !local && !out.endpoint.host.empty()) {
     context.error(auth.at(), auth.path() + " is missing",
                   "give `client_id` and `client_secret`, `token`, or `token_file`");
+  }
+  if (!local) {
+    for (const auto& [key, secret] : {std::pair("token", &out.auth.token),
+                                      std::pair("client_secret", &out.auth.client_secret)}) {
+      check_length(auth, key, *secret);
+    }
   }
   auth.finish();
   for (const Secret* secret : {&out.auth.token, &out.auth.client_id, &out.auth.client_secret}) {
@@ -138,6 +156,7 @@ void read_batch(Reader& destination, Destination& out) {
                                 "a full batch has to fit: raise in_flight");
   }
   set(out.max_rows_per_s, destination.count("max_rows_per_s", 0, 10'000'000));
+  set(out.max_streams, destination.count("max_streams", 0, 100'000));
   set(out.stream_idle_close, destination.duration("stream_idle_close", seconds(1), hours(24)));
 }
 

@@ -18,7 +18,6 @@ struct Reserved {
 constexpr std::array kReserved{
     Reserved{"destinations.*.tls.cert", When::kAlways, "", "remove it"},
     Reserved{"destinations.*.tls.key", When::kAlways, "", "remove it"},
-    Reserved{"destinations.*.proxy", When::kAlways, "", "remove it"},
     Reserved{"routes[].renamed_from[]", When::kAlways, "", "leave the list empty"},
     Reserved{"routes[].table", When::kContains, "${payload", "build the name from the topic"},
     Reserved{"routes[].format", When::kIs, "csv", "use json or raw"},

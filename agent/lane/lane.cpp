@@ -4,6 +4,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "agent/codec/schema_version.h"
 #include "agent/spool/imported_lane.h"
 
 namespace penstock::lane {
@@ -39,6 +40,7 @@ class Lane::Events final : public zerobus::StreamEvents {
   void on_closed(uint64_t generation, zerobus::Status status) override {
     post([generation, status = std::move(status)](Lane& lane) {
       if (generation == lane.stream_generation_) lane.stream_.reset();
+      lane.give_back(generation);
       if (status.code == zerobus::code::kInvalidArgument) lane.table_suspect_ = true;
       lane.apply(lane.session_.closed(lane.moment(), generation, status));
     });
@@ -78,7 +80,9 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
           [this](spool::Seq seq, std::string reason) { refused(seq, std::move(reason)); },
           spool::replay_of(state.key).has_value()) {}
 
-Lane::~Lane() = default;
+Lane::~Lane() {
+  while (!tickets_.empty()) give_back(tickets_.begin()->first);
+}
 
 zerobus::Moment Lane::moment() {
   return {std::chrono::steady_clock::now(), std::uniform_real_distribution<double>(0, 1)(random_)};
@@ -117,30 +121,81 @@ void Lane::apply(zerobus::Actions actions) {
     std::visit([this](const auto& one) { act(one); }, action);
   }
   applying_ = false;
+  tell_use();
 }
 
 void Lane::act(const zerobus::Open& action) {
   stream_.reset();
   stream_generation_ = action.generation;
+  if (!destination_->turns) return open_stream(action.generation);
+  const auto post = [this](auto what) {
+    return [&io = io_, self = weak_from_this(), what] {
+      boost::asio::post(io, [self, what] {
+        if (const auto lane = self.lock()) what(*lane);
+      });
+    };
+  };
+  auto& turns = *destination_->turns;
+  const auto generation = action.generation;
+  const auto ticket =
+      turns.ask({post([generation](Lane& lane) { lane.on_turn(generation); }),
+                 post([](Lane& lane) { lane.apply(lane.session_.leave(lane.moment())); })},
+                std::chrono::steady_clock::now());
+  tickets_[generation] = ticket;
+  if (turns.has(ticket)) return open_stream(generation);
+  queued_ = generation;
+  apply(session_.queued(moment(), generation));
+}
+
+void Lane::on_turn(uint64_t generation) {
+  if (queued_ != generation) return;  // it is not wanted any more, and was given back
+  queued_.reset();
+  apply(session_.turn(moment(), generation));
+  open_stream(generation);
+}
+
+// What the turns are decided by.
+void Lane::tell_use() {
+  if (tickets_.empty() || !session_.open()) return;
+  const auto ticket = tickets_.find(stream_generation_);
+  if (ticket == tickets_.end()) return;
+  const auto now = std::chrono::steady_clock::now();
+  destination_->turns->opened(ticket->second, now);
+  destination_->turns->used(ticket->second, session_.at_rest(), now);
+}
+
+void Lane::give_back(uint64_t generation) {
+  const auto found = tickets_.find(generation);
+  if (found == tickets_.end()) return;
+  const auto ticket = found->second;
+  tickets_.erase(found);
+  destination_->turns->give_back(ticket, std::chrono::steady_clock::now());
+}
+
+void Lane::open_stream(uint64_t generation) {
   ++counters_.streams_opened;
-  token_for_ = action.generation;
-  if (!encoder_source_) return ask_token(action.generation);
-  encoder_source_(std::exchange(table_suspect_, false), [&io = io_, self = weak_from_this(),
-                                                         generation = action.generation](
-                                                            Result<codec::RowEncoder> encoder) {
-    boost::asio::post(io, [self, generation, encoder = std::move(encoder)]() mutable {
-      if (const auto lane = self.lock()) lane->on_encoder(generation, std::move(encoder));
-    });
-  });
+  token_for_ = generation;
+  if (!encoder_source_) return ask_token(generation);
+  encoder_source_(
+      std::exchange(table_suspect_, false),
+      [&io = io_, self = weak_from_this(), generation](Result<codec::RowEncoder> encoder) {
+        boost::asio::post(io, [self, generation, encoder = std::move(encoder)]() mutable {
+          if (const auto lane = self.lock()) lane->on_encoder(generation, std::move(encoder));
+        });
+      });
 }
 
 void Lane::on_encoder(uint64_t generation, Result<codec::RowEncoder> encoder) {
   if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
   if (!encoder) {
     token_for_.reset();
+    give_back(generation);
     apply(session_.open_failed(moment(), generation, encoder.error()));
     return;
   }
+  const auto version = codec::schema_version(encoder->descriptor());
+  if (version != codec::schema_version(builder_.descriptor()))
+    log_.info("rows are made for schema {}", version.empty() ? "JSON" : version);
   builder_.use(*std::move(encoder));
   ask_token(generation);
 }
@@ -160,6 +215,7 @@ void Lane::on_token(uint64_t generation, Result<std::string> token) {
   if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
   token_for_.reset();
   if (!token) {
+    give_back(generation);
     apply(session_.open_failed(moment(), generation, token.error()));
     return;
   }
@@ -171,6 +227,7 @@ void Lane::on_token(uint64_t generation, Result<std::string> token) {
   open.bearer = *std::move(token);
   auto stream = destination_->transport->open(std::move(open), events_);
   if (!stream) {
+    give_back(generation);
     apply(session_.open_failed(moment(), generation, stream.error()));
     return;
   }
@@ -199,7 +256,12 @@ void Lane::act(const zerobus::HalfClose& action) {
 
 void Lane::act(const zerobus::Cancel& action) {
   if (token_for_ == action.generation) token_for_.reset();
-  if (stream_ && action.generation == stream_generation_) stream_->cancel();
+  if (queued_ == action.generation) queued_.reset();
+  if (stream_ && action.generation == stream_generation_) {
+    stream_->cancel();  // its ticket goes back when it has ended
+  } else {
+    give_back(action.generation);
+  }
 }
 
 void Lane::act(const zerobus::Release& action) {
@@ -249,7 +311,8 @@ void Lane::act(const zerobus::Poison& action) {
   auto reason = "refused by the service: " + zerobus::code_name(action.status.code) + ": " +
                 zerobus::printable(action.status.message);
   log_.error("record {} goes to quarantine, {}", action.seq, reason);
-  spool_.quarantine(id_, action.seq, std::move(reason));
+  spool_.quarantine(id_, action.seq,
+                    codec::with_schema_version(std::move(reason), builder_.descriptor()));
   // All before it has its fate, so the cursor may pass it at once.
   if (progress_.delivered(action.seq)) spool_.acknowledge(id_, progress_.cursor());
 }
@@ -393,7 +456,7 @@ void Lane::refused(spool::Seq seq, std::string reason) {
   if (counters_.refused_records++ == 0) {
     log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
   }
-  spool_.quarantine(id_, seq, std::move(reason));
+  spool_.quarantine(id_, seq, codec::with_schema_version(std::move(reason), builder_.descriptor()));
   settled(seq, seq);
 }
 

@@ -18,6 +18,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -69,6 +70,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   spool::LaneId id() const { return id_; }
   zerobus::SessionSnapshot snapshot() const { return session_.snapshot(); }
   const LaneCounters& counters() const { return counters_; }
+  // Every record up to here has its fate.
+  spool::Seq cursor() const { return progress_.cursor(); }
 
  private:
   class Events;  // posts transport events to the agent thread
@@ -89,6 +92,10 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void act(const zerobus::DropToken& action);
   void act(const zerobus::Stopped& action);
 
+  void open_stream(uint64_t generation);
+  void on_turn(uint64_t generation);
+  void tell_use();
+  void give_back(uint64_t generation);
   void on_token(uint64_t generation, Result<std::string> token);
   void on_encoder(uint64_t generation, Result<codec::RowEncoder> encoder);
   void ask_token(uint64_t generation);
@@ -119,6 +126,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   std::shared_ptr<Events> events_;
   std::shared_ptr<zerobus::Stream> stream_;
   uint64_t stream_generation_ = 0;
+  std::map<uint64_t, StreamTurns::Ticket> tickets_;  // by generation, until that stream has ended
+  std::optional<uint64_t> queued_;                   // generation that waits for its turn
   std::optional<uint64_t> token_for_;  // generation whose encoder and token are awaited
   const EncoderSource encoder_source_;
   // The service refused something since the encoder was asked for, or rotates the stream.

@@ -31,7 +31,6 @@ constexpr char kNoRoute[] = "no route took them: say by which they go, with --ro
 constexpr char kAhead[] =
     "records before them still wait, so they can only go back into their lane: say neither --route "
     "nor --table";
-constexpr char kAheadDiscard[] = "records before them still wait: try again after these are sent";
 
 char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
@@ -244,7 +243,14 @@ void Edit::replay(const QuarantineFilter& filter, const ReplayTarget& target) {
 
 void Edit::discard(const QuarantineFilter& filter, int64_t wall_us) {
   each(filter, [&](const OfflineLane& lane, const StoredQuarantine& record) {
-    if (record.seq > row_of(lane).cursor) return leave(kAheadDiscard);
+    if (record.seq > row_of(lane).cursor) {
+      // Its lane's cursor counts it once it passes.
+      bytes_ += 2 * record.reason.size() + 200;
+      release(lane, record);
+      fates_.push_back({lane.id, {record.seq, record.seq}, kDiscarded, wall_us, record.reason});
+      ++out_.done;
+      return;
+    }
     FateCounts& counts = row_of(lane).counts;
     const uint64_t one = std::min<uint64_t>(counts.quarantined, 1);
     counts.quarantined -= one;

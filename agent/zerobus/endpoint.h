@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "agent/base/result.h"
+#include "agent/zerobus/proxy.h"
 
 namespace penstock::zerobus {
 
@@ -15,6 +17,7 @@ struct Endpoint {
   bool tls = true;      // false only for http:// endpoints; whether those are allowed is up to the
                         // configuration
   std::string ca_file;  // PEM; empty: the system's store
+  std::optional<Proxy> proxy = std::nullopt;  // leads there; the environment is not looked at
 
   // "host:port", IPv6 in brackets.
   std::string address() const;

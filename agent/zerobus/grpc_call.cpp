@@ -7,6 +7,8 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/slice.h>
 
+#include "agent/base/secret.h"
+
 namespace penstock::zerobus {
 namespace {
 
@@ -34,22 +36,18 @@ std::string joined(const grpc::ByteBuffer& buffer) {
 // How long after a GOAWAY a stream goes on for the acknowledgements it waits for.
 constexpr Millis kGoawayGrace{10'000};
 
-// gRPC reports what is too large for one side with the code that asks for patience.
+// gRPC reports what is too large for one side with the code that asks for patience. When it is the
+// end of the stream that is, what the server meant is lost: trouble that passes, as far as can be
+// known.
 Status as_meant(int status, const std::string& text) {
-  const bool too_large =
-      status == code::kResourceExhausted && (text.find("larger than max") != text.npos ||
-                                             text.find("metadata size exceeds") != text.npos);
-  if (!too_large) return {status, text};
-  return {code::kInternal, "a message or its headers are too large for the receiver: " + text};
-}
-
-// A server, or a proxy in between, may repeat the token it was sent; the text ends up in logs.
-std::string without(std::string_view secret, std::string text) {
-  for (size_t at = 0; (at = text.find(secret, at)) != text.npos;) {
-    text.replace(at, secret.size(), "[access token]");
-    at += std::string_view("[access token]").size();
-  }
-  return text;
+  if (status != code::kResourceExhausted) return {status, text};
+  if (text.find("larger than max") != text.npos)
+    return {code::kInternal, "a message is too large for the receiver: " + text};
+  if (text.find("metadata size exceeds") == text.npos) return {status, text};
+  return {code::kUnknown,
+          "the server's status text (or another header) is too large to be read, more than 1 MiB, "
+          "and its code went with it: " +
+              text};
 }
 
 }  // namespace
@@ -196,7 +194,10 @@ void GrpcCall::OnDone(const grpc::Status& status) {
     if (answered_) --channel_.answered;
   }
   Status end = as_meant(static_cast<int>(status.error_code()), status.error_message());
-  end.message = without(bearer_, std::move(end.message));
+  // A server, or a proxy in between, may repeat the token it was sent; the text ends up in logs.
+  end.message = without_secret(std::move(end.message), bearer_, "[access token]");
+  if (end.code == code::kUnavailable && !answered_ && !pool_->proxy.empty())
+    end.message += " (through the proxy " + pool_->proxy + ")";
   emit([&](StreamEvents& events) { events.on_closed(generation_, end); });
   const std::shared_ptr<Pool> pool = pool_;
   std::shared_ptr<GrpcCall> self;  // goes after the lock

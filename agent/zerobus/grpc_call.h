@@ -31,6 +31,7 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable all_ended;
   std::set<std::shared_ptr<GrpcCall>> calls;
+  std::string proxy;  // "host:port", named with connections that fail; set before the first call
 };
 
 class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {

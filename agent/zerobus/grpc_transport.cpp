@@ -87,7 +87,12 @@ grpc::ChannelArguments channel_arguments(const Endpoint& endpoint, const std::st
   arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxHeaderBytes);
   arguments.SetUserAgentPrefix(user_agent);
-  if (endpoint.is_loopback()) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // Which proxy is decided by proxy.h; gRPC itself would look at the environment.
+  if (endpoint.proxy) {
+    arguments.SetString(GRPC_ARG_HTTP_PROXY, endpoint.proxy->url());
+  } else {
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  }
   return arguments;
 }
 
@@ -96,7 +101,9 @@ class GrpcTransport : public Transport {
   GrpcTransport(const Endpoint& endpoint, std::string_view user_agent,
                 std::shared_ptr<grpc::ChannelCredentials> credentials, Log log)
       : channels_(endpoint.address(), std::move(credentials),
-                  channel_arguments(endpoint, std::string(user_agent)), std::move(log)) {}
+                  channel_arguments(endpoint, std::string(user_agent)), std::move(log)) {
+    if (endpoint.proxy) pool_->proxy = endpoint.proxy->address();
+  }
 
   ~GrpcTransport() override {
     std::unique_lock lock(pool_->mutex);

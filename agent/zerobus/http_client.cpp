@@ -40,6 +40,7 @@ struct Transfer {
   Headers headers{nullptr, curl_slist_free_all};
   std::array<char, CURL_ERROR_SIZE> error{};
   HttpReply reply;
+  std::string proxy;  // "host:port"; empty: none
   size_t max_body_bytes = 0;
   bool too_long = false;
 
@@ -69,8 +70,11 @@ bool Transfer::prepare(const HttpOptions& options) {
   const bool https = request.url.starts_with("https://");
   curl_easy_setopt(c, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, https ? "https" : "http");
-  // Unencrypted requests are for this machine; a proxy would carry them off it.
-  if (!https) curl_easy_setopt(c, CURLOPT_PROXY, "");
+  // Unencrypted requests are for this machine; a proxy would carry them off it. Empty: none, also
+  // if the environment has one.
+  if (https && options.proxy) proxy = options.proxy->address();
+  curl_easy_setopt(c, CURLOPT_PROXY, proxy.empty() ? "" : options.proxy->url().c_str());
+  curl_easy_setopt(c, CURLOPT_NOPROXY, "");
   curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(c, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
   if (request.get) {
@@ -108,6 +112,7 @@ Result<HttpReply> Transfer::result(CURLcode code) {
                           code == CURLE_SSL_CACERT_BADFILE;
     if (code == CURLE_PEER_FAILED_VERIFICATION)
       text += ". Check tls.ca, and whether the clock is set.";
+    if (!proxy.empty()) text += " (through the proxy " + proxy + ")";
     return Error{hopeless ? ErrorKind::kDenied : ErrorKind::kTransient, std::move(text), {}};
   }
   long status = 0;

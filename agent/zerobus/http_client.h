@@ -3,25 +3,28 @@
 // One thread of its own carries all requests at once. post() from any thread; `done` is called once
 // on that thread, must not block, and is not called any more once the destructor has begun (it ends
 // what is under way and joins the thread; never destroy it from `done`). Redirects are not
-// followed, so that credentials stay where they were sent. Proxies are those of the environment
-// (https_proxy, no_proxy), never for http://. Errors: kTransient when no whole answer came
-// (connection, TLS, time), kDenied when none can come: a wrong address or CA file, or more than
-// `max_body_bytes`.
+// followed, so that credentials stay where they were sent. The environment's proxies are not looked
+// at: the owner says which (proxy.h); http:// requests use none. Errors: kTransient when no whole
+// answer came (connection, TLS, time), kDenied when none can come: a wrong address or CA file, or
+// more than `max_body_bytes`.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/base/result.h"
 #include "agent/zerobus/oauth_request.h"
+#include "agent/zerobus/proxy.h"
 
 namespace penstock::zerobus {
 
 struct HttpOptions {
   std::string ca_file;  // PEM, instead of the system's store; empty: the system's
   std::string user_agent;
-  Millis timeout{30'000};  // of one request, all in all
+  std::optional<Proxy> proxy;  // for https://
+  Millis timeout{30'000};      // of one request, all in all
   size_t max_body_bytes = 1 << 20;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 #include "agent/zerobus/endpoint.h"
 #include "agent/zerobus/token_json.h"
@@ -102,7 +103,7 @@ std::string server_words(const HttpReply& reply, const OAuthClient& client) {
   words += said->error_description;
   for (const auto& secret :
        {client.secret, form_encoded(client.secret), base64(client.id + ":" + client.secret)}) {
-    if (words.empty() || (!secret.empty() && words.find(secret) != words.npos)) return {};
+    if (words.empty() || repeats_secret(words, secret)) return {};
   }
   return " (" + shown(words, kMaxQuotedBytes) + ")";
 }

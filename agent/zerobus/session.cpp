@@ -91,6 +91,7 @@ Actions StreamSession::no_data(const Moment& at, uint64_t generation) {
   } else {
     bisector_.nothing_until(want_until_);  // there may be something behind it
   }
+  leave_if_due(at);
   if (phase_ == Phase::kOpen) pump(at);
   return finish();
 }
@@ -124,6 +125,37 @@ void StreamSession::on_created(const Moment& at, const StreamCreated& created) {
   pump(at);
 }
 
+Actions StreamSession::queued(const Moment&, uint64_t generation) {
+  if (!current(generation) || phase_ != Phase::kOpening) return {};
+  takes_turns_ = true;
+  phase_deadline_ = MonoTime::max();
+  text_ = "waiting for another table to end its stream (max_streams)";
+  return finish();
+}
+
+Actions StreamSession::turn(const Moment& at, uint64_t generation) {
+  if (!current(generation) || phase_ != Phase::kOpening) return {};
+  phase_deadline_ = at.now + config_.open_timeout;
+  return finish();
+}
+
+Actions StreamSession::leave(const Moment& at) {
+  if (phase_ != Phase::kOpen) return {};
+  leaving_ = takes_turns_ = true;
+  leave_if_due(at);
+  return finish();
+}
+
+// A turn without an acknowledgement would be none; that it comes is for the ack timeout.
+void StreamSession::leave_if_due(const Moment& at) {
+  if (!leaving_ || phase_ != Phase::kOpen) return;
+  if (!window_.delivered() && !at_rest()) return;
+  own_close_ = true;
+  if (window_.empty()) return drain(at);
+  phase_ = Phase::kPaused;
+  phase_deadline_ = at.now + config_.drain_timeout;
+}
+
 void StreamSession::on_ack(const Moment& at, const Ack& ack) {
   auto released = window_.ack(ack.up_to);
   if (!released) {
@@ -137,6 +169,7 @@ void StreamSession::on_ack(const Moment& at, const Ack& ack) {
   retry_.delivered();
   bisector_.released(acked_seq_);
   batch_limit_.delivered();
+  leave_if_due(at);
   if (phase_ == Phase::kOpen) pump(at);
   if (!window_.empty()) return;
   if (phase_ == Phase::kPaused) drain(at);
@@ -242,7 +275,7 @@ void StreamSession::open(const Moment& at) {
   ++generation_;
   window_ = AckWindow();
   stream_id_.clear();
-  write_outstanding_ = rotating_ = own_close_ = false;
+  write_outstanding_ = rotating_ = own_close_ = leaving_ = false;
   phase_ = Phase::kOpening;
   phase_deadline_ = at.now + config_.open_timeout;
   // Attempts after a failure, and the reopening of a rotated stream, are not news.
@@ -343,7 +376,12 @@ void StreamSession::on_open_deadline(const Moment& at) {
 }
 
 void StreamSession::report(SessionState state, std::string text, int cause) {
-  const bool news = state != state_ || cause != cause_ || (cause < 0 && text != text_);
+  const auto routine = [](SessionState one) {
+    return one == SessionState::kIdle || one == SessionState::kConnecting ||
+           one == SessionState::kStreaming;
+  };
+  const bool turns = takes_turns_ && routine(state) && routine(state_);
+  const bool news = !turns && (state != state_ || cause != cause_ || (cause < 0 && text != text_));
   state_ = state;
   cause_ = cause;
   text_ = std::move(text);

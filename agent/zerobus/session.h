@@ -13,8 +13,8 @@
 // back;
 // - a Rewind follows every stream that was asked for batches, so nothing unacknowledged is left
 // behind, but for a record that Poison names;
-// - unless held, idle or stopped, there is always a deadline armed or an action under way: it never
-// gives up. Events of older generations are ignored, whatever they say.
+// - unless held, idle, queued or stopped, there is always a deadline armed or an action under way:
+// it never gives up. Events of older generations are ignored, whatever they say.
 //
 // Protocol facts: acks are cumulative per stream, offsets begin at 0 on each, the service ends
 // every stream after about 15 minutes with a close signal, and acknowledges what it has even after
@@ -171,6 +171,13 @@ class StreamSession {
   Actions bad_response(const Moment& at, uint64_t generation, const Error& error);
   Actions write_done(const Moment& at, uint64_t generation);
   Actions closed(const Moment& at, uint64_t generation, const Status& status);
+  // The stream of this Open has to wait for others to end theirs; its time to open counts from
+  // turn().
+  Actions queued(const Moment& at, uint64_t generation);
+  Actions turn(const Moment& at, uint64_t generation);
+  // Others wait for a stream: this one is closed in order once it has an acknowledgement or nothing
+  // to wait for, and what there is to send asks for another. Both are no news.
+  Actions leave(const Moment& at);
   // The stream could not even be started: no token, no schema. The error's kind decides what
   // follows.
   Actions open_failed(const Moment& at, uint64_t generation, const Error& error);
@@ -187,6 +194,11 @@ class StreamSession {
   Actions resume(const Moment& at);
 
   SessionSnapshot snapshot() const;
+  bool open() const { return phase_ == Phase::kOpen; }
+  // Open, with nothing to send and nothing to wait for.
+  bool at_rest() const {
+    return open() && wants_nothing() && window_.empty() && !write_outstanding_;
+  }
 
  private:
   enum class Phase {
@@ -214,8 +226,9 @@ class StreamSession {
   void on_open_deadline(const Moment& at);
 
   void open(const Moment& at);
-  void pump(const Moment& at);   // writes and asks for batches as far as the rules allow
-  void drain(const Moment& at);  // half-closes and waits for late acks
+  void pump(const Moment& at);  // writes and asks for batches as far as the rules allow
+  void leave_if_due(const Moment& at);
+  void drain(const Moment& at);                     // half-closes and waits for late acks
   void abandon(const Moment& at, Failure failure);  // cancels, then stream_ended
   void stream_ended(const Moment& at, Failure failure, const Status& status);
   Failure judge(const Status& status) const;
@@ -246,11 +259,13 @@ class StreamSession {
   std::string stream_id_;
   AckWindow window_;
   bool write_outstanding_ = false;
-  bool rotating_ = false;    // the server announced the end of this stream
-  bool own_close_ = false;   // we close it: idle or held
-  MonoTime phase_deadline_;  // open timeout, pause, drain, or the next attempt
-  MonoTime heard_;           // last sign of life, or when the window last began to fill
-  MonoTime busy_;            // last time there was something to send
+  bool rotating_ = false;     // the server announced the end of this stream
+  bool own_close_ = false;    // we close it: idle, held, or others wait
+  bool leaving_ = false;      // others wait
+  bool takes_turns_ = false;  // streams come and go without news
+  MonoTime phase_deadline_;   // open timeout, pause, drain, or the next attempt
+  MonoTime heard_;            // last sign of life, or when the window last began to fill
+  MonoTime busy_;             // last time there was something to send
 
   // Batches.
   uint64_t acked_seq_ = 0;

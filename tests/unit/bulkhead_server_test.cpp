@@ -218,14 +218,35 @@ TEST_F(BadInput, ALongStatusTextKeepsItsCodeAndIsCutForTheLog) {
   EXPECT_NE(said().find("INTERNAL: cause: xxx"), std::string::npos) << said();
 }
 
-// Ten would do as well, but gRPC needs seconds to read them.
+// Ten would do as well, but gRPC needs seconds to read them. The code goes with the text: gRPC puts
+// one of its own in its place, RESOURCE_EXHAUSTED.
 TEST_F(BadInput, AStatusTextOfMegabytesIsNoCallForPatience) {
   deliver_through([](grpc::ServerContext&, ServerStream& stream) {
     answer_create(stream);
     return grpc::Status(grpc::StatusCode::INTERNAL, std::string(3 << 20, 'x'));
   });
-  EXPECT_NE(said().find("too large"), std::string::npos) << said();
+  EXPECT_NE(said().find("status text (or another header) is too large"), std::string::npos);
   EXPECT_EQ(said().find("sending slower"), std::string::npos) << said();
+}
+
+// Also when it refuses data: what is not known to be refused is kept and sent again.
+TEST_F(BadInput, ARefusalWhoseTextIsTooLargeSetsNothingAside) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    stream.Read(&request);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(2 << 20, 'x'));
+  });
+  EXPECT_NE(said().find("UNKNOWN: the server's status text"), std::string::npos) << said();
+}
+
+// And when it refuses the stream, which would otherwise wait for a person.
+TEST_F(BadInput, ARefusalToOpenWhoseTextIsTooLargeIsTriedAgain) {
+  destination_->session.retry.held = Millis(3'600'000);
+  deliver_through([](grpc::ServerContext&, ServerStream&) {
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, std::string(2 << 20, 'x'));
+  });
+  EXPECT_NE(said().find("too large to be read"), std::string::npos) << said();
 }
 
 TEST_F(BadInput, AnAnswerOfMegabytesIsNotTaken) {

@@ -12,8 +12,8 @@ constexpr int kRows = 300;
 class ADeadTable : public Bulkhead, public testing::WithParamInterface<const char*> {};
 
 TEST_P(ADeadTable, KeepsItsRecordsAndTheOthersDeliverEverything) {
-  destination_->session.open_timeout = Millis(2'000);
-  destination_->session.ack_timeout = Millis(2'000);
+  // Long enough for a store on a busy disk: the others must not run into them.
+  destination_->session.open_timeout = Millis(5'000);
   destination_->session.idle_close = Millis(60'000);
   destination_->session.poison_limit = 2;
   start_server();

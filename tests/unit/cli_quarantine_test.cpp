@@ -44,7 +44,7 @@ class Quarantine : public OfflineSpoolTest {
     const auto one = lane("main.a.one");
     put(one, 20, 60);
     spool_->quarantine(one, 4, "no such column: speed");
-    spool_->quarantine(one, 9, "refused by the service: 7");
+    spool_->quarantine(one, 9, "refused by the service: 7 [schema 01ab23cd]");
     spool_->acknowledge(one, 20);
     origin_ = spool_->origin_prefix() + "/1";
     ASSERT_TRUE(spool_->flush());
@@ -82,9 +82,14 @@ TEST_F(Quarantine, ListsAndShowsWhatIsThereAndWritesNothing) {
   EXPECT_TRUE(has(outcome.out, R"({"lane":1,"seq":9,"origin":")" + origin_ +
                                    R"(","origin_seq":9,"route":"route","table":"main.a.one")"))
       << outcome.out;
+  EXPECT_TRUE(has(outcome.out, R"("reason":"refused by the service: 7","schema":"01ab23cd")"))
+      << outcome.out;
   EXPECT_FALSE(has(outcome.out, R"("seq":4)")) << outcome.out;
   outcome = quarantine({"show", "--reason", "service"});
   EXPECT_TRUE(has(outcome.out, "name         " + origin_ + " 9")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "reason       refused by the service: 7\n")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "schema       01ab23cd\n")) << outcome.out;
+  EXPECT_TRUE(has(quarantine({"show", "--seq", "4"}).out, "schema       none was sent\n"));
   EXPECT_TRUE(has(outcome.out, "received     2023-11-14 22:13:20.000 UTC")) << outcome.out;
   EXPECT_TRUE(has(outcome.out, "attribute    qos: 1")) << outcome.out;
   EXPECT_EQ(quarantine({"ls", "--lane", "7"}).code, 0);

@@ -117,7 +117,7 @@ TEST(ConfigErrors, ClientCredentials) {
   const std::string start = "endpoint: https://1.zerobus.x\n    ";
   const std::string workspace = "workspace_url: https://w\n    ";
   FakeMachine machine;
-  machine.variables["S"] = "s3cr3t";
+  machine.variables["S"] = "s3cr3t-q7";
   for (const auto& [keys, expected] : std::vector<Row>{
            {workspace + "auth: {client_id: a}",
             {"c.yaml:7:11: error: destinations.d.auth has client_id but no client_secret (give "
@@ -138,7 +138,7 @@ TEST(ConfigErrors, ClientCredentials) {
     EXPECT_EQ(texts(machine.load(destination(start + keys)).problems), expected) << keys;
   }
   const auto literal =
-      machine.load(destination(start + workspace + "auth: {client_id: a, client_secret: open}"));
+      machine.load(destination(start + workspace + "auth: {client_id: a, client_secret: open-to-all}"));
   EXPECT_EQ(texts(literal.problems),
             std::vector<std::string>{
                 "c.yaml:7:41: warning: destinations.d.auth.client_secret: a secret stands in the "

@@ -42,6 +42,8 @@ TEST(ConfigLoad, AbsentKeysHaveTheDocumentedDefaults) {
   EXPECT_EQ(d.in_flight_bytes, 4 * kMiB);
   EXPECT_EQ(d.max_rows_per_s, 15'000u);
   EXPECT_EQ(d.stream_idle_close, Millis(120'000));
+  EXPECT_EQ(d.max_streams, 256u);
+  EXPECT_EQ(d.proxy, "");
   EXPECT_EQ(d.backoff.min, Millis(500));
   EXPECT_EQ(d.backoff.max, Millis(60'000));
   EXPECT_EQ(d.backoff.held, Millis(300'000));
@@ -58,7 +60,7 @@ destinations:
     type: zerobus
     endpoint: https://[2001:db8::1]:8443/
     workspace_url: https://acme.example
-    auth: {token: "${env:CATALOG}"}
+    auth: {token: "${env:TOKEN}"}
     tls: {ca: certs/ca.pem}
     encoding: json
     schema: columns
@@ -66,8 +68,10 @@ destinations:
     in_flight: 2MiB
     max_rows_per_s: 0
     stream_idle_close: 30s
+    max_streams: 8
+    proxy: http://proxy:3128
     backoff: {min: 1s, max: 2s, held: 1m}
-  b: {endpoint: "http://10.0.0.1", insecure: true, auth: {token: "${env:CATALOG}"}}
+  b: {endpoint: "http://10.0.0.1", insecure: true, auth: {token: "${env:TOKEN}"}}
 inputs:
   u: {plugin: udp, enabled: false, topic: "u/${attr.source_ip}", listen: 127.0.0.1:1}
 route_defaults: {destination: b, unknown_fields: ignore, max_tables: 3, commit_interval: 5ms}
@@ -93,6 +97,7 @@ control: {socket: ctl.sock, listen: none}
 Config load_everything() {
   FakeMachine machine;
   machine.variables["CATALOG"] = "main";
+  machine.variables["TOKEN"] = "s3cr3t-q7";
   return load_good(machine, kEverything).config;
 }
 
@@ -113,7 +118,7 @@ TEST(ConfigLoad, EveryKeyOfTheAgentArrives) {
 
 TEST(ConfigLoad, ClientCredentialsArriveAndAClientIdMayBeWrittenOut) {
   FakeMachine machine;
-  machine.files["/credentials/zb"] = "s3cr3t\n";
+  machine.files["/credentials/zb"] = "s3cr3t-q7\n";
   const auto loaded = machine.load(minimal(R"(destinations:
   cloud:
     endpoint: https://1234.zerobus.eu-central-1.cloud.databricks.com
@@ -127,7 +132,7 @@ TEST(ConfigLoad, ClientCredentialsArriveAndAClientIdMayBeWrittenOut) {
   EXPECT_EQ(texts(loaded.problems), std::vector<std::string>{});
   const auto& auth = loaded.config.destination("cloud")->auth;
   EXPECT_EQ(auth.client_id.value, "6f1c-app");
-  EXPECT_EQ(auth.client_secret.value, "s3cr3t");
+  EXPECT_EQ(auth.client_secret.value, "s3cr3t-q7");
   EXPECT_EQ(auth.client_secret.source, "credential zb");
   EXPECT_FALSE(auth.token.configured());
   EXPECT_EQ(loaded.config.destination("desk")->workspace_url, "http://127.0.0.1:2");
@@ -139,7 +144,7 @@ TEST(ConfigLoad, EveryKeyOfADestinationArrives) {
   EXPECT_EQ(a.endpoint, (Endpoint{"https", "2001:db8::1", 8443}));
   EXPECT_EQ(a.endpoint.host_port(), "[2001:db8::1]:8443");
   EXPECT_EQ(a.workspace_url, "https://acme.example");
-  EXPECT_EQ(a.auth.token.value, "main");
+  EXPECT_EQ(a.auth.token.value, "s3cr3t-q7");
   EXPECT_EQ(a.tls_ca, "/etc/penstock/certs/ca.pem");
   EXPECT_EQ(a.encoding, Encoding::kJson);
   EXPECT_EQ(a.schema, Schema::kColumns);
@@ -149,6 +154,8 @@ TEST(ConfigLoad, EveryKeyOfADestinationArrives) {
   EXPECT_EQ(a.in_flight_bytes, 2 * kMiB);
   EXPECT_EQ(a.max_rows_per_s, 0u);
   EXPECT_EQ(a.stream_idle_close, Millis(30'000));
+  EXPECT_EQ(a.max_streams, 8u);
+  EXPECT_EQ(a.proxy, "http://proxy:3128");
   EXPECT_EQ(a.backoff.min, Millis(1'000));
   EXPECT_EQ(a.backoff.max, Millis(2'000));
   EXPECT_EQ(a.backoff.held, Millis(60'000));
@@ -235,26 +242,26 @@ std::string text_of_file(const std::filesystem::path& path) {
 
 TEST(ConfigLoad, TheReferenceConfigurationIsClean) {
   FakeMachine machine;
-  machine.files["/credentials/zb_client_secret"] = "s3cr3t\n";
+  machine.files["/credentials/zb_client_secret"] = "s3cr3t-q7\n";
   const auto text = text_of_file(std::filesystem::path(test::source_dir()) / "conf/penstock.yaml");
   const auto loaded = machine.load(text);
   EXPECT_EQ(texts(loaded.problems), std::vector<std::string>{});
   EXPECT_EQ(loaded.config.routes.size(), 3u);
-  EXPECT_EQ(loaded.config.destination("prod")->auth.client_secret.value, "s3cr3t");
+  EXPECT_EQ(loaded.config.destination("prod")->auth.client_secret.value, "s3cr3t-q7");
   EXPECT_EQ(loaded.config.destination("prod")->schema, Schema::kColumns);
 }
 
 // Its comments that show other keys are good too.
 TEST(ConfigLoad, TheOptionsShownInItsCommentsAreGood) {
   auto text = text_of_file(std::filesystem::path(test::source_dir()) / "conf/penstock.yaml");
-  for (const std::string line :
-       {"tls: {ca: /etc/penstock/ca.pem}", "username: gw", "password: ${credential:plc_mqtt}"}) {
+  for (const std::string line : {"tls: {ca: /etc/penstock/ca.pem}", "proxy: http://proxy:8080",
+                                 "username: gw", "password: ${credential:plc_mqtt}"}) {
     const size_t at = text.find("# " + line);
     ASSERT_NE(at, std::string::npos) << line;
     text.erase(at, 2);
   }
   FakeMachine machine;
-  machine.files = {{"/credentials/zb_client_secret", "s"}, {"/credentials/plc_mqtt", "pw"}};
+  machine.files = {{"/credentials/zb_client_secret", "s3cr3t-q7"}, {"/credentials/plc_mqtt", "pw"}};
   EXPECT_EQ(texts(machine.load(text).problems), std::vector<std::string>{});
 }
 
@@ -286,7 +293,8 @@ TEST(ConfigLoad, FilesOfThisMachineAreRead) {
 // nothing else.
 TEST(ConfigLoad, OfTheWholeLanguageOnlyWhatIsNotBuiltIsRefused) {
   FakeMachine machine;
-  machine.files = {{"/credentials/zb_client_id", "id"}, {"/credentials/zb_client_secret", "s"}};
+  machine.files = {{"/credentials/zb_client_id", "id"},
+                   {"/credentials/zb_client_secret", "s3cr3t-q7"}};
   const auto loaded = machine.load(R"(version: 1
 agent: {id: gw-0042, labels: {site: ber1}, log: {level: info, repeat_every: 15m}}
 include: [conf.d/*.yaml]
@@ -325,7 +333,6 @@ control: {socket: /run/penstock/control.sock, listen: 127.0.0.1:9}
   EXPECT_EQ(refused, (std::vector<std::string>{
                          "c.yaml:11:37 destinations.prod.tls.cert",
                          "c.yaml:11:46 destinations.prod.tls.key",
-                         "c.yaml:12:5 destinations.prod.proxy",
                          "c.yaml:17:102 route_defaults.unknown_fields: `rescue`",
                          "c.yaml:19:38 routes[0].renamed_from[0]",
                          "c.yaml:19:78 routes[0].table: `main.iot.${payload.kind}`",

@@ -125,6 +125,38 @@ TEST(ConfigSecret, RereadSeesWhatChanged) {
   }
 }
 
+// What is too short to be one is not taken for one: nothing could keep it out of a log.
+TEST(ConfigSecret, OneThatIsTooShortIsRefusedWithWhereItCameFrom) {
+  FakeMachine machine;
+  for (const std::string value : {"x", "1234567"}) {
+    machine.variables["T"] = machine.files["/etc/penstock/t"] = value;
+    for (const auto& [auth, what] : std::vector<std::pair<std::string, std::string>>{
+             {"{token: \"${env:T}\"}", "token: the value from environment variable T"},
+             {"{token_file: t}", "token: the value from file /etc/penstock/t"},
+             {"{client_id: a, client_secret: \"${file:t}\"}",
+              "client_secret: the value from file t"},
+         }) {
+      const auto loaded = machine.load(minimal(
+          "destinations:\n  d:\n    endpoint: https://1.zerobus.x\n    workspace_url: https://w\n"
+          "    auth: " +
+          auth + "\n"));
+      ASSERT_EQ(loaded.problems.size(), 1u) << auth;
+      EXPECT_EQ(to_string(loaded.problems[0]),
+                "c.yaml:7:11: error: destinations.d.auth." + what +
+                    " is too short to be a secret: " + std::to_string(value.size()) +
+                    " characters (at least 8; is it the right file, variable or credential?)");
+    }
+  }
+  machine.variables["T"] = "12345678";
+  EXPECT_TRUE(machine.load(endpoint_with("{token: \"${env:T}\"}")).problems.empty());
+  machine.variables["T"] = "x";
+  EXPECT_TRUE(machine
+                  .load(minimal("destinations: {d: {endpoint: \"http://localhost:1\", "
+                                "auth: {token: \"${env:T}\"}}}"))
+                  .problems.empty())
+      << "a service on this machine takes anything";
+}
+
 // Puts a secret where something else is expected, in every way the language allows.
 TEST(ConfigSecret, NoMessageEverShowsOne) {
   const auto machine = machine_with_secrets();

@@ -218,6 +218,37 @@ TEST_F(OfflineQuarantine, DiscardedRecordsAreCountedAsThat) {
   EXPECT_EQ(edit->done, 0U);
 }
 
+// While its lane is held or has a backlog, a record that was refused lies ahead of the cursor.
+TEST_F(OfflineQuarantine, BeforeItsTurnARecordCanBeDiscardedToo) {
+  open();
+  const LaneId one = lane("main.a.one");
+  put(one, 20, 60);
+  spool_->quarantine(one, 4, "no such column: speed");
+  spool_->quarantine(one, 9, "refused by the service: 7");
+  spool_->acknowledge(one, 2);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  ASSERT_EQ(account_of(dir()), (Account{20, 2, 2, 0, 0, 16}));
+  const auto edit = discard_quarantine(dir(), of_lane(one), 1'700'000'000'000'000, Log::none());
+  ASSERT_TRUE(edit) << edit.error().what;
+  EXPECT_EQ(edit->done, 2U);
+  EXPECT_TRUE(edit->left.empty());
+  EXPECT_EQ(account_of(dir()), (Account{20, 2, 0, 2, 0, 16}));
+  open();
+  EXPECT_TRUE(spool_->decided(one, {4, 4})) << "the lane goes on behind it";
+  EXPECT_TRUE(spool_->decided(one, {9, 9}));
+  EXPECT_FALSE(spool_->decided(one, {3, 3}));
+  spool_->acknowledge(one, 3);
+  EXPECT_EQ(spool_->state(one).cursor, 4U) << "it is passed at once";
+  spool_->acknowledge(one, 20);
+  ASSERT_TRUE(spool_->flush());
+  EXPECT_EQ(spool_->state(one).discarded, 2U);
+  EXPECT_EQ(spool_->state(one).quarantined, 0U);
+  EXPECT_EQ(spool_->state(one).delivered(), 18U);
+  close();
+  EXPECT_EQ(account_of(dir()), (Account{20, 18, 0, 2, 0, 0}));
+}
+
 TEST_F(OfflineQuarantine, WhatIsNotWholeStaysWithItsReason) {
   open();
   const LaneId one = lane("main.a.one");

@@ -195,6 +195,10 @@ TEST(OAuthAnswer, TheServersReasonIsQuotedButNeverWhatItWasSent) {
   }
   EXPECT_LT(answer(R"({"error":")" + std::string(900'000, 'x') + "\"}", 500).error().what.size(),
             600u);
+  EXPECT_THAT(
+      read_token({401, R"({"error":"invalid_client"})", {}}, OAuthClient{"app", "i"}).error().what,
+      HasSubstr("invalid_client"))
+      << "a secret of one letter stands in every text";
 }
 
 TEST(OAuthAnswer, AMissingLifetimeIsNoReasonToRefuseATokenAndTheFirstOfTwoCounts) {

@@ -646,5 +646,66 @@ TEST_F(ZerobusSession, WhatWasAckedBeforeTheStartIsNotAskedForAgain) {
   EXPECT_EQ(closed(1, code::kUnavailable), "rewind 501, backoff");
 }
 
+// --- fewer streams than tables
+
+TEST_F(ZerobusSession, TheTimeToOpenCountsFromTheTurn) {
+  start();
+  data();
+  EXPECT_EQ(run(session_->queued(at(), 1)), "");
+  EXPECT_EQ(pass(3'600'000), "") << "it waits for its turn, however long";
+  EXPECT_EQ(run(session_->turn(at(), 1)), "");
+  EXPECT_EQ(pass(14'999), "");
+  EXPECT_EQ(pass(1), "cancel 1, backoff");
+}
+
+TEST_F(ZerobusSession, StoppedWhileItWaitsForItsTurn) {
+  start();
+  data();
+  run(session_->queued(at(), 1));
+  EXPECT_EQ(stop(), "cancel 1, stopped, end");
+}
+
+TEST_F(ZerobusSession, AtRestItLeavesAtOnceAndComesBackWithDataWithoutNews) {
+  open_stream();
+  EXPECT_EQ(no_data(1), "");
+  EXPECT_TRUE(session_->at_rest());
+  EXPECT_EQ(run(session_->leave(at())), "half 1");
+  EXPECT_EQ(run(session_->leave(at())), "") << "once";
+  EXPECT_EQ(closed(1, code::kOk), "rewind 1");
+  EXPECT_EQ(session_->snapshot().state, SessionState::kIdle);
+  EXPECT_EQ(data(), "open 2");
+  EXPECT_EQ(created(2), "want 2");
+}
+
+TEST_F(ZerobusSession, BusyItLeavesWithItsAcksAndAsksAgain) {
+  open_stream();
+  send(1, 2);
+  EXPECT_EQ(run(session_->leave(at())), "") << "a turn has an acknowledgement";
+  EXPECT_EQ(ack(1, 0), "release 10");
+  EXPECT_EQ(batch(1, 21, 30), "") << "nothing more is sent";
+  EXPECT_EQ(ack(1, 1), "release 20, half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 21, open 2");
+}
+
+TEST_F(ZerobusSession, LeavingWaitsOnlySoLongForAcks) {
+  open_stream();
+  send(1, 2);
+  ack(1, 0);
+  EXPECT_EQ(run(session_->leave(at())), "");
+  EXPECT_EQ(pass(5'000), "half 1");
+  EXPECT_EQ(pass(5'000), "cancel 1, rewind 11, open 2");
+}
+
+TEST_F(ZerobusSession, TroubleIsNewsAlsoWhenTurnsAreTaken) {
+  open_stream();
+  no_data(1);
+  run(session_->leave(at()));
+  closed(1, code::kOk);
+  data();
+  EXPECT_EQ(closed(2, code::kUnavailable), "backoff");
+  EXPECT_EQ(to_deadline(), "open 3");
+  EXPECT_EQ(created(3), "streaming, want 3");
+}
+
 }  // namespace
 }  // namespace penstock::zerobus

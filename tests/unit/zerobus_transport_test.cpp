@@ -170,9 +170,25 @@ TEST(ZerobusTransport, ATokenThatTheServerRepeatsIsNotHandedOn) {
   });
   const auto transport = transport_to(server.endpoint());
   const auto recorder = std::make_shared<Recorder>();
-  const auto stream = open(*transport, recorder);
+  auto what = request();
+  what.bearer = "token-of-the-test";
+  const auto stream = open(*transport, recorder, what);
   ASSERT_TRUE(recorder->wait_closed());
   EXPECT_EQ(recorder->status().message, "no: Bearer [access token], really: Bearer [access token]");
+}
+
+// A stand-in for a token, as local servers take it, must not make every text unreadable.
+TEST(ZerobusTransport, ATokenOfOneLetterDoesNotMaskThatLetter) {
+  Server server([](grpc::ServerContext&, ServerStream&) {
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "the table does not exist");
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  auto what = request();
+  what.bearer = "e";
+  const auto stream = open(*transport, recorder, what);
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->status().message, "the table does not exist");
 }
 
 // A host that takes the connection and says nothing, as one behind a broken firewall.
