@@ -105,8 +105,11 @@ Rig::Rig(const RigOptions& options) : options_(options) {
   auto opened = spool::Spool::open(settings, Log::none());
   if (!opened) throw std::runtime_error(opened.error().what);
   spool_ = std::move(*opened);
-  for (int i = 0; i < options.lanes; ++i) {
-    const auto lane = spool_->lane({"bench", "main.bench.t" + std::to_string(i)});
+  auto tables = options.tables;
+  for (int i = 0; options.tables.empty() && i < options.lanes; ++i)
+    tables.push_back("main.bench.t" + std::to_string(i));
+  for (const auto& table : tables) {
+    const auto lane = spool_->lane({"bench", table});
     const auto state = spool_->state(lane);
     lanes_.push_back(lane);
     next_seq_.push_back(state.next_seq);

@@ -33,6 +33,7 @@ int wal_pages(const std::filesystem::path& dir);
 struct RigOptions {
   std::filesystem::path dir;
   int lanes = 4;
+  std::vector<std::string> tables;              // instead: one lane each
   Millis commit_within{50};                     // the shipped default
   bool forward = true;                          // else nothing is read or acknowledged
   Millis round_trip{50};                        // from reading to acknowledgement

@@ -137,8 +137,8 @@ TEST(ConfigErrors, ClientCredentials) {
        }) {
     EXPECT_EQ(texts(machine.load(destination(start + keys)).problems), expected) << keys;
   }
-  const auto literal =
-      machine.load(destination(start + workspace + "auth: {client_id: a, client_secret: open-to-all}"));
+  const auto literal = machine.load(
+      destination(start + workspace + "auth: {client_id: a, client_secret: open-to-all}"));
   EXPECT_EQ(texts(literal.problems),
             std::vector<std::string>{
                 "c.yaml:7:41: warning: destinations.d.auth.client_secret: a secret stands in the "
