@@ -31,7 +31,7 @@ struct Agent::Parts final : spool::Listener {
         settings(std::move(s)),
         fault(std::move(f)),
         log(std::move(l)),
-        catalog(settings.plugin_dir) {}
+        catalog(settings.plugin_dir, settings.crashes) {}
 
   // spool::Listener, on the spool thread: every call only leaves a note.
   void on_durable(spool::SourceId source, uint64_t up_to) override { host->durable(source, up_to); }

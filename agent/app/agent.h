@@ -25,6 +25,7 @@ namespace penstock::app {
 struct AgentSettings {
   std::filesystem::path plugin_dir;
   std::string version;
+  host::CrashNotes* crashes = nullptr;  // outlives the agent; null: no plugin is left out
   // Puts another sink between the plugins and intake; for tests that break a promise on purpose.
   // `durable` tells an input instance that its records are safe.
   using Durable = std::function<void(spool::SourceId, uint64_t up_to)>;

@@ -66,9 +66,10 @@ void check_routes(config::Loaded& loaded) {
 }  // namespace
 
 config::Loaded check_config(const std::filesystem::path& file,
-                            const std::filesystem::path& plugin_dir, bool tolerate_plugins) {
+                            const std::filesystem::path& plugin_dir, bool tolerate_plugins,
+                            host::CrashNotes* crashes) {
   auto loaded = config::load_file(file, config::system_environment());
-  host::PluginCatalog catalog(plugin_dir);
+  host::PluginCatalog catalog(plugin_dir, crashes);
   for (const auto& planned : host::plan_inputs(loaded.config, catalog, loaded.problems)) {
     check_input(planned, loaded.config, tolerate_plugins, loaded.problems);
   }

@@ -69,17 +69,26 @@ Result<std::optional<codec::TableSchema>> known_table(const config::Config& conf
   return std::move(table.error());
 }
 
-// What a route does when it does not say: MQTT can wait, serial lines and UDP lose what is not
-// taken, so the newest of those is worth more than the oldest.
+// Whether the source of `input` comes again with what was not taken.
+bool can_wait(const config::Input& input) {
+  if (input.plugin == "serial") return false;
+  if (input.plugin != "udp") return true;
+  const auto* ack_bytes = input.options.find("ack_bytes");
+  return ack_bytes && ack_bytes->text != "0";
+}
+
+// What a route does when it does not say: MQTT can wait, and UDP whose senders are answered; serial
+// lines and other UDP lose what is not taken, so the newest of those is worth more than the oldest.
 config::OverflowPolicy default_overflow(const config::Config& config, const config::Route& route) {
-  bool can_wait = false;
+  bool one_can_wait = false;
   bool any = false;
   for (const auto& input : config.inputs) {
     if (!route.input.empty() && input.id != route.input) continue;
     any = true;
-    can_wait = can_wait || (input.plugin != "serial" && input.plugin != "udp");
+    one_can_wait = one_can_wait || can_wait(input);
   }
-  return any && !can_wait ? config::OverflowPolicy::kDropOldest : config::OverflowPolicy::kBlock;
+  return any && !one_can_wait ? config::OverflowPolicy::kDropOldest
+                              : config::OverflowPolicy::kBlock;
 }
 
 spool::OverflowPolicy native(config::OverflowPolicy policy) {

@@ -55,6 +55,14 @@ int refuse(const config::Loaded& loaded, const Log& log) {
   return kExitConfig;
 }
 
+// Before any plugin is loaded. Without them the agent runs all the same.
+std::unique_ptr<host::CrashNotes> open_crash_notes(const std::filesystem::path& config_file) {
+  const auto loaded = config::load_file(config_file, config::system_environment());
+  if (!loaded.ok()) return nullptr;  // check_config says why
+  auto notes = host::CrashNotes::open(loaded.config.spool.dir);
+  return notes ? *std::move(notes) : nullptr;
+}
+
 // Returns when the agent is to stop. A ping goes out only if the agent thread answered the one
 // before.
 void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, const Log& log) {
@@ -85,7 +93,9 @@ void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, 
 int run_agent(const std::filesystem::path& config_file, AgentSettings settings) {
   Doorbell doorbell;
   ops::ServiceManager systemd;
-  const auto loaded = check_config(config_file, settings.plugin_dir, true);
+  const auto crashes = open_crash_notes(config_file);
+  settings.crashes = crashes.get();
+  const auto loaded = check_config(config_file, settings.plugin_dir, true, crashes.get());
   const auto log =
       Log::to_stderr(loaded.ok() ? loaded.config.agent.level : LogLevel::kInfo).named("agent");
   if (!loaded.ok()) return refuse(loaded, log);

@@ -8,6 +8,7 @@
 #include "agent/app/check.h"
 #include "agent/app/run.h"
 #include "agent/cli/audit_command.h"
+#include "agent/cli/plugins_command.h"
 #include "agent/cli/quarantine_command.h"
 #include "agent/cli/schema_command.h"
 #include "agent/cli/spool_command.h"
@@ -62,6 +63,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   const QuarantineCommand quarantine(app);
   const AuditCommand audit(app);
   const SchemaCommand schema(app, PENSTOCK_VERSION);
+  const PluginsCommand plugins(app, common.plugin_dir);
   add_common(*run_command, common);
   add_common(*check_command, common);
   try {
@@ -78,6 +80,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   if (const auto code = quarantine.run()) return *code;
   if (const auto code = audit.run()) return *code;
   if (const auto code = schema.run()) return *code;
+  if (const auto code = plugins.run()) return *code;
   settings.plugin_dir = common.plugin_dir;
   settings.version = PENSTOCK_VERSION;
   return app::run_agent(common.config, std::move(settings));

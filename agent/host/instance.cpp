@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
+
+#include "agent/host/native_values.h"
 
 namespace penstock::host {
 namespace {
@@ -61,20 +64,45 @@ struct EmitBuffers {
 
 constexpr Millis kRoomRepeat{250};
 
+// Version 1.0 of a record, up to the field that may be missing.
+constexpr size_t kLeastRecord = offsetof(penstock_record, received_at_us);
+
+// The i-th record of a call, with zeros for what an older plugin's struct does not have.
+penstock_record record_at(const penstock_record* records, size_t i) {
+  const size_t size = records->struct_size;
+  penstock_record record{};
+  std::memcpy(&record, reinterpret_cast<const std::byte*>(records) + i * size,
+              std::min(size, sizeof record));
+  return record;
+}
+
+// What is wrong with the call; empty: nothing.
+std::string_view call_problem(const penstock_record* records, size_t count) {
+  if (count == 0) return {};
+  if (!records) return "the records are NULL";
+  if (records->struct_size < kLeastRecord) return "struct_size of a record is too small";
+  const auto missing = [](const penstock_str& text) { return text.size && !text.data; };
+  for (size_t i = 0; i < count; ++i) {
+    const auto record = record_at(records, i);
+    if (missing(record.topic) || missing(record.payload)) return "a topic or payload is NULL";
+    if (record.attribute_count && !record.attributes) return "the attributes are NULL";
+    for (size_t k = 0; k < record.attribute_count; ++k) {
+      if (missing(record.attributes[k].key) || missing(record.attributes[k].value))
+        return "an attribute is NULL";
+    }
+  }
+  return {};
+}
+
 std::span<const RecordView> borrow(const penstock_record* records, size_t count,
                                    EmitBuffers& buffers) {
   buffers.records.clear();
   buffers.attributes.clear();
-  const size_t stride = count ? records[0].struct_size : 0;
-  const auto at = [&](size_t i) -> const penstock_record& {
-    return *reinterpret_cast<const penstock_record*>(reinterpret_cast<const std::byte*>(records) +
-                                                     i * stride);
-  };
   size_t attributes = 0;
-  for (size_t i = 0; i < count; ++i) attributes += at(i).attribute_count;
+  for (size_t i = 0; i < count; ++i) attributes += record_at(records, i).attribute_count;
   buffers.attributes.reserve(attributes);  // spans into it must stay valid
   for (size_t i = 0; i < count; ++i) {
-    const auto& from = at(i);
+    const auto from = record_at(records, i);
     const size_t first = buffers.attributes.size();
     for (size_t k = 0; k < from.attribute_count; ++k) {
       buffers.attributes.push_back({view(from.attributes[k].key), view(from.attributes[k].value)});
@@ -136,15 +164,10 @@ Result<std::unique_ptr<Instance>> Instance::create(const PluginLibrary& library,
                                                    Log log) {
   std::unique_ptr<Instance> instance(
       new Instance(library, std::move(id), std::move(agent_id), source, sink, std::move(log)));
-  std::vector<penstock_value> native_values;
-  native_values.reserve(values.size());
-  for (const auto& value : values) {
-    native_values.push_back({sizeof(penstock_value), static_cast<penstock_option_type>(value.type),
-                             value.name.c_str(), str(value.text), value.number});
-  }
+  const auto native = native_values(values);
   std::array<char, 1024> reason{};
   const int failed =
-      instance->plugin_.create(&instance->functions_, native_values.data(), native_values.size(),
+      instance->plugin_.create(&instance->functions_, native.data(), native.size(),
                                &instance->plugin_instance_, reason.data(), reason.size());
   if (failed || !instance->plugin_instance_) {
     reason.back() = '\0';
@@ -169,16 +192,34 @@ Instance::~Instance() {
 
 penstock_emit_status Instance::emit_entry(void* context, const penstock_record* records,
                                           size_t count, uint64_t* last_seq) {
-  auto& self = *static_cast<Instance*>(context);
+  return static_cast<Instance*>(context)->emit(records, count, last_seq);
+}
+
+penstock_emit_status Instance::emit(const penstock_record* records, size_t count,
+                                    uint64_t* last_seq) {
   thread_local EmitBuffers buffers;
-  self.full_answered_ = false;
-  self.room_ = false;
-  const auto status = self.sink_.emit(self.source_, borrow(records, count, buffers), *last_seq);
+  if (const auto problem = last_seq ? call_problem(records, count) : "last_seq is NULL";
+      !problem.empty()) {
+    misuse(problem);
+  }
+  if (misused_) return PENSTOCK_EMIT_CLOSED;
+  full_answered_ = false;
+  room_ = false;
+  const auto status = sink_.emit(source_, borrow(records, count, buffers), *last_seq);
   if (status == intake::EmitStatus::kFull) {
-    self.full_answered_ = true;
-    self.notify();
+    full_answered_ = true;
+    notify();
   }
   return native(status);
+}
+
+void Instance::misuse(std::string_view what) {
+  if (misused_.exchange(true)) return;
+  set_state(
+      InstanceState::kFailed,
+      fmt::format("its plugin {} {} calls emit against the contract: {}; nothing more is taken "
+                  "from it",
+                  plugin_.name, plugin_.version, what));
 }
 
 void Instance::flush_hint_entry(void* context) {
@@ -190,7 +231,9 @@ void Instance::log_entry(void* context, penstock_log_level level, penstock_str t
 }
 
 void Instance::state_entry(void* context, penstock_state state, penstock_str text) {
-  static_cast<Instance*>(context)->set_state(native(state), std::string(view(text)));
+  auto& self = *static_cast<Instance*>(context);
+  if (self.misused_ && state != PENSTOCK_STATE_STOPPED) return;  // what failed stays failed
+  self.set_state(native(state), std::string(view(text)));
 }
 
 void Instance::set_state(InstanceState state, std::string text) {
@@ -337,9 +380,12 @@ std::vector<std::pair<std::string, uint64_t>> Instance::stats() const {
   std::vector<std::pair<std::string, uint64_t>> named;
   if (!plugin_.stats || !plugin_instance_) return named;
   std::array<penstock_stat, 64> stats{};
+  for (auto& stat : stats) stat.struct_size = sizeof stat;
   const size_t count =
       std::min(plugin_.stats(plugin_instance_, stats.data(), stats.size()), stats.size());
-  for (size_t i = 0; i < count; ++i) named.emplace_back(stats[i].name, stats[i].value);
+  for (size_t i = 0; i < count; ++i) {
+    if (stats[i].name) named.emplace_back(stats[i].name, stats[i].value);
+  }
   return named;
 }
 

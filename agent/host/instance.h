@@ -6,6 +6,9 @@
 // plugin that hangs in start or in on_durable stops only itself. Public functions are thread-safe
 // and do not block, except wait_stopped and the destructor.
 //
+// A call of emit that breaks the ABI's contract is answered CLOSED, as are all after it, and the
+// instance is failed: what it hands over cannot be trusted.
+//
 // Watermarks are coalesced: the plugin sees the newest. After wait_stopped returned false the
 // plugin is stuck; the instance is then abandoned (never destroyed), because joining it could hang
 // for ever.
@@ -81,11 +84,13 @@ class Instance {
   static void state_entry(void* context, penstock_state state, penstock_str text);
 
   void set_state(InstanceState state, std::string text);
+  penstock_emit_status emit(const penstock_record* records, size_t count, uint64_t* last_seq);
+  void misuse(std::string_view what);
   void notify();
   void dispatch();
   bool call_start();
 
-  const penstock_plugin& plugin_;
+  const penstock_plugin plugin_;  // a copy: an abandoned instance outlives the library
   const std::string id_;
   const std::string agent_id_;
   const spool::SourceId source_;
@@ -95,6 +100,7 @@ class Instance {
   void* plugin_instance_ = nullptr;
   std::thread dispatcher_;
   std::atomic<bool> full_answered_{false};  // the last emit answered FULL
+  std::atomic<bool> misused_{false};        // emit was called against the contract
   std::atomic<bool> room_{false};           // there has been room since that emit began
 
   mutable std::mutex mutex_;  // guards all below; never held while the plugin or the sink is called

@@ -4,9 +4,19 @@
 
 namespace penstock::host {
 
+Result<PluginLibrary> PluginCatalog::load(const std::string& plugin) {
+  if (!crashes_) return find_plugin(dir_, plugin);
+  if (auto why = crashes_->left_out(plugin)) return Error{ErrorKind::kDenied, *std::move(why), {}};
+  crashes_->loading(plugin);
+  auto library = find_plugin(dir_, plugin);
+  crashes_->loaded(plugin,
+                   library ? reinterpret_cast<const void*>(library->descriptor().create) : nullptr);
+  return library;
+}
+
 Result<const PluginLibrary*> PluginCatalog::get(const std::string& plugin) {
   auto known = loaded_.find(plugin);
-  if (known == loaded_.end()) known = loaded_.emplace(plugin, find_plugin(dir_, plugin)).first;
+  if (known == loaded_.end()) known = loaded_.emplace(plugin, load(plugin)).first;
   if (!known->second) return known->second.error();
   return &*known->second;
 }

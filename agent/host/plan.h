@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/config/config.h"
+#include "agent/host/crash_notes.h"
 #include "agent/host/plugin_library.h"
 
 namespace penstock::host {
@@ -18,12 +19,17 @@ namespace penstock::host {
 // The plugins of one directory, each loaded at most once.
 class PluginCatalog {
  public:
-  explicit PluginCatalog(std::filesystem::path dir) : dir_(std::move(dir)) {}
+  // `crashes`, if there are any, outlive this: what they leave out is not loaded.
+  explicit PluginCatalog(std::filesystem::path dir, CrashNotes* crashes = nullptr)
+      : dir_(std::move(dir)), crashes_(crashes) {}
   // The pointer lives as long as the catalog. kDenied as of find_plugin, the same each time.
   Result<const PluginLibrary*> get(const std::string& plugin);
 
  private:
+  Result<PluginLibrary> load(const std::string& plugin);
+
   std::filesystem::path dir_;
+  CrashNotes* crashes_;
   std::map<std::string, Result<PluginLibrary>> loaded_;
 };
 

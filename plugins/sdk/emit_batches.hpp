@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <span>
 
-#include "plugins/sdk/penstock_plugin.hpp"
+#include "penstock_plugin.hpp"
 
 namespace penstock::sdk {
 
@@ -24,8 +24,11 @@ inline uint64_t emit_bytes(const penstock_record& record) {
 // Emits records[done...] in order, in calls of at most host.max_emit_bytes() (a larger record goes
 // alone), and moves `done` past every record the host took. OK: all are taken (TOO_BIG counts as
 // taken: the host has quarantined the record). FULL or CLOSED: records[done...] were not.
-inline penstock_emit_status emit_batches(const Host& host, std::span<const penstock_record> records,
-                                         size_t& done) {
+// `taken(end, last_seq)` after each call that was taken: records[..., end) are safe once `last_seq`
+// is.
+template <class Taken>
+penstock_emit_status emit_batches(const Host& host, std::span<const penstock_record> records,
+                                  size_t& done, Taken&& taken) {
   while (done < records.size()) {
     size_t end = done;
     uint64_t bytes = 0;
@@ -36,8 +39,14 @@ inline penstock_emit_status emit_batches(const Host& host, std::span<const penst
     const auto status = host.emit(records.subspan(done, end - done), last_seq);
     if (status == PENSTOCK_EMIT_FULL || status == PENSTOCK_EMIT_CLOSED) return status;
     done = end;
+    taken(end, last_seq);
   }
   return PENSTOCK_EMIT_OK;
+}
+
+inline penstock_emit_status emit_batches(const Host& host, std::span<const penstock_record> records,
+                                         size_t& done) {
+  return emit_batches(host, records, done, [](size_t, uint64_t) {});
 }
 
 }  // namespace penstock::sdk

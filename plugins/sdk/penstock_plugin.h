@@ -1,19 +1,27 @@
-/* Penstock input plugin ABI, version 0 (not frozen yet: the host accepts exactly the major version
- * it was built with).
+/* Penstock input plugin ABI, version 1. Frozen: within major version 1 no field, number or promise
+ * of this header changes; a minor version only adds fields at the end of structs and functions at
+ * the end of the descriptor. plugins/README.md shows how to write an input with it.
  *
  * A plugin is a shared object that exports one symbol, `penstock_plugin_descriptor`, and includes
  * nothing of the agent but this header (or its C++ face, penstock_plugin.hpp). Plain C: no
- * exceptions, no ownership passes the border unless a comment says so. Every struct starts with its
- * size, so that fields can be added at its end.
+ * exceptions, no ownership passes the border unless a comment says so.
+ *
+ * Versions. Every struct that may grow starts with its size, as whoever filled it in knows it; an
+ * array of them has its elements that far apart, and nobody reads or writes beyond it. The host
+ * refuses another major version and says so. It takes any minor version: from an older plugin it
+ * reads the fields that are there, in a newer one it passes over those it does not know. A plugin
+ * that uses something newer than minor version 0 looks at penstock_host.abi_minor first.
  *
  * Promise to the source. `emit` hands records over; it returns before they are safe. A record is
  * safe (committed and fsynced) only once `on_durable(up_to)` with up_to >= its sequence number has
  * been called. A plugin whose source can be held (an MQTT broker) must not acknowledge before that.
  *
  * Threads. The plugin runs its own threads and may call any host function from any of them, also at
- * the same time, from `start` until `destroy` returns. The host calls the plugin functions of one
- * instance from one thread at a time, never under a lock that `emit` takes, and never after
- * `destroy`.
+ * the same time, from `start` until `destroy` returns (log and set_state from `create` on). The
+ * host calls the plugin functions of one instance one at a time, never under a lock that `emit`
+ * takes, and never after `destroy`; only `stats` may come from another thread at any time between.
+ * A function that waits (for the device, for a lock held across `emit`) keeps this instance from
+ * everything else, and no other.
  *
  * Life of an instance: create -> start -> (on_durable | on_room)* -> quiesce -> on_durable* -> stop
  * -> destroy. start may be skipped when the agent stops early; destroy is always called once per
@@ -29,8 +37,8 @@
 extern "C" {
 #endif
 
-#define PENSTOCK_ABI_MAJOR 0u
-#define PENSTOCK_ABI_MINOR 1u
+#define PENSTOCK_ABI_MAJOR 1u
+#define PENSTOCK_ABI_MINOR 0u
 #define PENSTOCK_DESCRIPTOR_SYMBOL "penstock_plugin_descriptor"
 
 /* Bytes with a length; not NUL-terminated. Borrowed for the duration of the call unless said
@@ -61,7 +69,8 @@ typedef enum penstock_emit_status {
   PENSTOCK_EMIT_FULL = 1, /* none taken; on_room will be called when a retry makes sense */
   PENSTOCK_EMIT_TOO_BIG =
       2, /* a record can never fit: its head was quarantined; *last_seq covers the call */
-  PENSTOCK_EMIT_CLOSED = 3 /* none taken; the agent is stopping, stop reading */
+  PENSTOCK_EMIT_CLOSED = 3 /* none taken; the agent is stopping, or the call broke this contract:
+                              stop reading */
 } penstock_emit_status;
 
 typedef enum penstock_log_level {
@@ -135,7 +144,8 @@ typedef struct penstock_option {
   const char* help; /* one sentence */
 } penstock_option;
 
-/* A checked value. Name as in the option table with list indexes filled in: `subscribe[0].filter`.
+/* A checked value; element i of an array stands i * values[0].struct_size bytes in. Name as in the
+ * option table with list indexes filled in: `subscribe[0].filter`.
  */
 typedef struct penstock_value {
   uint32_t struct_size;
@@ -151,7 +161,7 @@ typedef enum penstock_stat_kind {
 } penstock_stat_kind;
 
 typedef struct penstock_stat {
-  uint32_t struct_size;
+  uint32_t struct_size; /* set by the host, also the distance between entries; leave it */
   penstock_stat_kind kind;
   const char* name; /* snake_case with unit: received_bytes; static storage */
   const char* help;
@@ -159,10 +169,10 @@ typedef struct penstock_stat {
 } penstock_stat;
 
 typedef struct penstock_plugin {
-  uint32_t struct_size;
-  uint32_t abi_major; /* PENSTOCK_ABI_MAJOR */
-  uint32_t abi_minor; /* PENSTOCK_ABI_MINOR */
-  const char* name;   /* what `plugin:` says in the configuration */
+  uint32_t struct_size; /* these three fields stand still in every version */
+  uint32_t abi_major;   /* PENSTOCK_ABI_MAJOR */
+  uint32_t abi_minor;   /* PENSTOCK_ABI_MINOR */
+  const char* name;     /* what `plugin:` says in the configuration */
   const char* version;
   const char* summary;
   const penstock_option* options; /* static storage; elements options[0].struct_size apart */
@@ -189,7 +199,9 @@ typedef struct penstock_plugin {
   void (*stop)(void* instance);
   /* Frees the instance; waits for its threads. No host call after it returns. */
   void (*destroy)(void* instance);
-  /* Fills up to `capacity` entries and returns how many there are. May be NULL. */
+  /* Fills up to `capacity` entries and returns how many there are; `stats` is NULL when capacity
+   * is 0. Any thread, at any time between create and destroy, also during the calls above. May be
+   * NULL. */
   size_t (*stats)(void* instance, penstock_stat* stats, size_t capacity);
 } penstock_plugin;
 

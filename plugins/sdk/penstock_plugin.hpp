@@ -6,6 +6,7 @@
 // the process, on purpose, because the plugin's state is unknown then.
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -14,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "plugins/sdk/penstock_plugin.h"
+#include "penstock_plugin.h"
 
 namespace penstock::sdk {
 
@@ -55,10 +56,13 @@ inline penstock_record record(std::string_view topic, std::string_view payload,
 // The checked values handed to create. Lookups by the full name; borrowed, use during create only.
 class Options {
  public:
-  explicit Options(std::span<const penstock_value> values) : values_(values) {}
+  Options(const penstock_value* values, size_t count)
+      : first_(values), count_(count), stride_(count ? values->struct_size : 0) {}
+  explicit Options(std::span<const penstock_value> values)
+      : Options(values.data(), values.size()) {}
   const penstock_value* find(std::string_view name) const {
-    for (const auto& value : values_) {
-      if (name == value.name) return &value;
+    for (size_t i = 0; i < count_; ++i) {
+      if (name == at(i).name) return &at(i);
     }
     return nullptr;
   }
@@ -80,7 +84,14 @@ class Options {
   }
 
  private:
-  std::span<const penstock_value> values_;
+  // The distance is the host's: its struct may be longer than the one known here.
+  const penstock_value& at(size_t i) const {
+    return *reinterpret_cast<const penstock_value*>(reinterpret_cast<const std::byte*>(first_) +
+                                                    i * stride_);
+  }
+  const penstock_value* first_;
+  size_t count_;
+  size_t stride_;
 };
 
 struct Stat {
@@ -111,8 +122,13 @@ inline void report(const std::exception& problem, char* error, size_t size) {
 }
 
 inline size_t fill(const std::vector<Stat>& from, penstock_stat* to, size_t capacity) {
+  const size_t stride = capacity ? to->struct_size : 0;
   for (size_t i = 0; i < from.size() && i < capacity; ++i) {
-    to[i] = {sizeof(penstock_stat), from[i].kind, from[i].name, from[i].help, from[i].value};
+    auto& entry = *reinterpret_cast<penstock_stat*>(reinterpret_cast<std::byte*>(to) + i * stride);
+    entry.kind = from[i].kind;
+    entry.name = from[i].name;
+    entry.help = from[i].help;
+    entry.value = from[i].value;
   }
   return from.size();
 }
@@ -123,7 +139,7 @@ struct Glue {
   static int create(const penstock_host* host, const penstock_value* values, size_t count,
                     void** instance, char* error, size_t size) {
     try {
-      *instance = static_cast<Input*>(new T(Host(host), Options({values, count})));
+      *instance = static_cast<Input*>(new T(Host(host), Options(values, count)));
       return 0;
     } catch (const std::exception& problem) {
       report(problem, error, size);

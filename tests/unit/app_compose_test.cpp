@@ -14,6 +14,7 @@ config::Config load(const std::string& more) {
       "inputs:\n"
       "  plc: {plugin: mqtt, server: \"mqtt://127.0.0.1\"}\n"
       "  vib: {plugin: udp, topic: v}\n"
+      "  answered: {plugin: udp, topic: a, ack_bytes: 8}\n"
       "  scale: {plugin: serial, topic: s}\n" +
           more,
       "c.yaml", "/tmp", config::system_environment());
@@ -30,13 +31,15 @@ std::string route(const std::string& name, const std::string& match, const std::
 TEST(Compose, AnOverflowPolicyIsChosenByWhoCanWait) {
   const auto config = load("routes:\n" + route("held", "input: plc") + route("udp", "input: vib") +
                            route("serial", "input: scale") + route("all", "topic: \"#\"") +
-                           route("said", "input: vib", ", overflow: {policy: block}"));
+                           route("said", "input: vib", ", overflow: {policy: block}") +
+                           route("answered", "input: answered"));
   const auto overflow = [&](size_t at) { return lane_policy(config, config.routes[at]).overflow; };
   EXPECT_EQ(overflow(0), spool::OverflowPolicy::kBlock);
   EXPECT_EQ(overflow(1), spool::OverflowPolicy::kDropOldest);
   EXPECT_EQ(overflow(2), spool::OverflowPolicy::kDropOldest);
   EXPECT_EQ(overflow(3), spool::OverflowPolicy::kBlock) << "MQTT is among its sources";
   EXPECT_EQ(overflow(4), spool::OverflowPolicy::kBlock);
+  EXPECT_EQ(overflow(5), spool::OverflowPolicy::kBlock) << "its senders repeat";
 }
 
 TEST(Compose, LimitsReachTheSpoolAndIntake) {

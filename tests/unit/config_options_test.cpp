@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "agent/config/option_table.h"
 #include "agent/config/options.h"
 #include "tests/unit/config_test_support.h"
 
@@ -168,6 +169,26 @@ TEST(ConfigOptions, EveryMistakeIsNamedWithItsPlace) {
       }) {
     EXPECT_EQ(check(options).problems, expected) << options;
   }
+}
+
+std::string table_problem(std::vector<std::string> names) {
+  std::vector<OptionSpec> table;
+  for (auto& name : names) {
+    OptionSpec spec;
+    spec.name = std::move(name);
+    table.push_back(std::move(spec));
+  }
+  return option_table_problem(table);
+}
+
+TEST(OptionTable, OneThatCannotBeWalkedIsRefusedWithTheRow) {
+  EXPECT_EQ(table_problem({"a", "b.c", "b.d", "e[].f", "e[].g.h"}), "");
+  for (const char* name : {"", ".", "a.", ".a", "a b", "[]", "a[]", "a[].b[]", "a[][].b", "a[0].b"})
+    EXPECT_NE(table_problem({name}).find("no path of words"), std::string::npos) << name;
+  EXPECT_NE(table_problem({"a", "a"}).find("twice"), std::string::npos);
+  for (const auto& pair : std::vector<std::vector<std::string>>{
+           {"a.b", "a"}, {"a", "a.b"}, {"a[].b", "a.c"}, {"a.b", "a[].c"}, {"x.a.b", "x.a"}})
+    EXPECT_NE(table_problem(pair).find("not two of them"), std::string::npos) << pair[1];
 }
 
 }  // namespace

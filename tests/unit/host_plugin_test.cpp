@@ -153,9 +153,14 @@ std::string refusal(const std::string& plugin) {
 }
 
 TEST(PluginLibraryTest, AnotherAbiIsRefusedWithBothVersionsAndAdvice) {
-  const auto text = refusal("old_abi");
-  EXPECT_NE(text.find("ABI 41.0"), std::string::npos) << text;
-  EXPECT_NE(text.find("rebuild"), std::string::npos) << text;
+  const auto older = refusal("old_abi");
+  EXPECT_NE(older.find("built for plugin ABI 0.1, this agent speaks 1."), std::string::npos)
+      << older;
+  EXPECT_NE(older.find("rebuild the plugin"), std::string::npos) << older;
+  const auto newer = refusal("next_abi");
+  EXPECT_NE(newer.find("built for plugin ABI 2.0, this agent speaks 1."), std::string::npos)
+      << newer;
+  EXPECT_NE(newer.find("update the agent"), std::string::npos) << newer;
 }
 
 TEST(PluginLibraryTest, AFileThatIsNoPluginIsRefused) {
@@ -189,6 +194,58 @@ TEST(PluginLibraryTest, AnIncompleteDescriptorIsRefused) {
   EXPECT_NE(descriptor_problem(&plugin).find("lacks"), std::string::npos);
   plugin.struct_size = 8;
   EXPECT_NE(descriptor_problem(&plugin).find("8 bytes"), std::string::npos);
+}
+
+// A complete descriptor whose table has one option.
+std::string option_refusal(penstock_option option) {
+  option.struct_size = sizeof option;
+  auto library = find_plugin(kPlugins, "probe");
+  penstock_plugin plugin = library->descriptor();
+  plugin.options = &option;
+  plugin.option_count = 1;
+  return descriptor_problem(&plugin);
+}
+
+TEST(PluginLibraryTest, AnOptionTableThatCannotBeUnderstoodIsRefusedWithTheRow) {
+  penstock_option option{};
+  option.name = "speed";
+  option.type = PENSTOCK_OPTION_INTEGER;
+  EXPECT_EQ(option_refusal(option), "");
+  option.type = static_cast<penstock_option_type>(77);
+  EXPECT_NE(option_refusal(option).find("option speed has a type 77"), std::string::npos);
+  option.type = PENSTOCK_OPTION_ENUM;
+  EXPECT_NE(option_refusal(option).find("option speed has no choices"), std::string::npos);
+  option.name = "a b";
+  EXPECT_NE(option_refusal(option).find("`a b`: has a name that is no path"), std::string::npos);
+  option.name = nullptr;
+  EXPECT_NE(option_refusal(option).find("no path of words"), std::string::npos);
+}
+
+TEST_F(HostTest, StructsThatEndWhereVersionOneLetsThemAreAccepted) {
+  add("lean", "lean", "size: 8KiB");
+  EXPECT_TRUE(problems_.empty());
+  host_.start(kSoon);
+  EXPECT_TRUE(wait_until([&] { return sink_.taken(0) == 3; }, kSoon));
+  EXPECT_EQ(sink_.payloads[0], (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_TRUE(host_.stats().empty()) << "rubbish behind the end of a descriptor is no function";
+  host_.quiesce(kSoon);
+  host_.stop(kSoon);
+  EXPECT_EQ(status("lean").state, InstanceState::kStopped);
+  host_.destroy();
+}
+
+TEST_F(HostTest, AnEmitAgainstTheContractFailsThatInputAlone) {
+  add("bad", "lean", "misuse: true");
+  add("good", "probe", "count: 2");
+  host_.start(kSoon);
+  EXPECT_TRUE(wait_until([&] { return sink_.taken(1) == 2; }, kSoon));
+  EXPECT_TRUE(wait_until([&] { return status("bad").state == InstanceState::kFailed; }, kSoon));
+  EXPECT_NE(status("bad").text.find("struct_size of a record is too small"), std::string::npos)
+      << status("bad").text;
+  EXPECT_EQ(sink_.taken(0), 0u);
+  host_.quiesce(kSoon);
+  host_.stop(kSoon);
+  host_.destroy();
 }
 
 }  // namespace

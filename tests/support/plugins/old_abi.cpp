@@ -1,4 +1,4 @@
-// A plugin of another ABI: only the fields that never move make sense.
+// A plugin of the ABI before the first: only the fields that never move make sense.
 #include "plugins/sdk/penstock_plugin.h"
 
 extern "C" __attribute__((visibility("default"))) const penstock_plugin*
@@ -6,7 +6,8 @@ penstock_plugin_descriptor() {
   static const penstock_plugin plugin = [] {
     penstock_plugin other{};
     other.struct_size = 24;
-    other.abi_major = PENSTOCK_ABI_MAJOR + 41;
+    other.abi_major = 0;
+    other.abi_minor = 1;
     return other;
   }();
   return &plugin;

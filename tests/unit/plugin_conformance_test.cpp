@@ -1,0 +1,182 @@
+// Goal: the conformance kit finds each fault it names, in a plugin that has just this one, and none
+// in one that behaves. Method: tests/support/plugins/misfit.cpp against a device in this process.
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/host/native_values.h"
+#include "agent/host/plugin_library.h"
+#include "plugins/sdk/conformance.h"
+#include "tests/support/paths.h"
+#include "tests/support/ports.h"
+
+namespace penstock::sdk {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The device: counts the acknowledgements that come to its socket.
+class Device final : public Source {
+ public:
+  Device() {
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    std::strncpy(at.sun_path + 1, name_.c_str(), sizeof at.sun_path - 2);
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+  }
+  ~Device() override { ::close(fd_); }
+  const std::string& name() const { return name_; }
+  void begin() override {}
+  void end() override {}
+  uint64_t acknowledged() const override {
+    char byte = 0;
+    while (::recv(fd_, &byte, 1, MSG_DONTWAIT) > 0) ++count_;
+    return count_;
+  }
+
+ private:
+  const std::string name_ = "penstock-device-" + std::to_string(::getpid());
+  const int fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  mutable uint64_t count_ = 0;
+};
+
+struct Conformance : testing::Test {
+  ConformanceReport run(const std::string& plugin, const std::string& mode) {
+    auto library = host::find_plugin(test::build_dir() + "/test_plugins", plugin);
+    EXPECT_TRUE(library) << library.error().what;
+    std::vector<config::OptionValue> values;
+    if (!mode.empty()) {
+      values.push_back({"mode", config::OptionType::kEnum, mode, 0});
+      values.push_back({"ack_to", config::OptionType::kString, device.name(), 0});
+    } else {
+      values.push_back({"interval", config::OptionType::kDuration, "", 10});
+      values.push_back({"text", config::OptionType::kString, "x", 0});
+    }
+    const auto native = host::native_values(values);
+    return run_conformance(library->descriptor(), native, &device, limits);
+  }
+  static std::string text(const ConformanceReport& report) {
+    std::string all;
+    for (const auto& one : report.findings)
+      all += std::string(to_string(one.fault)) + ": " + one.text + "\n";
+    return all;
+  }
+
+  Device device;
+  // Under load a good plugin may be slow; one that is bad is so for as long as it is watched.
+  ConformanceLimits limits{.callback = 1s, .stop = 3s, .record = 5s, .watch = 500ms, .lives = 6};
+};
+
+TEST_F(Conformance, FindsNothingInAPluginThatBehaves) {
+  const auto report = run("misfit", "behave");
+  EXPECT_EQ(text(report), "");
+  EXPECT_TRUE(report.notes.empty()) << report.notes.front();
+  EXPECT_GT(report.records, 0u);
+  EXPECT_GT(device.acknowledged(), 0u) << "the device was told what was safe";
+}
+
+TEST_F(Conformance, FindsNothingInTheExample) { EXPECT_EQ(text(run("heartbeat", "")), ""); }
+
+// The UDP input with answers, and senders that count them.
+class Senders final : public Source {
+ public:
+  explicit Senders(uint16_t port) {
+    to_.sin_family = AF_INET;
+    to_.sin_port = htons(port);
+    to_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  }
+  ~Senders() override {
+    end();
+    ::close(fd_);
+  }
+  void begin() override {
+    ending_ = false;
+    thread_ = std::thread([this] {
+      while (!ending_) {
+        const auto text = std::to_string(++number_);
+        ::sendto(fd_, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&to_),
+                 sizeof to_);
+        std::this_thread::sleep_for(5ms);
+      }
+    });
+  }
+  void end() override {
+    ending_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  uint64_t acknowledged() const override {
+    char bytes[64];
+    while (::recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT) > 0) ++count_;
+    return count_;
+  }
+
+ private:
+  const int fd_ = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to_{};
+  std::thread thread_;
+  std::atomic<bool> ending_{true};
+  uint64_t number_ = 1'000'000;
+  mutable uint64_t count_ = 0;
+};
+
+TEST_F(Conformance, FindsNothingInTheUdpInputWithAnswers) {
+  auto library = host::find_plugin(test::build_dir() + "/plugins", "udp");
+  ASSERT_TRUE(library) << library.error().what;
+  const auto port = test::free_udp_port();
+  const std::vector<config::OptionValue> values{
+      {"listen", config::OptionType::kString, "127.0.0.1:" + std::to_string(port), 0},
+      {"ack_bytes", config::OptionType::kInteger, "", 7}};
+  Senders senders(port);
+  const auto native = host::native_values(values);
+  const auto report = run_conformance(library->descriptor(), native, &senders, limits);
+  EXPECT_EQ(text(report), "");
+  EXPECT_TRUE(report.notes.empty()) << report.notes.front();
+  EXPECT_GT(senders.acknowledged(), 0u);
+}
+
+struct Broken {
+  const char* mode;
+  Fault fault;
+  const char* says;
+};
+
+class BrokenPlugin : public Conformance, public testing::WithParamInterface<Broken> {};
+
+TEST_P(BrokenPlugin, IsFoundByItsFaultAndNoOther) {
+  const auto report = run("misfit", GetParam().mode);
+  EXPECT_TRUE(report.found(GetParam().fault)) << text(report);
+  EXPECT_EQ(report.findings.size(), 1u) << text(report);
+  EXPECT_NE(text(report).find(GetParam().says), std::string::npos) << text(report);
+  // The last of its threads may still be on its way.
+  if (GetParam().fault == Fault::kCallAfterDestroy) {
+    auto kept = report.kept;
+    std::this_thread::sleep_for(600ms);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, BrokenPlugin,
+    testing::Values(Broken{"emit_after_stop", Fault::kEmitAfterStop, "after STOPPED was reported"},
+                    Broken{"spin_on_full", Fault::kIgnoresFull, "wait for on_room"},
+                    Broken{"lose_on_full", Fault::kIgnoresFull, "not offered again"},
+                    Broken{"ignore_closed", Fault::kIgnoresClosed, "after the answer CLOSED"},
+                    Broken{"early_ack", Fault::kEarlyAck, "while 0 records are safe"},
+                    Broken{"leak", Fault::kLeak, "bytes of memory"},
+                    Broken{"leak_descriptor", Fault::kLeak, "1 file descriptors"},
+                    Broken{"call_after_destroy", Fault::kCallAfterDestroy,
+                           "log was called after destroy"},
+                    Broken{"block_in_durable", Fault::kBlocks, "on_durable did not return within"},
+                    Broken{"lock_across_emit", Fault::kBlocks, "while emit was under way"},
+                    Broken{"bad_record", Fault::kBadRecord, "not UTF-8"},
+                    Broken{"never_stopped", Fault::kNotStopped, "STOPPED was not reported"},
+                    Broken{"refuse_start", Fault::kRefused, "told to refuse"}),
+    [](const auto& broken) { return std::string(broken.param.mode); });
+
+}  // namespace
+}  // namespace penstock::sdk
