@@ -19,6 +19,10 @@ std::vector<sdk::Stat> Counters::stats(uint64_t kernel_drops) const {
       {"lost_at_stop",
        "Records and datagrams received but not taken by the agent before it stopped.", kCounter,
        lost_at_stop},
+      {"acks", "Answers sent for datagrams that are safe.", kCounter, acks},
+      {"acks_not_sent", "Answers the kernel did not take; their senders repeat.", kCounter,
+       acks_not_sent},
+      {"joins", "Times the multicast groups were joined.", kCounter, joins},
   };
 }
 

@@ -20,6 +20,9 @@ struct Counters {
   std::atomic<uint64_t> empty{0};
   std::atomic<uint64_t> stalls_on_full{0};
   std::atomic<uint64_t> lost_at_stop{0};
+  std::atomic<uint64_t> acks{0};
+  std::atomic<uint64_t> acks_not_sent{0};
+  std::atomic<uint64_t> joins{0};
 
   std::vector<sdk::Stat> stats(uint64_t kernel_drops) const;
 };

@@ -20,10 +20,13 @@ constexpr penstock_option kOptions[] = {
            "A longer datagram is dropped and counted."),
     option("receive_buffer", PENSTOCK_OPTION_SIZE, "4MiB", nullptr, 4096, 1 << 30,
            "Kernel buffer for bursts; more than net.core.rmem_max needs CAP_NET_ADMIN."),
+    option("ack_bytes", PENSTOCK_OPTION_INTEGER, "0", nullptr, 0, 256,
+           "Answer a datagram with so many of its leading bytes once it is safe, for senders that "
+           "repeat what is not answered; 0: no answer."),
     option("multicast.groups", PENSTOCK_OPTION_STRING_LIST, nullptr, nullptr, 0, 0,
-           "Not supported yet."),
+           "Groups to join, as 239.1.2.3 or ff15::5; 232.1.2.3@10.0.5.7 takes one source only."),
     option("multicast.interface", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
-           "Not supported yet."),
+           "Where to join them, as eth1; when absent, the kernel chooses by route."),
 };
 
 }  // namespace

@@ -18,13 +18,19 @@ void RecordBuilder::add(const Datagram& datagram) {
     } else {
       append(datagram.payload, datagram, source);
     }
-    if (records_.size() == before) ++counters_.empty;
+    if (records_.size() == before) {
+      ++counters_.empty;
+    } else if (settings_.ack_bytes > 0) {
+      answers_.push_back({records_.size(), *datagram.source,
+                          std::string(datagram.payload.substr(0, settings_.ack_bytes))});
+    }
   }
 }
 
 void RecordBuilder::clear() {
   records_.clear();
   sources_.clear();
+  answers_.clear();
 }
 
 const RecordBuilder::Source& RecordBuilder::remember(const IpAddress& address, uint16_t port) {

@@ -30,6 +30,14 @@ class RecordBuilder {
   // the configured one.
   void add(const Datagram& datagram);
   std::span<const penstock_record> records() const { return records_; }
+  // Where to answer, with what, once records[0, end) are safe. In order of `end`; empty without
+  // ack_bytes, and without datagrams that became no record.
+  struct Answer {
+    size_t end;
+    sockaddr_storage to;
+    std::string bytes;
+  };
+  std::span<const Answer> answers() const { return answers_; }
   void clear();
 
  private:
@@ -47,6 +55,7 @@ class RecordBuilder {
   Counters& counters_;
   std::deque<Source> sources_;  // a deque: records point at its elements
   std::vector<penstock_record> records_;
+  std::vector<Answer> answers_;
 };
 
 }  // namespace penstock::udp

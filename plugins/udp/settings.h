@@ -6,6 +6,7 @@
 
 #include "plugins/sdk/penstock_plugin.hpp"
 #include "plugins/udp/address.h"
+#include "plugins/udp/membership.h"
 
 namespace penstock::udp {
 
@@ -15,6 +16,8 @@ struct UdpSettings {
   bool split_lines = false;
   size_t max_datagram_bytes = 8192;
   uint64_t receive_buffer_bytes = 4 << 20;
+  size_t ack_bytes = 0;  // leading bytes of a datagram that answer it once it is safe; 0: no answer
+  MulticastSettings multicast;
 };
 
 // Throws std::invalid_argument with the key, what is wrong and what to write.

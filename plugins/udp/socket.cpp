@@ -30,6 +30,13 @@ std::string advice(int error) {
   }
 }
 
+// Linux hands a wildcard socket what any program of the machine has joined, unless told not to.
+void only_own_groups(int fd, int family) {
+  const int off = 0;
+  ::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off));
+  if (family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof(off));
+}
+
 void ask_for_buffer(int fd, uint64_t bytes) {
   const int value = static_cast<int>(std::min<uint64_t>(bytes, INT_MAX));
   // The first one is not bound to net.core.rmem_max but needs CAP_NET_ADMIN.
@@ -59,6 +66,7 @@ std::unique_ptr<Socket> Socket::open(const Endpoint& listen, uint64_t receive_bu
   ask_for_buffer(fd, receive_buffer_bytes);
   enable(fd, SOL_SOCKET, SO_RXQ_OVFL);
   enable(fd, SOL_SOCKET, SO_TIMESTAMPNS);
+  only_own_groups(fd, listen.family());
   // No SO_REUSEADDR: for UDP it would share the port and take another program's datagrams.
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&listen.address), listen.size) != 0)
     return failed("listen on");
@@ -90,6 +98,13 @@ std::optional<uint32_t> Socket::drops() const {
   return info[SK_MEMINFO_DROPS];
 }
 
+bool Socket::send(const sockaddr_storage& to, const std::string& bytes) const {
+  const socklen_t size = to.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  const auto* address = reinterpret_cast<const sockaddr*>(&to);
+  return ::sendto(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size) ==
+         static_cast<ssize_t>(bytes.size());
+}
+
 int Socket::take_error() const {
   int value = 0;
   socklen_t size = sizeof(value);
@@ -110,7 +125,7 @@ std::string receive_buffer_advice(uint64_t asked_bytes, uint64_t granted_bytes) 
   return "the receive buffer is " + std::to_string(granted_bytes / 1024) + "KiB instead of " +
          std::to_string(asked_bytes / 1024) +
          "KiB, so bursts may be lost; allow more with: sysctl -w net.core.rmem_max=" +
-         std::to_string(asked_bytes);
+         std::to_string(asked_bytes) + ", for good in a file like sysctl.d/60-penstock.conf";
 }
 
 }  // namespace penstock::udp

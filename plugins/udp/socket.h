@@ -33,6 +33,8 @@ class Socket {
   std::optional<uint32_t> drops() const;
   // Throws away what waits and says how many datagrams that was; gives up counting at 64 Ki.
   uint64_t discard_waiting() const;
+  // One datagram, without waiting. False: the kernel did not take it.
+  bool send(const sockaddr_storage& to, const std::string& bytes) const;
   // Takes and clears the error that made the socket readable; 0: none.
   int take_error() const;
 

@@ -12,20 +12,30 @@ namespace {
 
 constexpr int kBindRetryMs = 2000;
 constexpr int kForever = -1;
+constexpr int kJoinRetryMs = 2000;
 
 }  // namespace
 
 UdpInput::UdpInput(sdk::Host host, const sdk::Options& options)
     : host_(host),
       settings_(read_settings(options)),
+      membership_(settings_.multicast),
       batch_(settings_.max_datagram_bytes),
-      builder_(settings_, counters_) {}
+      builder_(settings_, counters_) {
+  if (membership_.wanted()) links_.emplace();
+}
 
 UdpInput::~UdpInput() { end_thread(); }
 
 void UdpInput::start() {
   thread_ = std::thread([this] { run(); });
   pthread_setname_np(thread_.native_handle(), "udp");
+}
+
+void UdpInput::on_durable(uint64_t up_to) {
+  if (settings_.ack_bytes == 0) return;
+  durable_ = up_to;
+  wakeup_.signal();
 }
 
 void UdpInput::on_room() {
@@ -72,13 +82,17 @@ void UdpInput::run() {
     }
     step();
   }
+  answer();
   counters_.lost_at_stop += builder_.records().size() - delivered_;
   close_socket();
 }
 
 void UdpInput::step() {
   if (room_.exchange(false)) stalled_ = false;
-  if (closed_ || (pending() && stalled_) || (ended_ && !pending())) {
+  answer();
+  if (acks_.full() && !pending()) host_.flush_hint();
+  if (closed_ || (acks_.full() && !pending()) || (pending() && stalled_) ||
+      (ended_ && !pending())) {
     wait(kForever, false);
   } else if (pending()) {
     deliver();
@@ -99,18 +113,41 @@ void UdpInput::bind() {
     return wait(kBindRetryMs, false);
   }
   down_.clear();
-  const auto text = "listening on " + socket->bound_to();
-  const auto advice =
-      receive_buffer_advice(settings_.receive_buffer_bytes, socket->receive_buffer_bytes());
   {
     const std::lock_guard lock(socket_mutex_);
     socket_ = std::move(socket);
     drops_.new_socket();
   }
-  if (advice.empty()) {
+  join_groups();
+}
+
+void UdpInput::join_groups() {
+  if (membership_.wanted()) {
+    membership_.join(socket_->fd());
+    ++counters_.joins;
+  }
+  report_up();
+}
+
+void UdpInput::report_up() {
+  auto text = "listening on " + socket_->bound_to();
+  if (membership_.wanted()) text += ", " + membership_.text();
+  auto trouble =
+      receive_buffer_advice(settings_.receive_buffer_bytes, socket_->receive_buffer_bytes());
+  if (!membership_.complete()) trouble = membership_.missing() + "; trying again";
+  if (trouble.empty()) {
     host_.set_state(PENSTOCK_STATE_UP, text);
   } else {
-    host_.set_state(PENSTOCK_STATE_DEGRADED, text + "; " + advice);
+    host_.set_state(PENSTOCK_STATE_DEGRADED, text + "; " + trouble);
+  }
+}
+
+// Sends what is safe now. An answer that is lost on the way is the sender's to ask for again.
+void UdpInput::answer() {
+  const uint64_t safe = durable_;
+  while (const auto ack = acks_.pop(safe)) {
+    const bool sent = socket_ && socket_->send(ack->to, ack->bytes);
+    ++(sent ? counters_.acks : counters_.acks_not_sent);
   }
 }
 
@@ -129,7 +166,10 @@ int UdpInput::receive_batch() {
 
 void UdpInput::receive() {
   const int count = receive_batch();
-  if (count == 0) return wait(kForever, true);
+  if (count == 0) {
+    if (!acks_.empty()) host_.flush_hint();  // they may be waiting for their answers
+    return wait(membership_.complete() ? kForever : kJoinRetryMs, true);
+  }
   if (count > 0) return;
   down_ = "cannot read from " + socket_->bound_to() + ": " + std::strerror(-count);
   host_.set_state(PENSTOCK_STATE_DOWN, down_ + "; binding again");
@@ -140,17 +180,22 @@ void UdpInput::receive() {
 void UdpInput::deliver() {
   const size_t before = delivered_;
   room_ = false;  // from here on an on_room counts, also one that comes before emit has returned
-  const auto status = sdk::emit_batches(host_, builder_.records(), delivered_);
+  const auto taken = [this](size_t end, uint64_t last_seq) {
+    const auto answers = builder_.answers();
+    for (; answered_ < answers.size() && answers[answered_].end <= end; ++answered_)
+      acks_.push({last_seq, answers[answered_].to, answers[answered_].bytes});
+  };
+  const auto status = sdk::emit_batches(host_, builder_.records(), delivered_, taken);
   counters_.records += delivered_ - before;
   if (status == PENSTOCK_EMIT_FULL) {
     stalled_ = true;
     ++counters_.stalls_on_full;
   } else if (status == PENSTOCK_EMIT_CLOSED) {
     closed_ = true;
-    close_socket();
+    if (acks_.empty()) close_socket();
   } else {
     builder_.clear();
-    delivered_ = 0;
+    delivered_ = answered_ = 0;
   }
 }
 
@@ -163,7 +208,7 @@ void UdpInput::finish_reading() {
   const uint64_t end_bytes = counters_.bytes + settings_.receive_buffer_bytes;
   while (socket_ && !pending() && counters_.bytes < end_bytes && receive_batch() > 0) {
   }
-  close_socket();
+  if (acks_.empty()) close_socket();  // the last answers need it
 }
 
 void UdpInput::close_socket() {
@@ -175,10 +220,13 @@ void UdpInput::close_socket() {
 }
 
 void UdpInput::wait(int timeout_ms, bool for_datagrams) {
-  pollfd events[2] = {{wakeup_.fd(), POLLIN, 0}, {-1, POLLIN, 0}};
+  pollfd events[3] = {{wakeup_.fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
   if (for_datagrams) events[1].fd = socket_->fd();
-  ::poll(events, for_datagrams ? 2 : 1, timeout_ms);
+  if (for_datagrams && links_) events[2].fd = links_->fd();
+  const int ready = ::poll(events, 3, timeout_ms);
   if (events[0].revents != 0) wakeup_.drain();
+  const bool back = events[2].revents != 0 && links_->take();
+  if (back || (for_datagrams && ready == 0)) join_groups();
   if (events[1].revents & POLLERR)
     socket_->take_error();  // or the poll would return at once for ever
 }

@@ -7,20 +7,27 @@
 // Back-pressure: UDP has no way to hold its source. While the host has no room the batch it refused
 // is kept and the socket is not read; the kernel's buffer fills, and what it then drops is counted
 // exactly (kernel_drops).
+//
+// With ack_bytes a datagram is answered once its records are safe, and not before; a sender that
+// repeats what is not answered loses nothing, and may be recorded twice. Too many unanswered ones
+// stop the reading.
 #pragma once
 
 #include <atomic>
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "plugins/sdk/penstock_plugin.hpp"
+#include "plugins/udp/ack_queue.h"
 #include "plugins/udp/counters.h"
 #include "plugins/udp/datagram_batch.h"
 #include "plugins/udp/drop_meter.h"
+#include "plugins/udp/membership.h"
 #include "plugins/udp/record_builder.h"
 #include "plugins/udp/settings.h"
 #include "plugins/udp/socket.h"
@@ -35,9 +42,9 @@ class UdpInput final : public sdk::Input {
   ~UdpInput() override;
 
   void start() override;
-  void on_durable(uint64_t) override {}  // the sender of a datagram is not told
+  void on_durable(uint64_t up_to) override;
   void on_room() override;
-  // On return the socket is closed, and what it held was offered to the host.
+  // On return nothing more is read, and what the kernel held was offered to the host.
   void quiesce() override;
   void stop() override;
   std::vector<sdk::Stat> stats() const override;
@@ -52,6 +59,9 @@ class UdpInput final : public sdk::Input {
   void receive();
   void deliver();
   void finish_reading();
+  void answer();
+  void join_groups();
+  void report_up();
   void close_socket();
   bool pending() const { return delivered_ < builder_.records().size(); }
   // Until woken, and if `for_datagrams` until one can be read; at most `timeout_ms`, -1: for ever.
@@ -62,6 +72,7 @@ class UdpInput final : public sdk::Input {
   Counters counters_;
   Wakeup wakeup_;
   std::atomic<bool> room_{false};
+  std::atomic<uint64_t> durable_{0};
   std::atomic<bool> quiescing_{false};
   std::atomic<bool> stopping_{false};
   std::promise<void> quiesced_;
@@ -70,9 +81,13 @@ class UdpInput final : public sdk::Input {
   std::unique_ptr<Socket> socket_;
   mutable DropMeter drops_;  // under socket_mutex_
 
+  AckQueue acks_;
+  Membership membership_;
+  std::optional<LinkWatch> links_;  // where there are groups
   DatagramBatch batch_;
   RecordBuilder builder_;
   size_t delivered_ = 0;  // records of the builder the host has taken
+  size_t answered_ = 0;   // answers of the builder that are in acks_
   bool stalled_ = false;  // the host answered FULL; wait for on_room
   bool closed_ = false;   // the host answered CLOSED
   bool ended_ = false;    // quiesced

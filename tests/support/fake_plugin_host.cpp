@@ -65,6 +65,17 @@ std::vector<std::string> FakePluginHost::logs() const {
   return logs_;
 }
 
+size_t FakePluginHost::flush_hints() const {
+  const std::lock_guard lock(mutex_);
+  return flush_hints_;
+}
+
+void FakePluginHost::on_flush_hint(void* self) {
+  auto& host = *static_cast<FakePluginHost*>(self);
+  const std::lock_guard lock(host.mutex_);
+  ++host.flush_hints_;
+}
+
 size_t FakePluginHost::refusals() const {
   const std::lock_guard lock(mutex_);
   return refusals_locked();

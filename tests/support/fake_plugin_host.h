@@ -57,6 +57,7 @@ class FakePluginHost {
   std::vector<EmitCall> calls() const;
   std::vector<ReportedState> states() const;
   std::vector<std::string> logs() const;
+  size_t flush_hints() const;
   size_t refusals() const;  // calls answered FULL or CLOSED
 
   bool wait_records(size_t count) const;
@@ -68,7 +69,7 @@ class FakePluginHost {
  private:
   static penstock_emit_status on_emit(void* self, const penstock_record* records, size_t count,
                                       uint64_t* last_seq);
-  static void on_flush_hint(void*) {}
+  static void on_flush_hint(void* self);
   static void on_log(void* self, penstock_log_level level, penstock_str text);
   static void on_state(void* self, penstock_state state, penstock_str text);
   penstock_emit_status take(const penstock_record* records, size_t count, uint64_t* last_seq);
@@ -84,6 +85,7 @@ class FakePluginHost {
   std::vector<EmitCall> calls_;
   std::vector<ReportedState> states_;
   std::vector<std::string> logs_;
+  size_t flush_hints_ = 0;
 };
 
 // Checked values as the host passes them to create. Keeps the texts alive.

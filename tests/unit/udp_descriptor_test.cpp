@@ -22,6 +22,7 @@ TEST_F(UdpDescriptor, LivesAndEndsThroughTheCFunctions) {
   plugin->on_durable(instance, 1);
   plugin->on_room(instance);
   std::array<penstock_stat, 2> some{};
+  for (auto& stat : some) stat.struct_size = sizeof stat;
   EXPECT_GE(plugin->stats(instance, some.data(), some.size()), 8u) << "says how many there are";
   plugin->quiesce(instance);
   plugin->stop(instance);

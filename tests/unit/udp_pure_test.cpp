@@ -136,8 +136,8 @@ TEST(UdpSettings, WrongOptionsAreRefusedByTheNameOfTheKey) {
   refused(test::OptionValues().text("listen", "0.0.0.0:1").text("allow[0]", "10/8"),
           "allow: '10/8'");
   refused(test::OptionValues().text("listen", "0.0.0.0:1").text("split", "word"), "split: 'word'");
-  refused(test::OptionValues().text("listen", "0.0.0.0:1").text("multicast.groups[0]", "239.0.0.1"),
-          "multicast: is not supported yet");
+  refused(test::OptionValues().text("listen", "0.0.0.0:1").text("multicast.groups[0]", "239.0.0"),
+          "multicast.groups: '239.0.0' is no group");
   refused(test::OptionValues().text("listen", "0.0.0.0:1").number("max_datagram", 65537),
           "max_datagram");
 }

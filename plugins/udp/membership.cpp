@@ -1,0 +1,155 @@
+#include "plugins/udp/membership.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace penstock::udp {
+namespace {
+
+bool is_multicast(const IpAddress& address) {
+  return address.v4 ? (address.bytes[0] & 0xF0) == 0xE0 : address.bytes[0] == 0xFF;
+}
+
+sockaddr_storage socket_address(const IpAddress& address) {
+  sockaddr_storage storage{};
+  if (address.v4) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(storage);
+    v4.sin_family = AF_INET;
+    std::memcpy(&v4.sin_addr, address.bytes.data(), 4);
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(storage);
+    v6.sin6_family = AF_INET6;
+    std::memcpy(&v6.sin6_addr, address.bytes.data(), 16);
+  }
+  return storage;
+}
+
+// RFC 3678. 0, or errno.
+int change(int fd, const Group& group, unsigned interface, bool join) {
+  const int level = group.group.v4 ? IPPROTO_IP : IPPROTO_IPV6;
+  if (group.source) {
+    group_source_req request{};
+    request.gsr_interface = interface;
+    request.gsr_group = socket_address(group.group);
+    request.gsr_source = socket_address(*group.source);
+    const int option = join ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP;
+    return ::setsockopt(fd, level, option, &request, sizeof request) == 0 ? 0 : errno;
+  }
+  group_req request{};
+  request.gr_interface = interface;
+  request.gr_group = socket_address(group.group);
+  const int option = join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP;
+  return ::setsockopt(fd, level, option, &request, sizeof request) == 0 ? 0 : errno;
+}
+
+std::string advice(int error) {
+  switch (error) {
+    case ENODEV:
+      return "; no interface has a route to it, name one in multicast.interface";
+    case ENOBUFS:
+      return "; allow more with: sysctl -w net.ipv4.igmp_max_memberships=100";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+std::optional<Group> Group::parse(std::string_view text) {
+  const size_t at = text.find('@');
+  const auto group = IpAddress::parse(text.substr(0, at));
+  if (!group || !is_multicast(*group)) return std::nullopt;
+  Group result{*group, std::nullopt};
+  if (at == text.npos) return result;
+  result.source = IpAddress::parse(text.substr(at + 1));
+  const bool usable =
+      result.source && result.source->v4 == group->v4 && !is_multicast(*result.source);
+  return usable ? std::optional(result) : std::nullopt;
+}
+
+std::string Group::text() const {
+  return source ? group.text() + "@" + source->text() : group.text();
+}
+
+std::string Membership::text() const {
+  const auto count = std::to_string(settings_.groups.size());
+  const std::string where = settings_.interface.empty() ? "" : " on " + settings_.interface;
+  return count + (settings_.groups.size() == 1 ? " group" : " groups") + where;
+}
+
+const std::string& Membership::join(int fd) {
+  missing_.clear();
+  const std::string where = settings_.interface.empty() ? "" : " on " + settings_.interface;
+  unsigned interface = 0;
+  if (!settings_.interface.empty()) {
+    interface = ::if_nametoindex(settings_.interface.c_str());
+    if (interface == 0) return missing_ = "there is no interface " + settings_.interface + " now";
+  }
+  for (const auto& group : settings_.groups) {
+    // A membership of an interface that is gone still counts against the kernel's limit.
+    (void)change(fd, group, joined_on_, false);
+    const int error = change(fd, group, interface, true);
+    if (error != 0 && missing_.empty())
+      missing_ =
+          "cannot join " + group.text() + where + ": " + std::strerror(error) + advice(error);
+  }
+  joined_on_ = interface;
+  return missing_;
+}
+
+bool LinkStates::report(int index, bool running) {
+  const auto [known, fresh] = running_.try_emplace(index, running);
+  if (fresh) return running;
+  const bool back = running && !known->second;
+  known->second = running;
+  return back;
+}
+
+LinkWatch::LinkWatch()
+    : fd_(::socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE)) {
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+  if (fd_ >= 0 && ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    ::close(fd_);
+    fd_ = -1;
+  }
+}
+
+LinkWatch::~LinkWatch() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool LinkWatch::take() {
+  bool back = false;
+  alignas(nlmsghdr) char buffer[16384];
+  for (;;) {
+    const ssize_t got = ::recv(fd_, buffer, sizeof buffer, 0);
+    if (got < 0 && errno == ENOBUFS) {  // some reports are lost: one may have been ours
+      back = true;
+      continue;
+    }
+    if (got <= 0) return back;
+    auto left = static_cast<size_t>(got);
+    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left);
+         header = NLMSG_NEXT(header, left)) {
+      if (header->nlmsg_type == RTM_NEWADDR) back = true;
+      if (header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) continue;
+      const auto& link = *static_cast<const ifinfomsg*>(NLMSG_DATA(header));
+      if (header->nlmsg_type == RTM_DELLINK) {
+        links_.gone(link.ifi_index);
+      } else if (links_.report(link.ifi_index, (link.ifi_flags & IFF_RUNNING) != 0)) {
+        back = true;
+      }
+    }
+  }
+}
+
+}  // namespace penstock::udp

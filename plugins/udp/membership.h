@@ -1,0 +1,81 @@
+// Multicast groups of one socket: joined when their interface is there, and again after its link
+// was away.
+//
+// Groups are values. Membership keeps what is joined; LinkWatch is a netlink socket that tells of
+// links that came back. One thread: the input's. A membership ends with its interface (a replugged
+// adapter is a new one), and a switch that was cut off has forgotten it: hence the second join.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plugins/udp/address.h"
+
+namespace penstock::udp {
+
+// "239.1.2.3", "ff15::5", or with the only source wanted (SSM, RFC 4607): "232.1.2.3@10.0.5.7".
+struct Group {
+  IpAddress group;
+  std::optional<IpAddress> source;
+
+  static std::optional<Group> parse(std::string_view text);
+  std::string text() const;
+};
+
+struct MulticastSettings {
+  std::vector<Group> groups;
+  std::string interface;  // "eth1"; empty: the kernel chooses by route
+};
+
+class Membership {
+ public:
+  explicit Membership(MulticastSettings settings) : settings_(std::move(settings)) {}
+
+  bool wanted() const { return !settings_.groups.empty(); }
+  bool complete() const { return missing_.empty(); }
+  const std::string& missing() const { return missing_; }
+  // Joins every group on `fd`, leaving it before where it is joined already. What could not be
+  // joined, why and on which interface; empty when all are.
+  const std::string& join(int fd);
+  // "2 groups on eth1"
+  std::string text() const;
+
+ private:
+  MulticastSettings settings_;
+  unsigned joined_on_ = 0;  // interface index; it may be gone, and is to be left all the same
+  std::string missing_;
+};
+
+// Which links run, from what the kernel reports. Pure.
+class LinkStates {
+ public:
+  // True when link `index` runs now and did not at its last report, or was unknown since `gone`.
+  bool report(int index, bool running);
+  void gone(int index) { running_[index] = false; }
+
+ private:
+  std::map<int, bool> running_;
+};
+
+class LinkWatch {
+ public:
+  LinkWatch();
+  ~LinkWatch();
+  LinkWatch(const LinkWatch&) = delete;
+  LinkWatch& operator=(const LinkWatch&) = delete;
+
+  // Readable when there is something to take; -1: this system does not tell.
+  int fd() const { return fd_; }
+  // Takes what waits. True when a link came back or an address was added.
+  bool take();
+
+ private:
+  int fd_ = -1;
+  LinkStates links_;
+};
+
+}  // namespace penstock::udp

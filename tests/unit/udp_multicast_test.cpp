@@ -1,0 +1,184 @@
+// UDP multicast: only what was joined comes in, SSM takes one source, and a group is joined again
+// when its interface comes back.
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "plugins/udp/udp_input.h"
+#include "tests/support/fake_plugin_host.h"
+#include "tests/support/wait.h"
+
+namespace penstock::udp {
+namespace {
+
+using test::stat;
+using test::wait_until;
+using namespace std::chrono_literals;
+
+constexpr auto kDeadline = 30s;
+
+TEST(MulticastGroup, IsAGroupAndPerhapsItsSource) {
+  EXPECT_EQ(Group::parse("239.1.2.3")->text(), "239.1.2.3");
+  EXPECT_EQ(Group::parse("ff15::5")->text(), "ff15::5");
+  EXPECT_EQ(Group::parse("232.1.2.3@10.0.5.7")->text(), "232.1.2.3@10.0.5.7");
+  for (const char* wrong : {"", "10.0.0.1", "239.1.2", "232.1.1.1@", "232.1.1.1@ff15::5", "fd00::1",
+                            "232.1.1.1@239.1.1.1", "232.1.1.1@10.0.0.1@10.0.0.2", "@10.0.0.1"})
+    EXPECT_FALSE(Group::parse(wrong)) << wrong;
+}
+
+TEST(LinkStates, SaysWhenALinkIsBack) {
+  LinkStates links;
+  EXPECT_TRUE(links.report(2, true)) << "new and running: something may wait for it";
+  EXPECT_FALSE(links.report(2, true)) << "no news";
+  EXPECT_FALSE(links.report(2, false));
+  EXPECT_TRUE(links.report(2, true));
+  EXPECT_FALSE(links.report(3, false));
+  links.gone(2);
+  EXPECT_TRUE(links.report(2, true)) << "plugged in again under the same number";
+}
+
+// Sends to a group over the loopback interface.
+void send_to(const std::string& group, const std::string& port, const std::string& from,
+             std::string_view payload) {
+  const auto to = *Endpoint::parse(group + ":" + port);
+  const auto own = *Endpoint::parse(from + ":0");
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ip_mreqn interface {};
+  interface.imr_ifindex = static_cast<int>(::if_nametoindex("lo"));
+  ::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface);
+  ::bind(fd, reinterpret_cast<const sockaddr*>(&own.address), own.size);
+  EXPECT_EQ(::sendto(fd, payload.data(), payload.size(), 0,
+                     reinterpret_cast<const sockaddr*>(&to.address), to.size),
+            static_cast<ssize_t>(payload.size()));
+  ::close(fd);
+}
+
+struct Multicast : testing::Test {
+  // The port.
+  std::string start(const std::string& group, const std::string& interface = "lo") {
+    values.text("listen", "0.0.0.0:0").text("multicast.groups[0]", group);
+    values.text("multicast.interface", interface);
+    input.emplace(host.face(), values.options());
+    input->start();
+    EXPECT_TRUE(wait_until([&] { return !host.states().empty(); }, kDeadline));
+    const auto text = host.last_state_text();
+    const auto colon = text.find(':');
+    return text.substr(colon + 1, text.find(',') - colon - 1);
+  }
+  std::string refusal(test::OptionValues& wrong) {
+    try {
+      UdpInput made(host.face(), wrong.options());
+      return "";
+    } catch (const std::invalid_argument& problem) {
+      return problem.what();
+    }
+  }
+
+  test::FakePluginHost host;
+  test::OptionValues values;
+  std::optional<UdpInput> input;
+};
+
+TEST_F(Multicast, OnlyWhatWasJoinedComesIn) {
+  const auto port = start("239.255.77.1");
+  EXPECT_NE(host.last_state_text().find("1 group on lo"), std::string::npos);
+  // Another socket of this machine joins another group of the same port: not ours.
+  const int other = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ip_mreqn join{};
+  join.imr_multiaddr.s_addr = htonl(0xEFFF4D02);  // 239.255.77.2
+  join.imr_ifindex = static_cast<int>(::if_nametoindex("lo"));
+  ASSERT_EQ(::setsockopt(other, IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof join), 0);
+  send_to("239.255.77.2", port, "127.0.0.1", "another group");
+  send_to("239.255.77.1", port, "127.0.0.1", "ours");
+  ASSERT_TRUE(host.wait_records(1));
+  EXPECT_EQ(host.payloads(), std::vector<std::string>{"ours"});
+  ::close(other);
+}
+
+TEST_F(Multicast, ASourceSpecificGroupTakesThatSourceOnly) {
+  const auto port = start("232.255.77.1@127.0.0.2");
+  send_to("232.255.77.1", port, "127.0.0.1", "stranger");
+  send_to("232.255.77.1", port, "127.0.0.2", "the one");
+  ASSERT_TRUE(host.wait_records(1));
+  EXPECT_EQ(host.payloads(), std::vector<std::string>{"the one"});
+  EXPECT_EQ(host.records()[0].attributes.at("source_ip"), "127.0.0.2");
+}
+
+TEST_F(Multicast, WhatCannotWorkIsRefusedWithTheReason) {
+  test::OptionValues family;
+  family.text("listen", "[::]:0").text("multicast.groups[0]", "239.1.1.1");
+  EXPECT_NE(refusal(family).find("listen on 0.0.0.0"), std::string::npos) << refusal(family);
+  test::OptionValues bound;
+  bound.text("listen", "127.0.0.1:0").text("multicast.groups[0]", "239.1.1.1");
+  EXPECT_NE(refusal(bound).find("does not receive 239.1.1.1"), std::string::npos);
+  test::OptionValues none;
+  none.text("listen", "0.0.0.0:0").text("multicast.groups[0]", "10.1.1.1");
+  EXPECT_NE(refusal(none).find("'10.1.1.1' is no group"), std::string::npos);
+  test::OptionValues lonely;
+  lonely.text("listen", "0.0.0.0:0").text("multicast.interface", "eth0");
+  EXPECT_NE(refusal(lonely).find("no multicast.groups"), std::string::npos);
+  test::OptionValues acks;
+  acks.text("listen", "0.0.0.0:0").text("multicast.groups[0]", "239.1.1.1").number("ack_bytes", 4);
+  EXPECT_NE(refusal(acks).find("ack_bytes: "), std::string::npos);
+}
+
+TEST_F(Multicast, AnInterfaceThatIsNotThereIsSaidAndUnicastComesInAllTheSame) {
+  const auto port = start("239.255.77.1", "nowhere0");
+  ASSERT_TRUE(host.wait_state(PENSTOCK_STATE_DEGRADED, "there is no interface nowhere0 now"));
+  send_to("127.0.0.1", port, "127.0.0.1", "unicast");
+  EXPECT_TRUE(host.wait_records(1));
+}
+
+bool joined(const std::string& interface, const std::string& group_hex) {
+  std::ifstream file("/proc/thread-self/net/igmp");
+  bool at = false;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with('\t')) at = line.find(interface) != line.npos;
+    if (at && line.find(group_hex) != line.npos) return true;
+  }
+  return false;
+}
+
+bool shell(const std::string& command) {
+  return std::system((command + " 2>/dev/null").c_str()) == 0;
+}
+
+// A network namespace of its own, in a thread of its own; the input's thread inherits it.
+TEST_F(Multicast, AGroupIsJoinedAgainWhenItsInterfaceComesBack) {
+  bool possible = false;
+  std::thread([&] {
+    possible = ::unshare(CLONE_NEWNET) == 0 && shell("ip link set lo up") &&
+               shell("ip link add va type veth peer name vb && ip link set vb up");
+    if (!possible) return;
+    shell("ip link set va up && ip address add 10.77.0.1/24 dev va");
+    start("239.255.77.1", "va");
+    const auto is_joined = [] { return joined("va", "014DFFEF"); };
+    EXPECT_TRUE(wait_until(is_joined, kDeadline));
+    // Its adapter is unplugged and plugged in again.
+    ASSERT_TRUE(shell("ip link del va"));
+    EXPECT_FALSE(is_joined());
+    ASSERT_TRUE(shell("ip link add va type veth peer name vb && ip link set vb up"));
+    ASSERT_TRUE(shell("ip link set va up && ip address add 10.77.0.1/24 dev va"));
+    EXPECT_TRUE(wait_until(is_joined, kDeadline)) << host.last_state_text();
+    EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_UP, "1 group on va"));
+    // A cable is pulled: a switch on the way may have forgotten who listens.
+    const auto joins = stat(*input, "joins");
+    ASSERT_TRUE(shell("ip link set vb down"));
+    ASSERT_TRUE(shell("ip link set vb up"));
+    EXPECT_TRUE(wait_until([&] { return stat(*input, "joins") > joins; }, kDeadline));
+    input.reset();
+  }).join();
+  if (!possible) GTEST_SKIP() << "needs root and `ip` for a network of its own";
+}
+
+}  // namespace
+}  // namespace penstock::udp
