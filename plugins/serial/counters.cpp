@@ -31,6 +31,9 @@ std::vector<sdk::Stat> Counters::stats() const {
        kCounter, line_overruns},
       {"line_errors", "Characters with a parity or framing error, as the driver counts.", kCounter,
        line_errors},
+      {"requests", "Requests sent (poll).", kCounter, requests},
+      {"replies", "Requests that were answered.", kCounter, replies},
+      {"request_timeouts", "Requests that were not answered in time.", kCounter, request_timeouts},
   };
 }
 

@@ -23,6 +23,9 @@ struct Counters {
   std::atomic<uint64_t> lost_at_stop{0};
   std::atomic<uint64_t> line_overruns{0};
   std::atomic<uint64_t> line_errors{0};
+  std::atomic<uint64_t> requests{0};
+  std::atomic<uint64_t> replies{0};
+  std::atomic<uint64_t> request_timeouts{0};
 
   void take(const FramingCounts& counts);
   std::vector<sdk::Stat> stats() const;

@@ -70,7 +70,9 @@ std::unique_ptr<Framing> make_framing(const FramingSettings& settings) {
   if (type == "slip") return make_slip_framing(max);
   if (type == "cobs") return make_cobs_framing(max);
   if (type == "nmea0183") return make_nmea_framing(max);
-  throw std::invalid_argument("framing " + type + " is not supported yet");
+  if (type == "modbus_rtu")
+    return make_modbus_framing(max, settings.gap_us.value_or(kDefaultIdleGapUs));
+  throw std::invalid_argument("framing.type: '" + type + "' is not known");
 }
 
 }  // namespace penstock::serial

@@ -26,6 +26,7 @@ struct Instant {
 struct Frame {
   std::string bytes;
   int64_t received_at_us = 0;  // when its last byte was read
+  std::string poll{};          // the name of the request it answers; empty: none
 };
 
 struct FramingCounts {

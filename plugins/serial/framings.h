@@ -44,4 +44,10 @@ std::unique_ptr<Framing> make_nmea_framing(size_t max_bytes);
 // machine.
 std::unique_ptr<Framing> make_idle_gap_framing(size_t max_bytes, int64_t gap_us);
 
+// Modbus RTU, listened to: requests and replies, each with its CRC. The length follows from the
+// function code, so frames that come without a pause between them (USB adapters) are told apart;
+// where the function does not say, silence of `gap_us` ends the frame.
+std::unique_ptr<Framing> make_modbus_framing(size_t max_bytes, int64_t gap_us);
+uint16_t modbus_crc(std::string_view bytes);
+
 }  // namespace penstock::serial

@@ -25,6 +25,9 @@ constexpr penstock_option kOptions[] = {
            "Flow control; holds the device back while the agent has no room."),
     option("line.rs485", PENSTOCK_OPTION_BOOL, "false", nullptr, 0, 0,
            "Switch the driver to RS-485 mode, where it has one."),
+    option("line.low_latency", PENSTOCK_OPTION_BOOL, "false", nullptr, 0, 0,
+           "Ask the driver to hand bytes on at once, where it can: times and gaps get exact, at "
+           "more interrupts."),
     option("framing.type", PENSTOCK_OPTION_ENUM, "line",
            "line|delimiter|fixed|length_prefix|idle_gap|stx_etx|slip|cobs|nmea0183|modbus_rtu", 0,
            0, "How the bytes become records."),
@@ -43,9 +46,24 @@ constexpr penstock_option kOptions[] = {
     option("framing.prefix_order", PENSTOCK_OPTION_ENUM, "big", "big|little", 0, 0,
            "length_prefix: the byte order of the length."),
     option("framing.gap", PENSTOCK_OPTION_DURATION, nullptr, nullptr, 1, 60'000,
-           "idle_gap: silence that ends a frame (20ms when absent); fixed, length_prefix: silence "
+           "idle_gap, modbus_rtu: silence that ends a frame (20ms when absent); fixed, "
+           "length_prefix: silence "
            "after which an "
            "unfinished frame is given up (1s when absent)."),
+    option("poll[].send", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
+           "A request to send, as \"READ\\r\\n\"; one request is on the line at a time."),
+    option("poll[].send_hex", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
+           "The same in hexadecimal, as 01 03 00 00 00 02; with modbus_rtu the CRC is added."),
+    option("poll[].every", PENSTOCK_OPTION_DURATION, "1s", nullptr, 10, 86'400'000,
+           "How often; less often for a device that was silent three times in a row."),
+    option("poll[].timeout", PENSTOCK_OPTION_DURATION, "500ms", nullptr, 1, 60'000,
+           "After this the request is given up and the next one sent."),
+    option(
+        "poll[].reply", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
+        "What its reply begins with; when absent, the next frame is the reply (modbus_rtu: of the "
+        "same address and function)."),
+    option("poll[].name", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
+           "Attribute `poll` of the reply's record."),
 };
 
 }  // namespace

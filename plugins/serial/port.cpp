@@ -103,6 +103,15 @@ void set_rs485(OpenedPort& port) {
   }
 }
 
+void set_low_latency(OpenedPort& port) {
+  struct serial_struct settings {};
+  const bool known = ::ioctl(port.fd, TIOCGSERIAL, &settings) == 0;
+  settings.flags |= ASYNC_LOW_LATENCY;
+  if (known && ::ioctl(port.fd, TIOCSSERIAL, &settings) == 0) return;
+  port.notes.emplace_back(std::string("low latency is not settable here (") +
+                          std::strerror(errno) + ")");
+}
+
 }  // namespace
 
 OpenedPort open_port(const std::string& path, const LineSettings& line) {
@@ -123,6 +132,7 @@ OpenedPort open_port(const std::string& path, const LineSettings& line) {
   }
   compare_line(line, port);
   if (line.rs485) set_rs485(port);
+  if (line.low_latency) set_low_latency(port);
   return port;
 }
 

@@ -7,6 +7,7 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -38,7 +39,8 @@ Reader::Reader(sdk::Host host, SerialSettings settings)
     : host_(host),
       settings_(std::move(settings)),
       framing_(make_framing(settings_.framing)),
-      outbox_(host) {}
+      outbox_(host),
+      poller_(settings_.poll) {}
 
 Reader::~Reader() { stop(); }
 
@@ -54,6 +56,7 @@ void Reader::on_room() {
     stalled_ = false;
     deliver();
     read();
+    poll();
   });
 }
 
@@ -118,6 +121,8 @@ void Reader::opened(OpenedPort port) {
     host_.set_state(PENSTOCK_STATE_DEGRADED, text + "; " + port.trouble);
   }
   read();
+  poller_.begin(now().mono_us);
+  poll();
 }
 
 void Reader::failed(const OpenedPort& port) {
@@ -152,6 +157,7 @@ void Reader::lost(const std::string& reason) {
 void Reader::close() {
   silence_timer_.cancel();
   retry_timer_.cancel();
+  poll_timer_.cancel();
   framing_->cut();
   counters_.take(framing_->counts());
   if (!port_.is_open()) return;
@@ -175,7 +181,9 @@ void Reader::on_read(const boost::system::error_code& error, size_t size) {
   if (size > 0) {
     const auto at = now();
     counters_.received_bytes += size;
+    const size_t before = outbox_.frames().size();
     framing_->feed({buffer_.data(), size}, at, outbox_.frames());
+    match_replies(before);
     counters_.take(framing_->counts());
     if (port_.is_open()) line_errors_.sample(port_.native_handle(), at.mono_us, counters_);
   }
@@ -198,10 +206,48 @@ void Reader::on_silence() {
   // Only while reading: when we are the ones who do not listen, quiet proves nothing. The same for
   // bytes that are there but not read yet; the read that takes them asks for a new deadline.
   if (!reading_ || !port_.is_open() || waiting_bytes(port_.native_handle()) > 0) return;
+  const size_t before = outbox_.frames().size();
   framing_->on_time(now(), outbox_.frames());
+  match_replies(before);
   counters_.take(framing_->counts());
   deliver();
   if (!stalled_) wait_for_silence();
+}
+
+// Frames from `first` on are new.
+void Reader::match_replies(size_t first) {
+  if (!poller_.wanted()) return;
+  auto& frames = outbox_.frames();
+  for (size_t i = first; i < frames.size(); ++i) {
+    const auto* request = poller_.answered(frames[i].bytes, now().mono_us);
+    if (!request) continue;
+    ++counters_.replies;
+    frames[i].poll = request->name;
+  }
+  if (first < frames.size()) poll();
+}
+
+// Sends what is due and asks to be called when the next is. A write that cannot finish is the
+// unplug that the read will tell of.
+void Reader::poll() {
+  if (!poller_.wanted() || stalled_ || ending_ || !port_.is_open()) return;
+  if (poller_.expire(now().mono_us)) ++counters_.request_timeouts;
+  const auto* request = writing_ ? nullptr : poller_.next(now().mono_us);
+  if (request) {
+    ++counters_.requests;
+    writing_ = true;  // flow control may hold it for long
+    boost::asio::async_write(port_, boost::asio::buffer(request->bytes),
+                             [this](const boost::system::error_code&, size_t) {
+                               writing_ = false;
+                               poll();
+                             });
+  }
+  if (writing_ && !request) return;
+  const auto wake_us = poller_.wake_us();
+  poll_timer_.expires_at(std::chrono::steady_clock::time_point(microseconds(*wake_us)));
+  poll_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) poll();
+  });
 }
 
 // Offers the host what is framed. The host may refuse in the middle of a read: that read is called
@@ -229,6 +275,7 @@ void Reader::end_reading(std::function<void()> ended) {
   ended_ = std::move(ended);
   silence_timer_.cancel();
   retry_timer_.cancel();
+  poll_timer_.cancel();
   if (reading_ && port_.is_open()) {
     boost::system::error_code ignored;
     port_.cancel(ignored);

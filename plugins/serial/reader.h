@@ -5,7 +5,8 @@
 // when what they promise is done, which takes no longer than one emit.
 //
 // Back-pressure: frames the host refuses are kept, and the port is not read until on_room; the
-// kernel buffers, then flow control (if set) or the driver's overrun counter takes over.
+// kernel buffers, then flow control (if set) or the driver's overrun counter takes over. Nothing is
+// asked of the devices meanwhile.
 #pragma once
 
 #include <array>
@@ -25,6 +26,7 @@
 #include "plugins/serial/framing.h"
 #include "plugins/serial/line_error_meter.h"
 #include "plugins/serial/outbox.h"
+#include "plugins/serial/poller.h"
 #include "plugins/serial/port.h"
 #include "plugins/serial/settings.h"
 
@@ -56,6 +58,8 @@ class Reader {
   void on_read(const boost::system::error_code& error, size_t size);
   void wait_for_silence();
   void on_silence();
+  void match_replies(size_t first);
+  void poll();
   void deliver();
   void end_reading(std::function<void()> ended);
   void tell_if_ended();
@@ -65,6 +69,7 @@ class Reader {
   Counters counters_;
   std::unique_ptr<Framing> framing_;
   Outbox outbox_;
+  Poller poller_;
   LineErrorMeter line_errors_;
 
   boost::asio::io_context io_{1};
@@ -73,10 +78,12 @@ class Reader {
   boost::asio::serial_port port_{io_};
   boost::asio::steady_timer retry_timer_{io_};
   boost::asio::steady_timer silence_timer_{io_};
+  boost::asio::steady_timer poll_timer_{io_};
   std::array<char, 4096> buffer_{};
   std::function<void()> ended_;  // to be told when no read is under way any more
   bool ending_ = false;          // quiesced, or the host answered CLOSED: do not read, do not open
   bool reading_ = false;         // an async read is under way
+  bool writing_ = false;         // a request is on its way to the device
   bool stalled_ = false;         // the host answered FULL; wait for on_room
   bool noted_ = false;           // the notes of open_port were logged
   bool was_open_ = false;

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "plugins/serial/framings.h"
+
 namespace penstock::serial {
 namespace {
 
@@ -27,6 +29,7 @@ LineSettings read_line(const sdk::Options& options) {
   line.stop_bits = static_cast<int>(options.number("line.stop", line.stop_bits));
   line.flow = flow_of(options.text("line.flow", "none"));
   line.rs485 = options.flag("line.rs485");
+  line.low_latency = options.flag("line.low_latency");
   if (line.baud == 0) throw std::invalid_argument("line.baud: must be more than 0");
   if (line.data_bits < 5 || line.data_bits > 8)
     throw std::invalid_argument("line.data: must be 5 to 8");
@@ -53,6 +56,67 @@ FramingSettings read_framing(const sdk::Options& options) {
   return framing;
 }
 
+int hex_digit(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+  return -1;
+}
+
+// "01 03 00 0A": two digits a byte, spaces between bytes or not.
+std::string from_hex(const std::string& key, const std::string& text) {
+  std::string bytes;
+  for (size_t i = 0; i < text.size();) {
+    if (text[i] == ' ') {
+      ++i;
+      continue;
+    }
+    const int high = hex_digit(text[i]);
+    const int low = i + 1 < text.size() ? hex_digit(text[i + 1]) : -1;
+    if (high < 0 || low < 0)
+      throw std::invalid_argument(key + ": '" + text + "' is not hexadecimal; write 01 03 00 0A");
+    bytes.push_back(static_cast<char>(high << 4 | low));
+    i += 2;
+  }
+  return bytes;
+}
+
+PollRequest read_request(const sdk::Options& options, const std::string& path, bool modbus) {
+  PollRequest request;
+  const auto text = options.text(path + ".send");
+  const auto hex = options.text(path + ".send_hex");
+  if (text.empty() == hex.empty())
+    throw std::invalid_argument(path + ": needs one of send and send_hex");
+  request.bytes = hex.empty() ? text : from_hex(path + ".send_hex", hex);
+  request.name = options.text(path + ".name");
+  request.reply = options.text(path + ".reply");
+  request.modbus = modbus;
+  if (modbus) {
+    if (request.bytes.size() < 2 || request.bytes.size() > 254)
+      throw std::invalid_argument(path +
+                                  ".send_hex: a Modbus request is address, function and "
+                                  "data, 2 to 254 bytes; its CRC is added");
+    const uint16_t crc = modbus_crc(request.bytes);
+    request.bytes.push_back(static_cast<char>(crc & 0xFF));
+    request.bytes.push_back(static_cast<char>(crc >> 8));
+  }
+  request.every_us = options.number(path + ".every", 1000) * 1000;
+  request.timeout_us = options.number(path + ".timeout", 500) * 1000;
+  return request;
+}
+
+std::vector<PollRequest> read_poll(const sdk::Options& options, bool modbus) {
+  std::vector<PollRequest> requests;
+  for (;;) {
+    // Defaults stand in every element, so `every` marks one that is there.
+    const auto path = "poll[" + std::to_string(requests.size()) + "]";
+    const bool there = options.find(path + ".every") || options.find(path + ".send") ||
+                       options.find(path + ".send_hex");
+    if (!there) return requests;
+    requests.push_back(read_request(options, path, modbus));
+  }
+}
+
 }  // namespace
 
 std::string describe(const LineSettings& line) {
@@ -72,6 +136,7 @@ SerialSettings read_settings(const sdk::Options& options) {
   }
   settings.line = read_line(options);
   settings.framing = read_framing(options);
+  settings.poll = read_poll(options, settings.framing.type == "modbus_rtu");
   return settings;
 }
 

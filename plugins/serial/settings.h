@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "plugins/sdk/penstock_plugin.hpp"
 #include "plugins/serial/framing.h"
+#include "plugins/serial/poller.h"
 
 namespace penstock::serial {
 
@@ -19,6 +21,7 @@ struct LineSettings {
   int stop_bits = 1;
   Flow flow = Flow::kNone;
   bool rs485 = false;
+  bool low_latency = false;
 };
 
 // "19200 8E1"
@@ -28,6 +31,7 @@ struct SerialSettings {
   std::string device;
   LineSettings line;
   FramingSettings framing;
+  std::vector<PollRequest> poll;  // empty: the device speaks by itself
 };
 
 // Throws std::invalid_argument with the key, what is wrong and what to write. The framing's own

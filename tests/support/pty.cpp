@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -55,6 +56,17 @@ bool PtyLine::flush_rest() {
   const ssize_t put = ::write(master_, rest_.data(), rest_.size());
   if (put > 0) rest_.erase(0, static_cast<size_t>(put));
   return rest_.empty();
+}
+
+std::string PtyLine::read(size_t bytes) {
+  std::string text;
+  pollfd waiting{master_, POLLIN, 0};
+  while (text.size() < bytes && ::poll(&waiting, 1, 10'000) == 1) {
+    char byte = 0;
+    if (::read(master_, &byte, 1) != 1) break;
+    text.push_back(byte);
+  }
+  return text;
 }
 
 bool PtyLine::write(std::string_view bytes) {

@@ -30,6 +30,9 @@ class PtyLine {
   // other.
   bool write(std::string_view bytes);
 
+  // What the agent has sent, up to `bytes` of it; shorter when no more came within ten seconds.
+  std::string read(size_t bytes);
+
   const std::filesystem::path& link() const { return link_; }
 
  private:

@@ -379,7 +379,7 @@ TEST(SerialFraming, WrongSettingsAreRefusedByTheNameOfTheKey) {
       EXPECT_NE(std::string(problem.what()).find(fragment), std::string::npos) << problem.what();
     }
   };
-  refused(type("modbus_rtu"), "framing modbus_rtu is not supported yet");
+  refused(type("morse"), "framing.type: 'morse'");
   refused(type("fixed"), "framing.length");
   refused(fixed(9), "framing.max_frame");
   refused(prefixed(3), "framing.prefix_bytes");

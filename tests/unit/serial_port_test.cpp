@@ -69,6 +69,15 @@ TEST_F(SerialPort, WhatTheDeviceSilentlyDropsIsNoted) {
   EXPECT_EQ(port.trouble, "");
 }
 
+TEST_F(SerialPort, LowLatencyIsAskedForAndNotFatalWhereThereIsNone) {
+  LineSettings settings;
+  settings.low_latency = true;
+  open(settings);
+  ASSERT_EQ(port.notes.size(), 1u);
+  EXPECT_NE(port.notes[0].find("low latency is not settable"), std::string::npos) << port.notes[0];
+  EXPECT_GE(port.fd, 0);
+}
+
 TEST_F(SerialPort, ExclusiveUseEndsWithRelease) {
   open({});
   int exclusive = -1;

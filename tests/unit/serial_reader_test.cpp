@@ -318,8 +318,10 @@ TEST_F(SerialReader, WrongOptionsAreRefusedInCreate) {
   };
   test::OptionValues relative, rtu, parity;
   refused(relative.text("device", "ttyUSB0"), "device: 'ttyUSB0' is not an absolute path");
-  refused(rtu.text("device", "/dev/x").text("framing.type", "modbus_rtu"),
-          "modbus_rtu is not supported yet");
+  refused(rtu.text("device", "/dev/x")
+              .text("framing.type", "modbus_rtu")
+              .text("poll[0].send_hex", "01 0"),
+          "poll[0].send_hex: '01 0' is not hexadecimal");
   refused(parity.text("device", "/dev/x").text("line.parity", "mark"), "line.parity: 'mark'");
 }
 
