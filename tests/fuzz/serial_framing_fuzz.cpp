@@ -17,8 +17,8 @@ using penstock::serial::FramingCounts;
 using penstock::serial::FramingSettings;
 
 constexpr size_t kMaxFrame = 32;
-constexpr const char* kTypes[] = {"line",    "delimiter", "fixed", "length_prefix",
-                                  "stx_etx", "slip",      "cobs",  "nmea0183"};
+constexpr const char* kTypes[] = {"line", "delimiter", "fixed",    "length_prefix", "stx_etx",
+                                  "slip", "cobs",      "nmea0183", "modbus_rtu"};
 
 struct Outcome {
   std::vector<Frame> frames;
