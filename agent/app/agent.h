@@ -24,6 +24,7 @@ namespace penstock::app {
 
 struct AgentSettings {
   std::filesystem::path plugin_dir;
+  std::filesystem::path state_dir;  // for the last good configuration; empty: none is kept
   std::string version;
   host::CrashNotes* crashes = nullptr;  // outlives the agent; null: no plugin is left out
   // Puts another sink between the plugins and intake; for tests that break a promise on purpose.

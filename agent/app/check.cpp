@@ -67,8 +67,8 @@ void check_routes(config::Loaded& loaded) {
 
 config::Loaded check_config(const std::filesystem::path& file,
                             const std::filesystem::path& plugin_dir, bool tolerate_plugins,
-                            host::CrashNotes* crashes) {
-  auto loaded = config::load_file(file, config::system_environment());
+                            const config::Environment& environment, host::CrashNotes* crashes) {
+  auto loaded = config::load_file(file, environment);
   host::PluginCatalog catalog(plugin_dir, crashes);
   for (const auto& planned : host::plan_inputs(loaded.config, catalog, loaded.problems)) {
     check_input(planned, loaded.config, tolerate_plugins, loaded.problems);

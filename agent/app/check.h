@@ -14,6 +14,7 @@ namespace penstock::app {
 // warning: it must not stop the other inputs. `crashes`: plugins that are left out.
 config::Loaded check_config(const std::filesystem::path& file,
                             const std::filesystem::path& plugin_dir, bool tolerate_plugins,
+                            const config::Environment& environment = config::system_environment(),
                             host::CrashNotes* crashes = nullptr);
 
 }  // namespace penstock::app

@@ -1,14 +1,15 @@
 #include "agent/app/run.h"
 
 #include <atomic>
-#include <cstdio>
+#include <memory>
 
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "agent/app/check.h"
+#include "agent/app/last_good.h"
+#include "agent/app/launch.h"
 #include "agent/ops/service_manager.h"
 
 namespace penstock::app {
@@ -46,23 +47,6 @@ class Doorbell {
   int signals_ = -1;
 };
 
-int refuse(const config::Loaded& loaded, const Log& log) {
-  for (const auto& problem : loaded.problems)
-    std::fprintf(stderr, "%s\n", to_string(problem).c_str());
-  log.error(
-      "the configuration cannot be used; nothing was started. `penstock check` shows the same "
-      "list");
-  return kExitConfig;
-}
-
-// Before any plugin is loaded. Without them the agent runs all the same.
-std::unique_ptr<host::CrashNotes> open_crash_notes(const std::filesystem::path& config_file) {
-  const auto loaded = config::load_file(config_file, config::system_environment());
-  if (!loaded.ok()) return nullptr;  // check_config says why
-  auto notes = host::CrashNotes::open(loaded.config.spool.dir);
-  return notes ? *std::move(notes) : nullptr;
-}
-
 // Returns when the agent is to stop. A ping goes out only if the agent thread answered the one
 // before.
 void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, const Log& log) {
@@ -93,30 +77,21 @@ void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, 
 int run_agent(const std::filesystem::path& config_file, AgentSettings settings) {
   Doorbell doorbell;
   ops::ServiceManager systemd;
-  const auto crashes = open_crash_notes(config_file);
-  settings.crashes = crashes.get();
-  const auto loaded = check_config(config_file, settings.plugin_dir, true, crashes.get());
-  const auto log =
-      Log::to_stderr(loaded.ok() ? loaded.config.agent.level : LogLevel::kInfo).named("agent");
-  if (!loaded.ok()) return refuse(loaded, log);
-  for (const auto& problem : loaded.problems) log.warning("{}", to_string(problem));
-
-  // Inputs that can wait do; a restart would help nothing.
-  const auto on_fault = [&](const Error& error) {
-    log.error("nothing can be written to the spool, trying again every second: {}", error.what);
-  };
-  log.info("penstock {} as {}, spool {}", settings.version, loaded.config.agent.id,
-           loaded.config.spool.dir.string());
-  Agent agent(loaded.config, std::move(settings), on_fault, log);
-  if (auto started = agent.start(); !started) {
-    log.error("not started: {}", started.error().what);
-    return kExitFailure;
+  const LastGood last_good(settings.state_dir);
+  const Launch run = launch(config_file, settings, last_good);
+  if (!run.agent) return run.exit_code;
+  const Log log = log_of(run.loaded);
+  const bool is_present = run.instead_of.empty();
+  if (is_present) {
+    if (auto saved = last_good.save(run.loaded.sources); !saved)
+      log.warning("the configuration is not kept as the last good one: {}", saved.error().what);
   }
-  systemd.ready("collecting");
+  systemd.ready(is_present ? "collecting"
+                           : "ALARM: on the last good configuration: " + run.instead_of);
   log.info("agent ready");
-  keep_watch(doorbell, agent, systemd, log);
+  keep_watch(doorbell, *run.agent, systemd, log);
   systemd.stopping();
-  agent.stop();
+  run.agent->stop();
   log.info("stopped");
   return 0;
 }

@@ -12,8 +12,10 @@ namespace penstock::app {
 inline constexpr int kExitConfig = 78;
 inline constexpr int kExitFailure = 1;
 
-// Runs until SIGTERM or SIGINT (then 0) or until the spool fails (kExitFailure). Call it from main
-// before any thread exists: it blocks the signals for all of them.
+// Runs until SIGTERM or SIGINT (then 0). With a configuration that has errors, or that the agent
+// does not start with, it runs on the last good one of settings.state_dir; without one it returns
+// kExitConfig or kExitFailure. Call it from main before any thread exists: it blocks the signals
+// for all of them.
 int run_agent(const std::filesystem::path& config_file, AgentSettings settings);
 
 }  // namespace penstock::app

@@ -1,6 +1,7 @@
 #include "agent/cli/cli.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include <CLI/CLI.hpp>
@@ -27,6 +28,11 @@ void add_common(CLI::App& command, Common& common) {
   command.add_option("-c,--config", common.config, "Configuration file")->capture_default_str();
   command.add_option("--plugin-dir", common.plugin_dir, "Where the input plugins are")
       ->capture_default_str();
+}
+
+std::filesystem::path default_state_dir() {
+  const char* given = std::getenv("STATE_DIRECTORY");  // systemd's, of StateDirectory=
+  return given != nullptr && *given != '\0' ? given : "/var/lib/penstock";
 }
 
 int check(const Common& common) {
@@ -65,6 +71,11 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   const SchemaCommand schema(app, PENSTOCK_VERSION);
   const PluginsCommand plugins(app, common.plugin_dir);
   add_common(*run_command, common);
+  std::filesystem::path state_dir = default_state_dir();
+  run_command
+      ->add_option("--state-dir", state_dir,
+                   "Where the last configuration that worked is kept; nowhere if it does not exist")
+      ->capture_default_str();
   add_common(*check_command, common);
   try {
     app.parse(argc, argv);
@@ -82,6 +93,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   if (const auto code = schema.run()) return *code;
   if (const auto code = plugins.run()) return *code;
   settings.plugin_dir = common.plugin_dir;
+  settings.state_dir = state_dir;
   settings.version = PENSTOCK_VERSION;
   return app::run_agent(common.config, std::move(settings));
 }

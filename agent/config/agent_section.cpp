@@ -19,8 +19,12 @@ void read_log(Reader& agent, Agent& out) {
 Agent read_agent(Reader& root) {
   Agent out;
   Reader agent = root.map("agent");
-  agent.require("id", "the name of this gateway, like `gw-0042`");
-  if (const auto id = agent.get("id")) {
+  const std::string& host_name = agent.context().environment.host_name;
+  const bool named_by_host = is_name(host_name);
+  if (!named_by_host) agent.require("id", "the name of this gateway, like `gw-0042`");
+  const auto id = agent.get("id");
+  if (!id && named_by_host) out.id = host_name;
+  if (id) {
     const auto text = text_of(*id, agent.context());
     if (text && !is_name(*text)) {
       agent.context().error(

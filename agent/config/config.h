@@ -195,6 +195,7 @@ struct Environment {
   std::function<std::vector<std::filesystem::path>(const std::filesystem::path& pattern)>
       find_files;
   std::optional<std::filesystem::path> credentials_dir;  // systemd's $CREDENTIALS_DIRECTORY
+  std::string host_name;  // the agent's id where the file gives none; empty: it has to
 };
 
 // The machine we run on. Reads at most 4 MiB of a file.

@@ -61,10 +61,15 @@ std::optional<std::string> read_env(std::string_view name) {
   return std::string(value);
 }
 
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : std::string();
+}
+
 }  // namespace
 
 Environment system_environment() {
-  Environment environment{read_env, read_file, find_files, {}};
+  Environment environment{read_env, read_file, find_files, {}, host_name()};
   if (const auto folder = read_env("CREDENTIALS_DIRECTORY"); folder && !folder->empty()) {
     environment.credentials_dir = *folder;
   }

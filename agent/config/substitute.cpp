@@ -87,9 +87,16 @@ class Substitution {
     } else if (name.find('/') != std::string::npos || name.starts_with('.')) {
       refuse(quote(reference.text) + " is a path", "a credential has a plain name; see ${file:}");
     } else {
-      const auto& folder = values_.environment.credentials_dir;
-      put("credential " + name, folder ? read(*folder / name) : std::nullopt, "is missing");
+      put("credential " + name, read_credential(name), "is missing");
     }
+  }
+
+  // A folder of credentials (LoadCredential=penstock:/folder) gives each file a name in two parts.
+  std::optional<std::string> read_credential(const std::string& name) const {
+    const auto& folder = values_.environment.credentials_dir;
+    if (!folder) return {};
+    auto value = read(*folder / name);
+    return value ? value : read(*folder / ("penstock_" + name));
   }
 
   std::optional<std::string> read(const std::filesystem::path& path) const {

@@ -1,0 +1,135 @@
+#include "agent/app/launch.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/app/check.h"
+#include "agent/app/run.h"
+
+namespace penstock::app {
+namespace {
+
+std::string count_of_errors(const config::Loaded& loaded) {
+  const auto errors = std::count_if(loaded.problems.begin(), loaded.problems.end(),
+                                    [](const auto& problem) { return !problem.warning; });
+  return fmt::format("{} error{}", errors, errors == 1 ? "" : "s");
+}
+
+// Before any plugin is loaded. Without them the agent runs all the same.
+std::unique_ptr<host::CrashNotes> open_crash_notes(const std::filesystem::path& config_file,
+                                                   const config::Environment& environment) {
+  const auto loaded = config::load_file(config_file, environment);
+  if (!loaded.ok()) return nullptr;  // check_config says why
+  auto notes = host::CrashNotes::open(loaded.config.spool.dir);
+  return notes ? *std::move(notes) : nullptr;
+}
+
+// Reads and checks the file, and the plugins with it.
+void load(Launch& out, const std::filesystem::path& config_file, const AgentSettings& settings,
+          const config::Environment& environment) {
+  out.crashes.reset();  // one at a time
+  out.crashes = open_crash_notes(config_file, environment);
+  out.loaded = check_config(config_file, settings.plugin_dir, true, environment, out.crashes.get());
+}
+
+// The files to fall back to; none when they are those of `now`, word by word.
+std::vector<config::SourceFile> files_to_fall_back_to(const LastGood& last_good,
+                                                      const std::vector<config::SourceFile>& now,
+                                                      const Log& log) {
+  auto files = last_good.sources();
+  if (!files) {
+    log.error("there is no last good configuration to fall back to: {}", files.error().what);
+    return {};
+  }
+  const auto same = [](const auto& a, const auto& b) {
+    return a.path == b.path && a.text == b.text;
+  };
+  if (std::equal(files->begin(), files->end(), now.begin(), now.end(), same)) return {};
+  return *std::move(files);
+}
+
+// A plain failure to start is worth a restart; it is returned as its message.
+std::unique_ptr<Agent> start_agent(const Launch& launch, AgentSettings settings,
+                                   std::string& failure) {
+  const auto& loaded = launch.loaded;
+  settings.crashes = launch.crashes.get();
+  const Log log = log_of(loaded);
+  // Inputs that can wait do; a restart would help nothing.
+  const auto on_fault = [log](const Error& error) {
+    log.error("nothing can be written to the spool, trying again every second: {}", error.what);
+  };
+  for (const auto& problem : loaded.problems) log.warning("{}", to_string(problem));
+  log.info("penstock {} as {}, spool {}", settings.version, loaded.config.agent.id,
+           loaded.config.spool.dir.string());
+  auto agent = std::make_unique<Agent>(loaded.config, std::move(settings), on_fault, log);
+  if (auto started = agent->start(); !started) {
+    failure = started.error().what;
+    return nullptr;
+  }
+  return agent;
+}
+
+// False when there is nothing to fall back to; else `out` has it, and it was said.
+bool fall_back(Launch& out, std::string why, const LastGood& last_good,
+               const AgentSettings& settings) {
+  const Log log = log_of(out.loaded);
+  auto files = files_to_fall_back_to(last_good, out.loaded.sources, log);
+  if (files.empty()) return false;
+  const auto main_file = files.front().path;
+  Launch old;
+  out.crashes.reset();
+  load(old, main_file, settings, with_files(config::system_environment(), std::move(files)));
+  if (!old.loaded.ok()) {
+    log.error("the last good configuration does not work any more either: {}",
+              to_string(old.loaded.problems.front()));
+    return false;
+  }
+  out = std::move(old);
+  out.instead_of = std::move(why);
+  log.error(
+      "ALARM: {}; running on the last good configuration, of {}. Mend the file (`penstock check` "
+      "lists what is wrong) and restart",
+      out.instead_of, last_good.saved_at());
+  return true;
+}
+
+}  // namespace
+
+Log log_of(const config::Loaded& loaded) {
+  return Log::to_stderr(loaded.ok() ? loaded.config.agent.level : LogLevel::kInfo).named("agent");
+}
+
+Launch launch(const std::filesystem::path& config_file, const AgentSettings& settings,
+              const LastGood& last_good) {
+  Launch out;
+  load(out, config_file, settings, config::system_environment());
+  if (!out.loaded.ok()) {
+    for (const auto& problem : out.loaded.problems)
+      std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+    auto why = fmt::format("{} has {}", config_file.string(), count_of_errors(out.loaded));
+    if (!fall_back(out, std::move(why), last_good, settings)) {
+      log_of(out.loaded)
+          .error(
+              "the configuration cannot be used; nothing was started. `penstock check` shows "
+              "the same list");
+      out.exit_code = kExitConfig;
+      return out;
+    }
+  }
+  std::string failure;
+  out.agent = start_agent(out, settings, failure);
+  if (!out.agent && out.instead_of.empty()) {
+    auto why = fmt::format("the agent does not start with {}: {}", config_file.string(), failure);
+    if (fall_back(out, std::move(why), last_good, settings))
+      out.agent = start_agent(out, settings, failure);
+  }
+  if (!out.agent) {
+    log_of(out.loaded).error("not started: {}", failure);
+    out.exit_code = kExitFailure;
+  }
+  return out;
+}
+
+}  // namespace penstock::app
