@@ -125,6 +125,7 @@ struct ConnectProxy::Impl {
 ConnectProxy::ConnectProxy(std::string credentials, int refuse) : impl_(std::make_unique<Impl>()) {
   impl_->credentials = std::move(credentials);
   impl_->refuse = refuse;
+  const std::lock_guard lock(impl_->mutex);  // the thread adds others to the list
   impl_->threads.emplace_back([this] { impl_->accept_all(); });
 }
 
