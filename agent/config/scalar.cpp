@@ -106,7 +106,8 @@ std::optional<Secret> secret_of(const Named& value, Context& context, bool may_b
 }
 
 std::string missing_hint(std::string_view missing) {
-  if (missing.starts_with("credential ")) return "give the service LoadCredential= for it";
+  if (missing.starts_with("credential "))
+    return "put it into /etc/penstock/credentials, or give the service LoadCredential= for it";
   if (missing.starts_with("file ")) return "check the path and who may read it";
   return "set it for the service, or write the value";
 }

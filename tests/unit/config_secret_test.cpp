@@ -18,6 +18,7 @@ FakeMachine machine_with_secrets() {
   FakeMachine machine;
   machine.variables["T"] = kSecret;
   machine.files["/credentials/t"] = std::string(kSecret) + "\n";
+  machine.files["/credentials/penstock_of_a_folder"] = kSecret;  // LoadCredential=penstock:/folder
   machine.files["/etc/penstock/t"] = std::string(kSecret) + "\r\n";
   return machine;
 }
@@ -31,6 +32,7 @@ TEST(ConfigSecret, EverySourceGivesTheValueWithoutItsLineEnd) {
   for (const auto& [auth, source] : std::vector<Row>{
            {"{token: \"${env:T}\"}", "environment variable T"},
            {"{token: \"${credential:t}\"}", "credential t"},
+           {"{token: \"${credential:of_a_folder}\"}", "credential of_a_folder"},
            {"{token: \"${file:t}\"}", "file t"},
            {"{token_file: t}", "file /etc/penstock/t"},
        }) {
@@ -46,7 +48,8 @@ TEST(ConfigSecret, EverySourceGivesTheValueWithoutItsLineEnd) {
 TEST(ConfigSecret, AMissingOneDisablesItsDestinationAndNothingElse) {
   for (const auto& [auth, what] : std::vector<std::pair<std::string, std::string>>{
            {"{token: \"${credential:none}\"}",
-            "credential none is missing or empty (give the service LoadCredential= for it)"},
+            "credential none is missing or empty (put it into /etc/penstock/credentials, or give "
+            "the service LoadCredential= for it)"},
            {"{token: \"${env:NONE}\"}",
             "environment variable NONE is missing or empty (set it for the service, or write the "
             "value)"},
@@ -84,7 +87,8 @@ TEST(ConfigSecret, AMissingOneDisablesItsInputAndNothingElse) {
   EXPECT_EQ(
       texts(loaded.problems),
       std::vector<std::string>{"c.yaml:4:31: warning: input `a` is disabled: credential none is "
-                               "missing (give the service LoadCredential= for it)"});
+                               "missing (put it into /etc/penstock/credentials, or give the "
+                               "service LoadCredential= for it)"});
   EXPECT_EQ(loaded.config.input("a")->disabled, "credential none is missing");
   EXPECT_EQ(loaded.config.input("b")->disabled, "");
 }
