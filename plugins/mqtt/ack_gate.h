@@ -36,6 +36,7 @@ enum class EndKind {
   kTls,           // the handshake failed
   kBrokerClosed,  // the broker hung up
   kClientClosed,  // our client hung up
+  kClientGaveUp,  // the same, before the broker had said anything
   kRefused,       // an acknowledgement that must never go out reached the front of the queue
   kBadFrame,      // one side does not speak MQTT, or the broker sent a packet over the limit
   kReplaced,      // a newer session took over, or the gate shuts down

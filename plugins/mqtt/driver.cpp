@@ -16,6 +16,10 @@ constexpr milliseconds kEndLimit{1500};     // the gate takes up to a second to 
 constexpr seconds kSteady{10};    // a connection that lasts this long ends the growing of delays
 constexpr seconds kAskAgain{60};  // for a refused subscription
 // Together less than the 3 s a plugin has to stop.
+// Sooner than this no broker is too slow.
+constexpr seconds kTooSoon{10};
+constexpr int kGivenUpInSilence = 3;
+constexpr milliseconds kGivenUpRetry{50};
 constexpr milliseconds kDrainLimit{1800};
 constexpr milliseconds kDisconnectLimit{500};
 constexpr milliseconds kHangUpLimit{400};
@@ -106,6 +110,7 @@ bool Driver::wait_for_turn() {
 }
 
 bool Driver::connect() {
+  attempt_at_ = Clock::now();
   ledger_ = std::make_shared<SessionLedger>(parts_.totals);
   {
     const std::lock_guard lock(mutex_);
@@ -142,6 +147,7 @@ bool Driver::connect() {
     explain_failure(result);
     return false;
   }
+  given_up_ = 0;
   choice_.worked();
   ++connections_;
   if (serve(result.session_present)) return true;
@@ -164,12 +170,22 @@ void Driver::explain_failure(const PahoLink::Connected& result) {
     if (goodbye_ != Goodbye::kNo) return;
     end = end_;
   }
+  // On a starved machine Paho may close its connection to the gate before the broker has said a
+  // word. That says nothing of the broker, nor of its version.
+  const bool gave_up = result.refusal == 0 && end && end->kind == EndKind::kClientGaveUp &&
+                       Clock::now() - attempt_at_ < kTooSoon;
+  if (gave_up && ++given_up_ <= kGivenUpInSilence) {
+    retry_after(kGivenUpRetry);
+    return;
+  }
+  given_up_ = 0;
   const Version tried = choice_.current();
   std::string why;
   if (result.refusal != 0) {
     if (is_version_refusal(result.refusal)) choice_.refused();
     why = "the broker refuses: " + reason_text(tried, result.refusal);
-  } else if (end && end->kind != EndKind::kBrokerClosed && end->kind != EndKind::kClientClosed) {
+  } else if (end && end->kind != EndKind::kBrokerClosed && end->kind != EndKind::kClientClosed &&
+             end->kind != EndKind::kClientGaveUp) {
     why = end->text;
   } else {
     choice_.hung_up();

@@ -84,6 +84,8 @@ class Driver {
   // The driver's thread only
   ProtocolChoice choice_;
   RetryDelay delay_;
+  Clock::time_point attempt_at_{};
+  int given_up_ = 0;  // by Paho, in a row, without a word of the broker
   std::mt19937_64 random_{std::random_device{}()};
   Clock::time_point retry_at_{};
   std::shared_ptr<SessionLedger> ledger_;

@@ -146,7 +146,9 @@ void GateSession::hold_puback(std::span<const uint8_t> frame) {
 
 void GateSession::on_paho_closed() {
   const std::string text = "the client library closed the connection";
-  if (held_.empty()) {
+  if (!greeted_) {
+    close(EndKind::kClientGaveUp, text);
+  } else if (held_.empty()) {
     part(EndKind::kClientClosed, text);  // its DISCONNECT may still be on the way
   } else {
     close(EndKind::kClientClosed, text);
