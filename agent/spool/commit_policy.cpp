@@ -9,6 +9,7 @@ std::optional<MonoTime> CommitPolicy::records_due(const CommitView& view) const 
   if (view.forced) return view.now;
   if (view.full) return view.retry_at;
   if (view.waiting_bytes >= commit_bytes_) return view.now;
+  if (view.hinted && view.waiting_bytes >= kWorthEarlyCommit) return view.now;
   if (view.hinted) return std::min(*view.deadline, last_early_ + kEarlyCommitSpacing);
   return view.deadline;
 }

@@ -1,7 +1,8 @@
 // When the spool thread writes. Pure but for the time of the last early commit; one owner, no lock.
 //
-// Records: at the earliest deadline, at `commit_bytes`, or early on a hint, at most 50 early
-// commits a second ("as soon as it is quiet" would be a commit per record and wear the card out).
+// Records: at the earliest deadline, at `commit_bytes`, or early on a hint: at once when what waits
+// is worth the pages a commit costs, else at most 50 times a second ("as soon as it is quiet" would
+// be a commit per record and wear the card out).
 // Acknowledgements: with the next commit of records, or alone 1 s after the first one; at once
 // while the spool is not green, since they are what makes room.
 #pragma once
@@ -14,6 +15,8 @@
 namespace penstock::spool {
 
 inline constexpr Millis kEarlyCommitSpacing{20};
+// With so many bytes of records a commit writes about twice what they are, not many times.
+inline constexpr size_t kWorthEarlyCommit = 16 << 10;
 inline constexpr Millis kAckDelay{1000};
 
 struct CommitView {

@@ -54,8 +54,16 @@ IpAddress IpAddress::of(const sockaddr_storage& address) {
 
 std::string IpAddress::text() const {
   char buffer[INET6_ADDRSTRLEN] = "";
-  ::inet_ntop(v4 ? AF_INET : AF_INET6, bytes.data(), buffer, sizeof(buffer));
-  return buffer;
+  if (!v4) {
+    ::inet_ntop(AF_INET6, bytes.data(), buffer, sizeof(buffer));
+    return buffer;
+  }
+  char* end = buffer;  // by hand: inet_ntop takes longer than all the rest of a datagram's record
+  for (size_t i = 0; i < 4; ++i) {
+    if (i > 0) *end++ = '.';
+    end = std::to_chars(end, buffer + sizeof(buffer), unsigned{bytes[i]}).ptr;
+  }
+  return {buffer, end};
 }
 
 std::optional<Network> Network::parse(std::string_view text) {

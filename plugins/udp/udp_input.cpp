@@ -1,6 +1,7 @@
 #include "plugins/udp/udp_input.h"
 
 #include <cstring>
+#include <utility>
 
 #include <poll.h>
 #include <pthread.h>
@@ -13,6 +14,14 @@ namespace {
 constexpr int kBindRetryMs = 2000;
 constexpr int kForever = -1;
 constexpr int kJoinRetryMs = 2000;
+constexpr std::chrono::microseconds kThick{500};  // between datagrams
+
+// For how long datagrams may gather in the kernel's buffer: a fifth of the time in which 200,000
+// small ones a second, which take 768 bytes of it each, would fill it.
+int gather_ms(uint64_t receive_buffer_bytes) {
+  if (receive_buffer_bytes >= 2 << 20) return 5;
+  return receive_buffer_bytes >= 192 << 10 ? 1 : 0;
+}
 
 }  // namespace
 
@@ -118,6 +127,7 @@ void UdpInput::bind() {
     socket_ = std::move(socket);
     drops_.new_socket();
   }
+  gather_ms_ = gather_ms(socket_->receive_buffer_bytes());
   join_groups();
 }
 
@@ -170,11 +180,21 @@ void UdpInput::receive() {
     if (!acks_.empty()) host_.flush_hint();  // they may be waiting for their answers
     return wait(membership_.complete() ? kForever : kJoinRetryMs, true);
   }
-  if (count > 0) return;
+  if (count > 0) return gather(static_cast<size_t>(count));
   down_ = "cannot read from " + socket_->bound_to() + ": " + std::strerror(-count);
   host_.set_state(PENSTOCK_STATE_DOWN, down_ + "; binding again");
   close_socket();
   wait(kBindRetryMs, false);
+}
+
+// Being woken for each datagram costs more than the datagram. Where they come thick the thread
+// looks every few milliseconds; what waits meanwhile is in the kernel's buffer, with its time.
+void UdpInput::gather(size_t count) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto gap = now - std::exchange(received_at_, now);
+  gathering_ = gap < kThick || (gathering_ && count > 1);
+  if (gather_ms_ > 0 && gathering_ && count < batch_.capacity() / 2 && !pending())
+    wait(gather_ms_, false);
 }
 
 void UdpInput::deliver() {

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -57,6 +58,7 @@ class UdpInput final : public sdk::Input {
   void bind();
   int receive_batch();
   void receive();
+  void gather(size_t count);
   void deliver();
   void finish_reading();
   void answer();
@@ -84,6 +86,9 @@ class UdpInput final : public sdk::Input {
   AckQueue acks_;
   Membership membership_;
   std::optional<LinkWatch> links_;  // where there are groups
+  std::chrono::steady_clock::time_point received_at_{};
+  int gather_ms_ = 0;
+  bool gathering_ = false;  // datagrams come so thick that they are let gather
   DatagramBatch batch_;
   RecordBuilder builder_;
   size_t delivered_ = 0;  // records of the builder the host has taken

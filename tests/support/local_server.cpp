@@ -19,9 +19,10 @@ uint16_t port_after(const std::string& line, const std::string& key) {
 }  // namespace
 
 LocalServer::LocalServer(std::filesystem::path binary, std::filesystem::path tables,
-                         const std::filesystem::path& dir)
+                         const std::filesystem::path& dir, std::vector<std::string> options)
     : binary_(std::move(binary)),
       tables_(std::move(tables)),
+      options_(std::move(options)),
       log_(dir / "server.log"),
       data_(dir / "data"),
       port_(free_tcp_port()) {
@@ -30,11 +31,11 @@ LocalServer::LocalServer(std::filesystem::path binary, std::filesystem::path tab
 
 void LocalServer::start() {
   process_.reset();
-  process_ = std::make_unique<Process>(
-      ProcessSpec{{binary_.string(), "--tables", tables_.string(), "--data", data_.string(),
-                   "--listen", "127.0.0.1:" + std::to_string(port_), "--admin", "127.0.0.1:0"},
-                  {},
-                  log_});
+  std::vector<std::string> command{
+      binary_.string(), "--tables", tables_.string(), "--data",  data_.string(),
+      "--listen",       "127.0.0.1:" + std::to_string(port_),    "--admin", "127.0.0.1:0"};
+  command.insert(command.end(), options_.begin(), options_.end());
+  process_ = std::make_unique<Process>(ProcessSpec{std::move(command), {}, log_});
   const auto ready = process_->wait_for_line("ready grpc=", std::chrono::seconds(30));
   if (!ready)
     throw std::runtime_error("the local Zerobus server did not start:\n" + process_->output());

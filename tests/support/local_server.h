@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/support/lakehouse.h"
 #include "tests/support/process.h"
@@ -18,8 +19,9 @@ namespace penstock::test {
 class LocalServer {
  public:
   // `dir` takes the data directory and the log. Chooses a port; does not start the server yet.
+  // `options` go to its command line as they are.
   LocalServer(std::filesystem::path binary, std::filesystem::path tables,
-              const std::filesystem::path& dir);
+              const std::filesystem::path& dir, std::vector<std::string> options = {});
 
   // Returns when it accepts streams. What landed before is still there.
   void start();
@@ -33,11 +35,13 @@ class LocalServer {
   uint16_t port() const { return port_; }
   uint16_t admin_port() const { return admin_port_; }  // of the current start
   pid_t pid() const { return process_ ? process_->pid() : -1; }
+  const std::filesystem::path& data() const { return data_; }
   Lakehouse lakehouse() const { return Lakehouse(data_ / "lakehouse.db"); }
 
  private:
   std::filesystem::path binary_;
   std::filesystem::path tables_;
+  std::vector<std::string> options_;
   std::filesystem::path log_;
   std::filesystem::path data_;
   uint16_t port_;

@@ -143,6 +143,22 @@ TEST(CommitPolicy, HintsCommitEarlyAtMostFiftyTimesASecond) {
   EXPECT_EQ(commits, 50);
 }
 
+// A broker with a window of 20 waits for its acknowledgements: fifty commits a second would hold it
+// to a thousand messages a second. Such a window is worth its commit; a few small records are not.
+TEST(CommitPolicy, AHintWithEnoughToWriteCommitsAtOnce) {
+  CommitPolicy policy(256 << 10);
+  int commits = 0;
+  for (int64_t ms = 0; ms < 1000; ms += 5) {
+    CommitView view;
+    view.now = at(ms);
+    view.deadline = at(ms + 200);
+    view.hinted = true;
+    view.waiting_bytes = kWorthEarlyCommit;
+    if (policy.decide(view).act == Act::kRecords) ++commits;
+  }
+  EXPECT_EQ(commits, 200);
+}
+
 TEST(CommitPolicy, AHintNeverDelaysADeadline) {
   CommitPolicy policy(1000);
   CommitView view;

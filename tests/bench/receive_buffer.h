@@ -1,0 +1,13 @@
+// The receive buffer that figures for UDP are measured with.
+#pragma once
+
+#include "tests/bench/report.h"
+
+namespace penstock::bench {
+
+inline constexpr int kReceiveBufferBytes = 4 << 20;  // the input's default
+
+// Says how large it is here, and whether that is what the package's user gets.
+void describe_receive_buffer(Report& report);
+
+}  // namespace penstock::bench
