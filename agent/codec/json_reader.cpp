@@ -239,6 +239,7 @@ bool JsonReader::State::walk_array(ondemand::array array, PathTree::NodeId node,
 // A column's own cast judges the range of a number; one that goes to the row as part of an object
 // is judged here.
 bool JsonReader::State::check_number(std::string_view token, bool copying) {
+  if (const size_t held = held_number(token); held > 0 && held == token.size()) return true;
   const auto number = parse_number(token);
   if (!number || !number->is_json) {
     return fail("has '" + shown(token, 32) + "', which is no JSON value");

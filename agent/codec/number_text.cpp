@@ -99,6 +99,31 @@ std::optional<NumberText> parse_number(std::string_view text) {
   return number;
 }
 
+size_t held_number(std::string_view text) {
+  constexpr size_t kMaxDigits = 300;  // 10^308 is near the end
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  if (at != end && *at == '-') ++at;
+  const char* const whole = at;
+  while (at != end && is_digit(*at)) ++at;
+  const auto digits = static_cast<size_t>(at - whole);
+  if (digits == 0 || digits > kMaxDigits || (digits > 1 && *whole == '0')) return 0;
+  if (at != end && *at == '.') {
+    const char* const fraction = ++at;
+    while (at != end && is_digit(*at)) ++at;
+    if (at == fraction) return 0;
+  }
+  if (at == end || (*at | 0x20) != 'e') return static_cast<size_t>(at - text.data());
+  if (++at != end && (*at == '-' || *at == '+')) ++at;
+  const char* const exponent = at;
+  size_t power = 0;
+  while (at != end && is_digit(*at) && power <= kMaxDigits)
+    power = power * 10 + static_cast<size_t>(*at++ - '0');
+  // A large power makes it very small as well, but that is rare enough to be looked at.
+  if (at == exponent || digits + power > kMaxDigits) return 0;
+  return static_cast<size_t>(at - text.data());
+}
+
 std::optional<ScaledInteger> scaled_integer(const NumberText& number, int shift) {
   constexpr uint64_t kLimit = uint64_t{1} << 63;
   const Digits digits(number);

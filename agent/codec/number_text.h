@@ -25,6 +25,10 @@ struct NumberText {
 // as scales and meters send them.
 std::optional<NumberText> parse_number(std::string_view text);
 
+// The length of the JSON number at the front of `text` if a double certainly holds it: nearly every
+// number there is, without looking at its value. 0: none, or one that parse_number has to judge.
+size_t held_number(std::string_view text);
+
 struct ScaledInteger {
   int64_t value;
   bool exact;  // false: a fraction was cut off, towards minus infinity

@@ -12,13 +12,15 @@
 namespace penstock::lane {
 
 BatchBuilder::BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool::Origin current,
-                           uint32_t lane, Refused refused, bool replays)
+                           uint32_t lane, Refused refused, bool replays,
+                           std::shared_ptr<zerobus::BodyBuffers> buffers)
     : encoder_(std::move(encoder)),
       limits_(limits),
       current_(std::move(current)),
       lane_(lane),
       refused_(std::move(refused)),
       replays_(replays),
+      buffers_(std::move(buffers)),
       max_bytes_(limits.max_bytes) {}
 
 void BatchBuilder::begin(size_t max_bytes) {
@@ -51,6 +53,9 @@ Result<size_t> BatchBuilder::encode(const StoredRecord& stored) {
 
 BatchBuilder::Added BatchBuilder::add(const StoredRecord& stored, MonoTime now) {
   const size_t before = body_.size();
+  // Busy lanes make one batch like the other: no growing in steps.
+  if (before == 0 && body_.capacity() <= std::string().capacity())
+    body_ = buffers_->take(last_bytes_);
   const auto rows = encode(stored);
   if (!rows) {
     body_.resize(before);
@@ -73,8 +78,8 @@ BatchBuilder::Added BatchBuilder::add(const StoredRecord& stored, MonoTime now) 
 
 Batch BatchBuilder::take() {
   info_.bytes = body_.size();
-  Batch batch{info_, std::make_shared<const std::string>(std::move(body_))};
-  body_ = {};
+  last_bytes_ = body_.size() + body_.size() / 8;  // also for the record that had no room
+  Batch batch{info_, buffers_->share(std::exchange(body_, {}))};
   begin(max_bytes_);
   return batch;
 }

@@ -17,6 +17,7 @@
 #include "agent/codec/row_encoder.h"
 #include "agent/lane/segment_reader.h"
 #include "agent/zerobus/ack_window.h"
+#include "agent/zerobus/body_buffers.h"
 
 namespace penstock::lane {
 
@@ -43,13 +44,15 @@ class BatchBuilder {
   // `current` is the origin of records that do not bring their own. `replays`: it is a lane of
   // replayed records, each of which brings its name (spool/replayed_record.h).
   BatchBuilder(codec::RowEncoder encoder, BatchLimits limits, spool::Origin current, uint32_t lane,
-               Refused refused, bool replays = false);
+               Refused refused, bool replays = false,
+               std::shared_ptr<zerobus::BodyBuffers> buffers = zerobus::BodyBuffers::make());
 
   // From the next batch on. Only between streams: all rows of one have one form.
   void use(codec::RowEncoder encoder) { encoder_ = std::move(encoder); }
 
   // Starts over; the next batch may have up to `max_bytes`.
   void begin(size_t max_bytes);
+  // `now` is looked at for the first record of a batch only.
   Added add(const StoredRecord& record, MonoTime now);
 
   // Of the rows: a serialized DescriptorProto, or empty for JSON.
@@ -76,11 +79,13 @@ class BatchBuilder {
   const uint32_t lane_;
   const Refused refused_;
   const bool replays_;
+  const std::shared_ptr<zerobus::BodyBuffers> buffers_;
 
   size_t max_bytes_ = 0;
   bool full_ = false;
   zerobus::BatchInfo info_;
   std::string body_;
+  size_t last_bytes_ = 0;  // what the batch before would have needed room for
   MonoTime first_added_;
   std::vector<AttributeView> attributes_;
 };

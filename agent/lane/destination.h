@@ -11,6 +11,7 @@
 #include "agent/base/result.h"
 #include "agent/lane/batch_builder.h"
 #include "agent/lane/stream_turns.h"
+#include "agent/zerobus/body_buffers.h"
 #include "agent/zerobus/session.h"
 #include "agent/zerobus/transport.h"
 
@@ -25,7 +26,8 @@ struct Destination {
   std::function<void(const std::string& table, bool fresh, Token done)> bearer;
   zerobus::SessionConfig session;
   BatchLimits batch;
-  uint64_t max_rows_per_s = 0;         // 0: unlimited
+  uint64_t max_rows_per_s = 0;  // 0: unlimited
+  std::shared_ptr<zerobus::BodyBuffers> buffers = zerobus::BodyBuffers::make();
   std::shared_ptr<StreamTurns> turns;  // null: every lane may have a stream at any time
 };
 

@@ -8,6 +8,7 @@
 
 #include "agent/base/text.h"
 #include "agent/codec/json_reader.h"
+#include "tests/unit/codec_json_damage.h"
 
 namespace penstock::codec {
 namespace {
@@ -227,24 +228,9 @@ TEST(JsonReader, AcceptsExactlyWhatAnIndependentParserAccepts) {
   paths.add(path_of(".a.b[2].c"));
   paths.add({});
   JsonReader reader(std::move(paths), 100);
-  constexpr std::string_view kBytes = "{}[]\",:0123456789eE+-.truefalsn \\u\n\x01\xc3\xbc";
   int accepted = 0;
   for (int i = 0; i < 40'000; ++i) {
-    std::string payload = kRich;
-    for (uint64_t edits = random() % 3 + 1; edits > 0 && !payload.empty(); --edits) {
-      const size_t where = random() % payload.size();
-      const char byte = kBytes[random() % kBytes.size()];
-      switch (random() % 3) {
-        case 0:
-          payload[where] = byte;
-          break;
-        case 1:
-          payload.insert(where, 1, byte);
-          break;
-        default:
-          payload.erase(where, random() % 4 + 1);
-      }
-    }
+    const std::string payload = damaged(kRich, random() % 3 + 1, random);
     const auto read = reader.read(payload);
     if (!read && read.error().what.find("twice") != std::string::npos) continue;
     accepted += read.has_value();
