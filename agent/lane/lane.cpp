@@ -22,6 +22,8 @@ class Lane::Events final : public zerobus::StreamEvents {
 
   void on_response(uint64_t generation, zerobus::Response response) override {
     post([generation, response = std::move(response)](Lane& lane) {
+      if (const auto* created = std::get_if<zerobus::StreamCreated>(&response))
+        lane.log_.debug("stream {} is open", zerobus::printable(created->stream_id));
       // The next stream is a new look at the table: columns that were added are seen.
       if (std::holds_alternative<zerobus::CloseSignal>(response)) lane.table_suspect_ = true;
       lane.apply(lane.session_.response(lane.moment(), generation, response));
@@ -41,7 +43,8 @@ class Lane::Events final : public zerobus::StreamEvents {
     post([generation, status = std::move(status)](Lane& lane) {
       if (generation == lane.stream_generation_) lane.stream_.reset();
       lane.give_back(generation);
-      if (status.code == zerobus::code::kInvalidArgument) lane.table_suspect_ = true;
+      if (status.code == zerobus::code::kInvalidArgument || status.unread)
+        lane.table_suspect_ = true;
       lane.apply(lane.session_.closed(lane.moment(), generation, status));
     });
   }
@@ -78,7 +81,7 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
           spool::Origin{spool.origin_prefix(), spool.epoch()},
           spool::origin_lane(state.id, state.key),
           [this](spool::Seq seq, std::string reason) { refused(seq, std::move(reason)); },
-          spool::replay_of(state.key).has_value()) {}
+          spool::replay_of(state.key).has_value(), destination_->buffers) {}
 
 Lane::~Lane() {
   while (!tickets_.empty()) give_back(tickets_.begin()->first);
@@ -301,9 +304,9 @@ void Lane::act(const zerobus::Report& action) {
 }
 
 void Lane::act(const zerobus::Rejected& action) {
-  log_.warning("the service refused data among records {} to {}, looking for the one: {}",
-               action.first_seq, action.last_seq,
-               zerobus::describe(action.status, zerobus::StreamPhase::kOpen));
+  log_.warning("the service {} among records {} to {}, looking for the one: {}",
+               action.status.unread ? "may have refused data" : "refused data", action.first_seq,
+               action.last_seq, zerobus::describe(action.status, zerobus::StreamPhase::kOpen));
 }
 
 void Lane::act(const zerobus::Poison& action) {
@@ -344,7 +347,8 @@ void Lane::fill() {
 bool Lane::add_from_reader() {
   auto record = carried_ ? std::exchange(carried_, std::nullopt) : reader_.next();
   if (!record) return false;
-  const auto added = builder_.add(*record, std::chrono::steady_clock::now());
+  const auto now = builder_.empty() ? std::chrono::steady_clock::now() : MonoTime();
+  const auto added = builder_.add(*record, now);
   if (added == BatchBuilder::Added::kNoRoom || blocked_) {
     carried_ = record;
     return false;

@@ -37,17 +37,17 @@ std::string joined(const grpc::ByteBuffer& buffer) {
 constexpr Millis kGoawayGrace{10'000};
 
 // gRPC reports what is too large for one side with the code that asks for patience. When it is the
-// end of the stream that is, what the server meant is lost: trouble that passes, as far as can be
-// known.
+// end of the stream that is, what the server meant is lost.
 Status as_meant(int status, const std::string& text) {
-  if (status != code::kResourceExhausted) return {status, text};
+  if (status != code::kResourceExhausted) return {status, text, false};
   if (text.find("larger than max") != text.npos)
-    return {code::kInternal, "a message is too large for the receiver: " + text};
-  if (text.find("metadata size exceeds") == text.npos) return {status, text};
+    return {code::kInternal, "a message is too large for the receiver: " + text, false};
+  if (text.find("metadata size exceeds") == text.npos) return {status, text, false};
   return {code::kUnknown,
           "the server's status text (or another header) is too large to be read, more than 1 MiB, "
           "and its code went with it: " +
-              text};
+              text,
+          true};
 }
 
 }  // namespace

@@ -119,7 +119,8 @@ struct Report {
   SessionState state = SessionState::kStopped;
   std::string text;
 };
-// The server refused data, one of these records; nothing of them is released. The search begins.
+// The server refused data, one of these records, or may have (status.unread); nothing of them is
+// released. The search begins.
 struct Rejected {
   uint64_t first_seq = 0;
   uint64_t last_seq = 0;
@@ -235,6 +236,7 @@ class StreamSession {
   // What follows refused data; nothing when it is an ordinary failure after all.
   std::optional<RetryStep> judge_rejection(const Moment& at, Failure& failure,
                                            const Status& status);
+  void suspect(const Moment& at, Failure& failure, const Status& status);
   void end_hold(const Moment& at);
   void rewind();
   void settle(const Moment& at, const RetryStep& step);  // decides what follows a stream's end
@@ -269,7 +271,8 @@ class StreamSession {
 
   // Batches.
   uint64_t acked_seq_ = 0;
-  bool data_ = false;  // the driver may have more
+  uint64_t unread_at_ = 0;  // first unacknowledged record when a stream last ended unread
+  bool data_ = false;       // the driver may have more
   bool want_outstanding_ = false;
   uint64_t want_until_ = Bisector::kNoBound;
   bool data_since_want_ = false;

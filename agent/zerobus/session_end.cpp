@@ -6,6 +6,11 @@
 #include "agent/zerobus/session.h"
 
 namespace penstock::zerobus {
+namespace {
+
+constexpr size_t kShownIdBytes = 64;
+
+}  // namespace
 
 Failure StreamSession::judge(const Status& status) const {
   const StreamPhase phase = phase_ == Phase::kOpening ? StreamPhase::kOpening : StreamPhase::kOpen;
@@ -14,6 +19,9 @@ Failure StreamSession::judge(const Status& status) const {
                   describe(status, phase),
                   {},
                   Failure::End::kFailed};
+  // What the service's support asks for.
+  if (!stream_id_.empty() && status.code != code::kOk)
+    failure.text += " (stream " + stream_id_.substr(0, kShownIdBytes) + ")";
   // After a half-close or a close signal these are the orderly ends; anything else is what it says.
   const bool orderly = status.code == code::kOk || status.code == code::kUnavailable ||
                        status.code == code::kCancelled;
@@ -31,6 +39,7 @@ void StreamSession::abandon(const Moment& at, Failure failure) {
 void StreamSession::stream_ended(const Moment& at, Failure failure, const Status& status) {
   std::optional<RetryStep> search;
   if (failure.kind == ErrorKind::kRejected) search = judge_rejection(at, failure, status);
+  if (status.unread) suspect(at, failure, status);
   const bool delivered = window_.delivered();
   rewind();
   phase_ = Phase::kNoStream;
@@ -72,6 +81,17 @@ std::optional<RetryStep> StreamSession::judge_rejection(const Moment& at, Failur
   if (wait == Millis(0)) return RetryStep{};
   failure.text += fmt::format(" (looking for the refused record from {} on)", first);
   return RetryStep{RetryStep::How::kBackoff, wait, false, failure.text, failure.code};
+}
+
+// What the server said of these records cannot be read, for the second time: it may be a refusal,
+// and one record must not block its table. They are sent apart like refused ones, but with the
+// backoff of trouble that passes between two streams, so that a server that ends every stream like
+// this for a while sets little aside.
+void StreamSession::suspect(const Moment& at, Failure& failure, const Status& status) {
+  if (window_.empty()) return;
+  const uint64_t first = window_.front().first_seq;
+  const bool again = std::exchange(unread_at_, first) == first;
+  if (again || bisector_.searching()) (void)judge_rejection(at, failure, status);
 }
 
 void StreamSession::rewind() {

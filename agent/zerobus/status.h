@@ -15,6 +15,9 @@ namespace penstock::zerobus {
 struct Status {
   int code = 0;
   std::string message;
+  // The server ended the stream with words of its own that could not be read, and the code went
+  // with them: it may have been any.
+  bool unread = false;
 };
 
 namespace code {

@@ -240,6 +240,38 @@ TEST_F(BadInput, ARefusalWhoseTextIsTooLargeSetsNothingAside) {
   EXPECT_NE(said().find("UNKNOWN: the server's status text"), std::string::npos) << said();
 }
 
+// But a record that is always refused like this does not block its table.
+TEST_F(BadInput, ARecordThatIsAlwaysRefusedWithTooLongATextIsFoundAndSetAside) {
+  std::atomic<int> streams{0};
+  zerobus::Server server([&](grpc::ServerContext&, ServerStream& stream) {
+    ++streams;
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    while (stream.Read(&request)) {
+      const auto& batch = request.ingest_record_batch();
+      for (const auto& row : batch.json_batch().records()) {
+        if (std::stoi(row.substr(5)) == 7)
+          return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(2 << 20, 'x'));
+      }
+      for (const auto& row : batch.json_batch().records())
+        arrived_.insert(std::stoi(row.substr(5)));
+      send_ack(stream, batch.offset_id());
+    }
+    return grpc::Status::OK;
+  });
+  connect(server.port());
+  const auto lane = add_lane("main.b.t", 20);
+  EXPECT_TRUE(delivered({lane}, 20)) << lane->snapshot().text;
+  const auto aside = spool_.quarantined(lane->id());
+  ASSERT_EQ(aside.size(), 1u);
+  EXPECT_EQ(aside.begin()->first, 7u);
+  EXPECT_NE(aside.begin()->second.find("too large to be read"), std::string::npos);
+  EXPECT_EQ(arrived_.size(), 19u);
+  EXPECT_FALSE(arrived_.contains(7));
+  lanes_.clear();
+  destination_->transport.reset();
+}
+
 // And when it refuses the stream, which would otherwise wait for a person.
 TEST_F(BadInput, ARefusalToOpenWhoseTextIsTooLargeIsTriedAgain) {
   destination_->session.retry.held = Millis(3'600'000);

@@ -100,6 +100,25 @@ TEST_F(LaneTest, SendsEverythingInOrderAndReleasesOnlyWhatIsAcknowledged) {
   EXPECT_EQ(FakeStream::rows(streams_[0]->writes[2].second), (std::vector<std::string>{row_of(5)}));
 }
 
+// The batch of so many rows uses up the rate of more than an hour.
+class Pacing : public LaneTest, public testing::WithParamInterface<uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(RowsASecond, Pacing, testing::Values(0, 1));
+
+TEST_P(Pacing, AfterABatchTheNextWaitsAsLongAsItsRowsTakeAtTheConfiguredRate) {
+  destination_->batch.max_bytes = 1 << 20;
+  destination_->batch.max_rows = 4000;
+  destination_->max_rows_per_s = GetParam();
+  make_rows(4001);
+  streams_.at(0)->created();
+  run();
+  ASSERT_EQ(streams_[0]->writes.size(), 1u);
+  streams_[0]->written();
+  streams_[0]->ack(0);
+  run();
+  EXPECT_EQ(cursor(), 4000u) << "acknowledgements do not wait";
+  EXPECT_EQ(streams_[0]->writes.size(), GetParam() == 0 ? 2u : 1u);
+}
+
 TEST_F(LaneTest, AfterALostStreamSendingGoesOnAtTheFirstUnacknowledgedRecord) {
   make_rows(6);
   streams_[0]->created();

@@ -76,6 +76,10 @@ class SessionScript : public ::testing::Test {
   Script closed(uint64_t gen, int code, const char* message = "m") {
     return run(session_->closed(at(), gen, {code, message}));
   }
+  // The end of a stream whose status could not be read.
+  Script unread(uint64_t gen) {
+    return run(session_->closed(at(), gen, {code::kUnknown, "too large", true}));
+  }
   Script stop() { return run(session_->stop(at())); }
   Script hold(const char* why) { return run(session_->hold(at(), why)); }
   Script resume() { return run(session_->resume(at())); }

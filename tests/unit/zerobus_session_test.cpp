@@ -406,6 +406,16 @@ TEST_F(ZerobusSession, AnIdleStreamThatIsRotatedStaysClosed) {
   EXPECT_EQ(closed(1, code::kOk), "rewind 11, idle");
 }
 
+TEST_F(ZerobusSession, TroubleNamesTheStreamForTheServicesSupport) {
+  open_stream();
+  send(1, 1);
+  closed(1, code::kInternal, "it broke");
+  EXPECT_EQ(text_, "INTERNAL: it broke (stream s)");
+  to_deadline();
+  closed(2, code::kUnavailable, "not open yet");
+  EXPECT_EQ(text_.find("(stream"), std::string::npos) << text_;
+}
+
 // --- refused data
 
 TEST_F(ZerobusSession, RefusedDataIsSearchedInOrderDownToTheRecordWithoutBackoff) {
@@ -469,6 +479,61 @@ TEST_F(ZerobusSession, OtherTroubleDuringASearchDoesNotEndIt) {
   EXPECT_EQ(created(3), "streaming, want 3 to 1");
   batch(3, 1, 1);
   EXPECT_EQ(closed(3, code::kInvalidArgument), "poison 1, rewind 2, open 4");
+}
+
+// A status that cannot be read may be a refusal, but only if it comes again for the same records,
+// and it is not worth a hurry.
+TEST_F(ZerobusSession, WhatEndsUnreadAtTheSameRecordTwiceIsSearchedWithBackoff) {
+  open_stream();
+  send(1, 2);
+  EXPECT_EQ(unread(1), "rewind 1, backoff");
+  EXPECT_EQ(to_deadline(), "open 2");
+  EXPECT_EQ(created(2), "streaming, want 2");
+  batch(2, 1, 10);
+  EXPECT_EQ(unread(2), "rejected [1-10], rewind 1, backoff");
+  EXPECT_GT(delay_ms(), 0);
+  EXPECT_EQ(to_deadline(), "open 3");
+  EXPECT_EQ(created(3), "streaming, want 3 to 5");
+  batch(3, 1, 5);
+  write_done(3);
+  EXPECT_EQ(ack(3, 0), "release 5, want 3 to 7");
+  batch(3, 6, 6);
+  EXPECT_EQ(unread(3), "rewind 6, backoff");  // alone, but not the first request
+  EXPECT_EQ(to_deadline(), "open 4");
+  EXPECT_EQ(created(4), "streaming, want 4 to 6");
+  batch(4, 6, 6);
+  EXPECT_EQ(unread(4), "poison 6, rewind 7, backoff");
+  EXPECT_EQ(to_deadline(), "open 5");
+  EXPECT_EQ(created(5), "streaming, want 5 to 7");
+}
+
+TEST_F(ZerobusSession, WhatEndsUnreadAtDifferentRecordsIsTroubleThatPasses) {
+  open_stream();
+  send(1, 2);
+  unread(1);
+  to_deadline();
+  created(2);
+  batch(2, 1, 10);
+  write_done(2);
+  ack(2, 0);
+  batch(2, 11, 20);
+  EXPECT_EQ(unread(2), "rewind 11, backoff");
+  to_deadline();
+  EXPECT_EQ(created(3), "streaming, want 3");
+  EXPECT_EQ(unread(3), "rewind 11, backoff") << "nothing was on its way: nothing can be suspected";
+}
+
+// The server's own trouble is no refusal, however often it comes.
+TEST_F(ZerobusSession, TroubleThatCanBeReadIsNeverTakenForARefusal) {
+  open_stream();
+  for (uint64_t generation = 1; generation < 50; ++generation) {
+    ASSERT_EQ(batch(generation, 1, 1),
+              fmt::format("write {}:0 [1-1], want {}", generation, generation));
+    const int code = generation % 2 ? code::kInternal : code::kUnknown;
+    ASSERT_EQ(closed(generation, code), "rewind 1, backoff");
+    ASSERT_EQ(to_deadline(), fmt::format("open {}", generation + 1));
+    ASSERT_EQ(created(generation + 1), fmt::format("streaming, want {}", generation + 1));
+  }
 }
 
 TEST_F(ZerobusSession, ASearchWaitsWhenItOpensTooManyStreamsButGoesOn) {
