@@ -1,27 +1,21 @@
 #include "agent/app/last_good.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <ctime>
 #include <memory>
 
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "agent/base/whole_file.h"
 
 namespace penstock::app {
 namespace {
 
 constexpr std::string_view kHead = "penstock configuration 1\n";
 constexpr const char* kName = "last-good-config";
-
-Error failed(const std::filesystem::path& path, const char* what) {
-  return {ErrorKind::kDenied, fmt::format("{}: {}: {}", path.string(), what, strerror(errno)), {}};
-}
 
 // For each file a line with its size and path, then its bytes.
 std::string to_text(const std::vector<config::SourceFile>& sources) {
@@ -46,30 +40,6 @@ std::optional<config::SourceFile> take_file(std::string_view& rest) {
   return file;
 }
 
-Result<void> write_durably(const std::filesystem::path& file, const std::string& text) {
-  const auto fresh = file.string() + ".new";
-  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return failed(fresh, "cannot be written");
-  size_t done = 0;
-  bool good = true;
-  while (good && done < text.size()) {
-    const ssize_t wrote = write(fd, text.data() + done, text.size() - done);
-    good = wrote > 0 || (wrote < 0 && errno == EINTR);
-    if (wrote > 0) done += static_cast<size_t>(wrote);
-  }
-  good = good && fsync(fd) == 0;
-  const int error = errno;
-  close(fd);
-  errno = error;
-  if (!good || rename(fresh.c_str(), file.c_str()) != 0) return failed(fresh, "cannot be written");
-  const int dir = open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir >= 0) {
-    (void)fsync(dir);  // without it the one before stands after a power cut: no harm
-    close(dir);
-  }
-  return {};
-}
-
 }  // namespace
 
 LastGood::LastGood(std::filesystem::path state_dir) {
@@ -83,7 +53,7 @@ Result<void> LastGood::save(const std::vector<config::SourceFile>& sources) cons
   const std::string text = to_text(sources);
   if (const auto known = config::system_environment().read_file(file_); known && *known == text)
     return {};
-  return write_durably(file_, text);
+  return write_whole_file(file_, text);
 }
 
 Result<std::vector<config::SourceFile>> LastGood::sources() const {

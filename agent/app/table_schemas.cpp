@@ -7,6 +7,7 @@
 
 #include "agent/app/destinations.h"
 #include "agent/app/secret_source.h"
+#include "agent/base/whole_file.h"
 
 namespace penstock::app {
 namespace {
@@ -24,19 +25,6 @@ std::optional<std::string> content_of(const std::filesystem::path& file) {
 std::filesystem::path schema_folder(const config::Config& config,
                                     const config::Destination& destination) {
   return config.spool.dir / "schemas" / destination.name;
-}
-
-// Whole or not at all: a start after a power cut reads it.
-bool write_whole(const std::filesystem::path& file, const std::string& content) {
-  std::error_code error;
-  std::filesystem::create_directories(file.parent_path(), error);
-  const auto fresh = file.string() + ".new";
-  std::ofstream out(fresh, std::ios::binary | std::ios::trunc);
-  out << content;
-  out.close();
-  if (!out) return false;
-  std::filesystem::rename(fresh, file, error);
-  return !error;
 }
 
 zerobus::TableCatalog::Credentials credentials_of(const config::Destination& destination,
@@ -110,9 +98,11 @@ Result<codec::UnityTable> TableSchemas::learn(const std::string& table, std::str
   const bool changed = known.body != body;
   if (changed) {
     for (const auto& warning : read->warnings) log_.warning("table {}: {}", table, warning);
-    if (!write_whole(file_of(table), body)) {
-      log_.warning("the schema of {} cannot be kept in {}", table, dir_.string());
-    }
+    // A start after a power cut reads it.
+    std::error_code ignored;
+    std::filesystem::create_directories(dir_, ignored);
+    if (auto kept = write_whole_file(file_of(table), body, 0640); !kept)
+      log_.warning("the schema of {} cannot be kept: {}", table, kept.error().what);
   }
   known = {*read, std::move(body), read_clock().mono, false};
   return read;
