@@ -9,21 +9,16 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/bench/bench_main.h"
 #include "tests/bench/delivery_sink.h"
-#include "tests/bench/report.h"
 #include "tests/support/mqtt_certificates.h"
 
 namespace penstock::bench {
 
-struct DeliverySettings {
-  bool quick = false;
-  std::string only;                // part of an id; empty: all
-  std::filesystem::path dir;       // on a local disk; ours alone, removed at the end
+struct DeliverySettings : Settings {
   std::filesystem::path official;  // node_modules with the official client; empty: none
   test::TestAuthority tls;
-  int runs() const { return quick ? 3 : 5; }
   double stream_s() const { return quick ? 0.7 : 3; }
-  bool wants(const std::string& id) const { return id.find(only) != std::string::npos; }
   // Names the endpoint of a sink, with our own authority when it has TLS.
   zerobus::Endpoint endpoint(const Sink& sink) const {
     return {"localhost", sink.port(), sink.tls(), sink.tls() ? tls.ca.string() : ""};

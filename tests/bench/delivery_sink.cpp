@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "agent/base/varint.h"
-#include "tests/bench/spool_bench_rig.h"
+#include "tests/bench/bench_main.h"
 
 namespace penstock::bench {
 namespace {

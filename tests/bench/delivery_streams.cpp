@@ -10,6 +10,7 @@
 
 #include "agent/base/record.h"
 #include "agent/codec/row_encoder.h"
+#include "agent/zerobus/body_buffers.h"
 #include "agent/zerobus/transport.h"
 #include "tests/bench/delivery_bench.h"
 #include "tests/bench/delivery_cpu.h"
@@ -84,13 +85,13 @@ class Progress final : public zerobus::StreamEvents {
   std::string closed_;
 };
 
-Body next_batch(const Plan& plan, size_t& at) {
+// Put together as a lane does.
+Body next_batch(const Plan& plan, size_t& at, zerobus::BodyBuffers& buffers) {
   if (!plan.bodies.empty()) return plan.bodies[at++ % plan.bodies.size()];
-  std::string body;
-  body.reserve(plan.rows_a_batch * (plan.rows[0].size() + 8));
+  auto body = buffers.take(plan.rows_a_batch * (plan.rows[0].size() + 8));
   for (size_t i = 0; i < plan.rows_a_batch; ++i)
     zerobus::append_row(plan.rows[at++ % plan.rows.size()], body);
-  return std::make_shared<const std::string>(std::move(body));
+  return buffers.share(std::move(body));
 }
 
 Streamed stream(const DeliverySettings& settings, const Sink& sink, const Plan& plan,
@@ -106,13 +107,14 @@ Streamed stream(const DeliverySettings& settings, const Sink& sink, const Plan& 
   if (!handle) throw std::runtime_error(handle.error().what);
   progress->wait(true, -1);
   Streamed out;
+  const auto buffers = zerobus::BodyBuffers::make();
   const double client_before = own_cpu_s();
   const double server_before = sink.cpu_s();
   const MonoTime start = read_clock().mono;
   size_t at = 0;
   int64_t offset = 0;
   for (; seconds_since(start) < seconds; ++offset) {
-    auto body = next_batch(plan, at);
+    auto body = next_batch(plan, at, *buffers);
     out.records += plan.rows_a_batch;
     out.bytes += body->size();
     const auto window = static_cast<int64_t>(std::max<size_t>(1, kInFlight / body->size()));
@@ -133,9 +135,10 @@ Plan json_plan(size_t row_bytes, size_t rows_a_batch) {
 
 Plan prepared(Plan plan) {
   std::vector<Body> bodies;
+  const auto buffers = zerobus::BodyBuffers::make(0);
   size_t at = 0;
   for (size_t batch = 0; batch < plan.rows.size() / plan.rows_a_batch; ++batch)
-    bodies.push_back(next_batch(plan, at));
+    bodies.push_back(next_batch(plan, at, *buffers));
   plan.bodies = std::move(bodies);
   return plan;
 }

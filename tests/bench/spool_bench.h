@@ -4,17 +4,9 @@
 #include <filesystem>
 #include <string>
 
-#include "tests/bench/report.h"
+#include "tests/bench/bench_main.h"
 
 namespace penstock::bench {
-
-struct Settings {
-  bool quick = false;
-  std::string only;           // part of an id; empty: all
-  std::filesystem::path dir;  // on a local disk; ours alone, removed at the end
-  int runs() const { return quick ? 3 : 5; }
-  bool wants(const std::string& id) const { return id.find(only) != std::string::npos; }
-};
 
 void measure_saturated(const Settings& settings, Report& report);
 void measure_commit(const Settings& settings, Report& report);

@@ -93,10 +93,6 @@ std::vector<std::string> make_bodies(size_t payload_bytes, size_t count) {
   return bodies;
 }
 
-double seconds_since(MonoTime start) {
-  return std::chrono::duration<double>(read_clock().mono - start).count();
-}
-
 Rig::Rig(const RigOptions& options) : options_(options) {
   spool::Options settings;
   settings.dir = options.dir;

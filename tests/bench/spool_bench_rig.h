@@ -25,8 +25,6 @@ namespace penstock::bench {
 // `count` different records of `payload_bytes` of JSON, the same at every call.
 std::vector<std::string> make_bodies(size_t payload_bytes, size_t count);
 
-double seconds_since(MonoTime start);
-
 // Pages in the fullest WAL of the spool in `dir`, of its present round.
 int wal_pages(const std::filesystem::path& dir);
 

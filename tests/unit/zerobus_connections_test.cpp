@@ -72,11 +72,7 @@ TEST(ZerobusTransport, AServerThatIsBackIsReachedByTheNextAttempt) {
 }
 
 TEST(ZerobusTransport, ManyStreamsUseSeveralConnections) {
-  Server server([](grpc::ServerContext& context, ServerStream& stream) {
-    answer_create(stream);
-    wait_for_cancel(context);
-    return grpc::Status::OK;
-  });
+  Server server(until_cancelled());
   const auto transport = transport_to(server.endpoint());
   const auto recorder = std::make_shared<Recorder>();
   std::vector<std::shared_ptr<Stream>> streams;

@@ -4,7 +4,6 @@
 #include <fstream>
 #include <future>
 #include <map>
-#include <sstream>
 
 #include <gmock/gmock.h>
 
@@ -109,15 +108,6 @@ class ThroughAProxy : public testing::Test {
  protected:
   static constexpr const char* kHost = "zerobus.test";  // no name server knows it
 
-  std::shared_ptr<grpc::ServerCredentials> credentials() const {
-    std::ostringstream key;
-    std::ostringstream cert;
-    key << std::ifstream(files_.key).rdbuf();
-    cert << std::ifstream(files_.cert).rdbuf();
-    grpc::SslServerCredentialsOptions options;
-    options.pem_key_cert_pairs.push_back({key.str(), cert.str()});
-    return grpc::SslServerCredentials(options);
-  }
   static Proxy to(uint16_t port, std::string credentials = {}) {
     return {"127.0.0.1", port, std::move(credentials)};
   }
@@ -155,18 +145,9 @@ class ThroughAProxy : public testing::Test {
 TEST_F(ThroughAProxy, AStreamGoesEndToEndWithTls) {
   for (const std::string& user : {std::string(), std::string("me:pass")}) {
     Landed landed;
-    Server server(collect(landed), 0, credentials());
+    Server server(collect(landed), 0, server_tls(files_));
     ConnectProxy proxy(user);
-    {
-      const auto transport = transport_to(endpoint(to(proxy.port(), user), server.port()));
-      const auto recorder = std::make_shared<Recorder>();
-      const auto stream = open(*transport, recorder);
-      ASSERT_TRUE(recorder->wait_created()) << recorder->status().message;
-      stream->write(0, body_of({"{}"}));
-      stream->half_close();
-      ASSERT_TRUE(recorder->wait_closed());
-      EXPECT_EQ(recorder->acked, 0);
-    }
+    expect_delivery(endpoint(to(proxy.port(), user), server.port()));
     EXPECT_EQ(proxy.asked(),
               std::vector<std::string>{std::string(kHost) + ":" + std::to_string(server.port())});
     EXPECT_EQ(landed.authorization, "Bearer secret");

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <condition_variable>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/zerobus/transport.h"
+#include "tests/support/mqtt_certificates.h"
 #include "tests/support/wait.h"
 
 namespace penstock::zerobus {
@@ -183,6 +186,38 @@ inline std::shared_ptr<const std::string> body_of(std::initializer_list<std::str
 
 inline void wait_for_cancel(grpc::ServerContext& context) {
   test::wait_until([&] { return context.IsCancelled(); }, kSoon);
+}
+
+// Opens its stream and says nothing more.
+inline Script until_cancelled() {
+  return [](grpc::ServerContext& context, ServerStream& stream) {
+    answer_create(stream);
+    wait_for_cancel(context);
+    return grpc::Status::OK;
+  };
+}
+
+// A stream that opens, carries one request and ends in order.
+inline void expect_delivery(const Endpoint& endpoint) {
+  const auto transport = transport_to(endpoint);
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_created()) << recorder->status().message;
+  stream->write(0, body_of({"{}"}));
+  stream->half_close();
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->acked, 0);
+}
+
+// For a Server, the certificate of `files`.
+inline std::shared_ptr<grpc::ServerCredentials> server_tls(const test::TestAuthority& files) {
+  std::ostringstream key;
+  std::ostringstream cert;
+  key << std::ifstream(files.key).rdbuf();
+  cert << std::ifstream(files.cert).rdbuf();
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({key.str(), cert.str()});
+  return grpc::SslServerCredentials(options);
 }
 
 // What a server understood of one stream.

@@ -2,7 +2,6 @@
 // and their ends.
 #include <fstream>
 #include <random>
-#include <sstream>
 #include <thread>
 
 #include <netinet/in.h>
@@ -129,11 +128,7 @@ TEST(ZerobusTransport, CancelEndsAWriteThatTheServerDoesNotTake) {
 }
 
 TEST(ZerobusTransport, DroppingTheHandleCancels) {
-  Server server([](grpc::ServerContext& context, ServerStream& stream) {
-    answer_create(stream);
-    wait_for_cancel(context);
-    return grpc::Status::OK;
-  });
+  Server server(until_cancelled());
   const auto transport = transport_to(server.endpoint());
   const auto recorder = std::make_shared<Recorder>();
   auto stream = open(*transport, recorder);
@@ -214,11 +209,7 @@ TEST(ZerobusTransport, ASilentServerCanBeLeft) {
 }
 
 TEST(ZerobusTransport, TheTransportEndsItsStreamsBeforeItGoes) {
-  Server server([](grpc::ServerContext& context, ServerStream& stream) {
-    answer_create(stream);
-    wait_for_cancel(context);
-    return grpc::Status::OK;
-  });
+  Server server(until_cancelled());
   auto transport = transport_to(server.endpoint());
   const auto recorder = std::make_shared<Recorder>();
   std::vector<std::shared_ptr<Stream>> streams;
@@ -291,54 +282,16 @@ TEST(ZerobusTransport, ATokenThatNoHeaderCanCarryIsRefusedNotACrash) {
 
 // --- TLS
 
-struct Certificate {
-  std::string key;
-  std::string pem;
-  std::string file;
-};
-
-std::string slurp(const std::filesystem::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
-Certificate make_certificate(const test::TempDir& dir, const std::string& name) {
-  const std::string key = dir.path() / (name + ".key");
-  const std::string pem = dir.path() / (name + ".pem");
-  const std::string command =
-      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
-      "/CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout '" +
-      key + "' -out '" + pem + "' 2>/dev/null";
-  EXPECT_EQ(std::system(command.c_str()), 0) << command;
-  return {slurp(key), slurp(pem), pem};
-}
-
-std::shared_ptr<grpc::ServerCredentials> tls(const Certificate& certificate) {
-  grpc::SslServerCredentialsOptions options;
-  options.pem_key_cert_pairs.push_back({certificate.key, certificate.pem});
-  return grpc::SslServerCredentials(options);
-}
-
 TEST(ZerobusTransport, TlsTrustsTheGivenCaAndNoOther) {
   const test::TempDir dir("tls");
-  const Certificate right = make_certificate(dir, "right");
-  const Certificate wrong = make_certificate(dir, "wrong");
+  const auto right = test::make_authority(dir.path(), "right", "localhost");
+  const auto wrong = test::make_authority(dir.path(), "wrong", "localhost");
   Landed landed;
-  Server server(collect(landed), 0, tls(right));
-  {
-    const auto transport = transport_to({"127.0.0.1", server.port(), true, right.file});
-    const auto recorder = std::make_shared<Recorder>();
-    const auto stream = open(*transport, recorder);
-    ASSERT_TRUE(recorder->wait_created()) << recorder->status().message;
-    stream->write(0, body_of({"{}"}));
-    stream->half_close();
-    ASSERT_TRUE(recorder->wait_closed());
-    EXPECT_EQ(recorder->acked, 0);
-  }
-  for (const std::string& ca : {wrong.file, std::string()}) {  // another CA, the system's
+  Server server(collect(landed), 0, server_tls(right));
+  expect_delivery({"localhost", server.port(), true, right.ca});
+  for (const std::string& ca : {wrong.ca.string(), std::string()}) {  // another CA, the system's
     landed = Landed();
-    const auto transport = transport_to({"127.0.0.1", server.port(), true, ca});
+    const auto transport = transport_to({"localhost", server.port(), true, ca});
     const auto recorder = std::make_shared<Recorder>();
     const auto stream = open(*transport, recorder);
     ASSERT_TRUE(recorder->wait_closed());
