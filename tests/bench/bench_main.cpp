@@ -53,6 +53,7 @@ void measure(const BenchProgram& program, bool json) {
   Report report(program.name);
   describe_machine(report);
   report.machine("mode", program.settings.quick ? "quick: fewer and shorter runs" : "full");
+  if (program.prepare) program.prepare(report);
   for (const auto& [name, part] : program.parts) {
     const MonoTime start = read_clock().mono;
     part(report);
@@ -75,7 +76,6 @@ int bench_main(int argc, char** argv, const BenchProgram& program) try {
   auto& dir = program.settings.dir;
   dir = line.base.empty() ? own.path() : line.base / "penstock-bench";
   std::filesystem::create_directories(dir);
-  if (program.prepare) program.prepare();
   measure(program, line.json);
   std::filesystem::remove_all(dir);
   return 0;

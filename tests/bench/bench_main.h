@@ -35,7 +35,8 @@ struct BenchProgram {
     std::function<void(const std::string&)> take;
   };
   std::vector<Option> options;
-  std::function<void()> prepare;  // once the settings are known; may be empty
+  // Once the settings are known; may say more of the machine. May be empty.
+  std::function<void(Report&)> prepare;
   std::vector<std::pair<std::string, std::function<void(Report&)>>> parts;
 };
 

@@ -25,7 +25,7 @@ int parent(int argc, char** argv) {
   const auto official = [&settings](const std::string& dir) {
     settings.official = std::filesystem::absolute(dir);
   };
-  const auto prepare = [&settings] {
+  const auto prepare = [&settings](Report&) {
     settings.tls = test::make_authority(settings.dir, "bench", "localhost");
   };
   return bench_main(argc, argv,

@@ -5,21 +5,13 @@
 // machine's cores, and only the agent's CPU time is counted.
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <string>
-
-#include "tests/bench/report.h"
+#include "tests/bench/bench_main.h"
 
 namespace penstock::bench {
 
-struct E2eSettings {
-  bool quick = false;
-  std::string only;           // part of an id; empty: all
-  std::filesystem::path dir;  // on a local disk; ours alone, removed at the end
+struct E2eSettings : Settings {
   int runs() const { return quick ? 1 : 5; }
   double trial_s() const { return quick ? 1.5 : 4; }
-  bool wants(const std::string& id) const { return id.find(only) != std::string::npos; }
 };
 
 void measure_e2e_udp(const E2eSettings& settings, Report& report);

@@ -2,82 +2,28 @@
 // of its source, from the wire to the commit.
 #include "tests/bench/inputs_bench.h"
 
-#include <cstdio>
 #include <cstring>
-#include <exception>
 
-#include "agent/base/clock.h"
 #include "tests/bench/load_udp.h"
 #include "tests/bench/receive_buffer.h"
-#include "tests/bench/spool_bench_rig.h"
-#include "tests/support/temp_dir.h"
-
-namespace penstock::bench {
-namespace {
-
-int measure(const InputsSettings& settings, bool json) {
-  Report report("inputs");
-  describe_machine(report);
-  describe_receive_buffer(report);
-  report.machine("mode", settings.quick ? "quick: fewer and shorter runs" : "full");
-  const std::pair<const char*, void (*)(const InputsSettings&, Report&)> parts[] = {
-      {"mqtt, open window", measure_mqtt_window}, {"mqtt, window of 20", measure_mqtt_strict},
-      {"mqtt, hold times", measure_mqtt_hold},    {"udp", measure_udp},
-      {"udp, bursts", measure_udp_burst},         {"serial", measure_serial},
-  };
-  for (const auto& [name, part] : parts) {
-    const MonoTime start = read_clock().mono;
-    part(settings, report);
-    std::fprintf(stderr, "%s: %.0f s\n", name, seconds_since(start));
-  }
-  std::fputs(report.table().c_str(), stdout);
-  if (json) std::printf("%s\n", report.json().c_str());
-  return 0;
-}
-
-int usage() {
-  std::fputs("usage: penstock-bench-inputs [--json] [--quick] [--only PART-OF-AN-ID] [--dir DIR]\n",
-             stderr);
-  return 2;
-}
-
-int run(int argc, char** argv) {
-  if (argc >= 3 && std::strcmp(argv[1], "--child") == 0)
-    return std::strcmp(argv[2], "udp") == 0 ? child_udp(argc - 3, argv + 3) : usage();
-  InputsSettings settings;
-  bool json = false;
-  std::filesystem::path base;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const bool has_value = i + 1 < argc;
-    if (word == "--json") {
-      json = true;
-    } else if (word == "--quick") {
-      settings.quick = true;
-    } else if (word == "--only" && has_value) {
-      settings.only = argv[++i];
-    } else if (word == "--dir" && has_value) {
-      base = argv[++i];
-    } else {
-      return usage();
-    }
-  }
-  const test::TempDir own("bench");
-  settings.dir = base.empty() ? own.path() : base / "penstock-bench";
-  std::filesystem::create_directories(settings.dir);
-  const int code = measure(settings, json);
-  std::filesystem::remove_all(settings.dir);
-  return code;
-}
-
-}  // namespace
-}  // namespace penstock::bench
 
 int main(int argc, char** argv) {
-  try {
-    return penstock::bench::run(argc, argv);
-  } catch (const std::exception& problem) {
-    std::fprintf(stderr, "penstock-bench-inputs: %s\n", problem.what());
-    return 1;
-  }
+  using namespace penstock::bench;
+  if (argc >= 3 && std::strcmp(argv[1], "--child") == 0)
+    return std::strcmp(argv[2], "udp") == 0 ? child_udp(argc - 3, argv + 3) : 2;
+  InputsSettings settings;
+  const auto part = [&settings](void (*measure)(const InputsSettings&, Report&)) {
+    return [&settings, measure](Report& report) { measure(settings, report); };
+  };
+  return bench_main(argc, argv,
+                    {"inputs",
+                     settings,
+                     {},
+                     describe_receive_buffer,
+                     {{"mqtt, open window", part(measure_mqtt_window)},
+                      {"mqtt, window of 20", part(measure_mqtt_strict)},
+                      {"mqtt, hold times", part(measure_mqtt_hold)},
+                      {"udp", part(measure_udp)},
+                      {"udp, bursts", part(measure_udp_burst)},
+                      {"serial", part(measure_serial)}}});
 }

@@ -6,20 +6,11 @@
 // nothing of the way out is in the figures. Sources are on this machine and share its cores.
 #pragma once
 
-#include <filesystem>
-#include <string>
-
-#include "tests/bench/report.h"
+#include "tests/bench/bench_main.h"
 
 namespace penstock::bench {
 
-struct InputsSettings {
-  bool quick = false;
-  std::string only;           // part of an id; empty: all
-  std::filesystem::path dir;  // on a local disk; ours alone, removed at the end
-  int runs() const { return quick ? 3 : 5; }
-  bool wants(const std::string& id) const { return id.find(only) != std::string::npos; }
-};
+using InputsSettings = Settings;
 
 void measure_mqtt_window(const InputsSettings& settings, Report& report);
 void measure_mqtt_strict(const InputsSettings& settings, Report& report);

@@ -1,7 +1,6 @@
 // Goal: streams and requests go through the proxy that configuration or environment name, with TLS
 // end to end, and a proxy that does not work is named while nothing is lost. Method: the decision
 // as a table; then a CONNECT proxy between real client and server.
-#include <fstream>
 #include <future>
 #include <map>
 
