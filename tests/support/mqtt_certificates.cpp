@@ -47,7 +47,8 @@ Cert make_cert(EVP_PKEY* key, const std::string& name, X509* issuer, EVP_PKEY* i
   X509_set_issuer_name(cert.get(), X509_get_subject_name(signer));
   X509_set_pubkey(cert.get(), key);
   if (issuer) {
-    extend(cert.get(), signer, NID_subject_alt_name, "DNS:" + name);
+    const bool address = name.find_first_not_of("0123456789.") == std::string::npos;
+    extend(cert.get(), signer, NID_subject_alt_name, (address ? "IP:" : "DNS:") + name);
   } else {
     extend(cert.get(), signer, NID_basic_constraints, "critical,CA:TRUE");
   }

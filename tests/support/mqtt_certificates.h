@@ -9,7 +9,7 @@ namespace penstock::test {
 
 struct TestAuthority {
   std::filesystem::path ca;    // PEM
-  std::filesystem::path cert;  // PEM, issued by ca, for DNS name `name`
+  std::filesystem::path cert;  // PEM, issued by ca, for the DNS name or IPv4 address `name`
   std::filesystem::path key;
 };
 

@@ -284,14 +284,14 @@ TEST(ZerobusTransport, ATokenThatNoHeaderCanCarryIsRefusedNotACrash) {
 
 TEST(ZerobusTransport, TlsTrustsTheGivenCaAndNoOther) {
   const test::TempDir dir("tls");
-  const auto right = test::make_authority(dir.path(), "right", "localhost");
-  const auto wrong = test::make_authority(dir.path(), "wrong", "localhost");
+  const auto right = test::make_authority(dir.path(), "right", "127.0.0.1");
+  const auto wrong = test::make_authority(dir.path(), "wrong", "127.0.0.1");
   Landed landed;
   Server server(collect(landed), 0, server_tls(right));
-  expect_delivery({"localhost", server.port(), true, right.ca});
+  expect_delivery({"127.0.0.1", server.port(), true, right.ca});
   for (const std::string& ca : {wrong.ca.string(), std::string()}) {  // another CA, the system's
     landed = Landed();
-    const auto transport = transport_to({"localhost", server.port(), true, ca});
+    const auto transport = transport_to({"127.0.0.1", server.port(), true, ca});
     const auto recorder = std::make_shared<Recorder>();
     const auto stream = open(*transport, recorder);
     ASSERT_TRUE(recorder->wait_closed());
