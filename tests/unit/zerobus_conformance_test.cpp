@@ -193,7 +193,7 @@ TEST_F(Conformance, C35_AnErrorAfterAnAckKeepsTheAckAndResendsTheRest) {
   send_singles(1, 1, 3);
   EXPECT_EQ(ack(1, 0), "release 1");
   EXPECT_EQ(closed(1, code::kInternal, "receiver error"), "rewind 2, backoff");
-  EXPECT_EQ(text_, "INTERNAL: receiver error");
+  EXPECT_EQ(text_, "INTERNAL: receiver error (stream s)");
 }
 
 TEST_F(Conformance, C36_ServerUnresponsivenessIsNamedAndTheStreamReplaced) {
