@@ -110,8 +110,8 @@ Result<void> ensure_schema(Connection& db) {
   if (*tables != 0 || *application != 0)
     return refused("is a database, but not a spool; move it away");
   return db.exec(
-      fmt::format("BEGIN IMMEDIATE;{}PRAGMA application_id={};PRAGMA user_version={};COMMIT;",
-                  kSchema, kApplicationId, kSchemaVersion));
+      fmt::format("BEGIN IMMEDIATE;{}{}PRAGMA application_id={};PRAGMA user_version={};COMMIT;",
+                  kSchema, kIndexSchema, kApplicationId, kSchemaVersion));
 }
 
 // Writes zeros behind what the WAL holds, up to `bytes`: no frame begins with zeros, so SQLite sees
@@ -144,6 +144,16 @@ Result<void> set_up(Connection& db, const Sizing& sizing) {
 }
 
 }  // namespace
+
+const char kIndexSchema[] = R"sql(
+CREATE TABLE IF NOT EXISTS seg_index(
+  lane INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+  segments INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  segments_before INTEGER NOT NULL, bytes_before INTEGER NOT NULL, checksum INTEGER NOT NULL,
+  entries BLOB NOT NULL, PRIMARY KEY(lane, first_seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS index_state(
+  id INTEGER PRIMARY KEY, covered_id INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
+)sql";
 
 std::filesystem::path generation_file(const std::filesystem::path& dir, uint32_t generation) {
   return dir / (std::to_string(generation) + ".db");

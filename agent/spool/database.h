@@ -30,6 +30,10 @@ struct Setting {
 // The pragmas in the order in which they must be set.
 std::vector<Setting> required_settings(const Sizing& sizing);
 
+// The tables of the index, if they are not there: files of earlier versions have none, and get them
+// with their first rows.
+extern const char kIndexSchema[];
+
 // Opens a file to read it, or to make its tables if it has none. kDenied: locked, not permitted or
 // not a spool; kRejected: in a newer format; kCorrupt: damaged; kFull: no room to create it.
 Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing);

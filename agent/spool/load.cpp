@@ -29,6 +29,9 @@ LaneId lane_at(const Statement& row, int column) {
   return lane >= 0 && lane <= int64_t{kMaxLane} ? static_cast<LaneId>(lane) : kMaxLane + 1;
 }
 
+Seq first_of(const IndexEntry& entry) { return entry.first; }
+Seq first_of(const SegmentIndex::Absent& absent) { return absent.range.first; }
+
 Error unfitting(const std::string& what) {
   return {ErrorKind::kCorrupt, "the spool's tables do not fit: " + what, {}};
 }
@@ -58,8 +61,11 @@ Result<void> check(const LaneRow& lane) {
 
 class Load {
  public:
-  Load(int64_t wall_us, const Log& log, uint64_t quarantine_quota)
-      : wall_us_(wall_us), log_(log), quarantine_quota_(quarantine_quota) {}
+  Load(int64_t wall_us, const Log& log, uint64_t quarantine_quota, bool uses_index)
+      : wall_us_(wall_us),
+        log_(log),
+        quarantine_quota_(quarantine_quota),
+        uses_index_(uses_index) {}
   Result<Loaded> run(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes);
 
  private:
@@ -74,7 +80,18 @@ class Load {
                            std::vector<LaneRow>& lanes);
   Result<void> read_fates(const Source& source);
   Result<void> read_quarantine(const Source& source);
+  struct Indexed {  // of one generation
+    int64_t covered_id = 0;
+    std::map<LaneId, SeqRanges> ranges;
+    std::map<LaneId, std::vector<SegmentIndex::Absent>> absents;
+    std::map<LaneId, IndexedSums> sums;
+  };
   Result<void> read_segments(const Source& source);
+  Result<Indexed> read_index(const Source& source);
+  Result<void> read_lane_index(const Source& source, IndexReader& rows, LaneId lane,
+                               Indexed& indexed);
+  void take_indexed(const Source& source, LaneId lane, const SegmentIndex::Absent& absent,
+                    std::map<LaneId, SeqRanges>& held_now);
   void take(const Source& source, LaneId lane, const IndexEntry& entry,
             std::map<LaneId, SeqRanges>& held_now);
   void fill_index();
@@ -82,16 +99,20 @@ class Load {
   Result<void> read_marks(const Source& source);
   Result<void> count_quarantine(const Source& source);
   Result<void> count_quarantine_anew();
+  bool has_gaps() const;
   void account_for_gaps();
 
   const int64_t wall_us_;
   const Log& log_;
   const uint64_t quarantine_quota_;
+  const bool uses_index_;  // else `seg` is read as a whole
   Loaded out_;
   std::vector<Source> sources_;
   std::map<LaneId, SeqRanges> damaged_;  // whole segments; they stay where they are
+  std::map<LaneId, SeqRanges> fated_;    // these, and what was dropped as whole segments
   std::map<LaneId, SeqRanges> held_;     // by the generations read so far
   std::map<LaneId, std::vector<IndexEntry>> entries_;
+  std::map<LaneId, std::vector<SegmentIndex::Absent>> absents_;
   std::map<LaneId, std::set<Seq>> quarantined_;  // while counting anew
 };
 
@@ -131,6 +152,7 @@ Result<void> Load::find_bounds(const std::vector<LoadSource>& newest_first,
 }
 
 Result<Loaded> Load::run(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes) {
+  const std::vector<LaneRow> given = lanes;
   if (auto done = find_bounds(newest_first, lanes); !done) return std::move(done).error();
   for (const auto& lane : lanes) {
     if (auto good = check(lane); !good) return std::move(good).error();
@@ -147,6 +169,8 @@ Result<Loaded> Load::run(const std::vector<LoadSource>& newest_first, std::vecto
     if (!done) return std::move(done).error();
   }
   fill_index();
+  if (uses_index_ && has_gaps())
+    return Load(wall_us_, log_, quarantine_quota_, false).run(newest_first, given);
   if (auto done = read_all_marks(); !done) return std::move(done).error();
   if (auto done = count_quarantine_anew(); !done) return std::move(done).error();
   out_.ledger.settle_all();
@@ -167,6 +191,8 @@ Result<void> Load::read_fates(const Source& source) {
     const auto kind = kind_of(row.int_at(3), row.bytes_at(4));
     if (!kind) return unfitting("a fate of an unknown kind");
     if (*kind == FateKind::kDamaged) damaged_[lane].add(range);
+    // A person discards single records: their segment may hold others.
+    if (*kind != FateKind::kDiscarded) fated_[lane].add(range);
     range.first = std::max(range.first, out_.ledger.state(lane).cursor + 1);
     for (const auto& part : out_.ledger.undecided(lane, range))
       out_.ledger.restore_fate(lane, *kind, part);
@@ -194,12 +220,24 @@ Result<void> Load::read_quarantine(const Source& source) {
 }
 
 Result<void> Load::read_segments(const Source& source) {
-  const ScanContext context{out_.ledger, held_, source.begins, source.from.generation,
-                            source.from.is_active};
+  auto indexed = uses_index_ ? read_index(source) : Indexed{};
+  if (!indexed) {
+    log_.warning("spool generation {}: {}; reading all segments instead, which takes a while",
+                 source.from.generation, indexed.error().what);
+  }
+  if (source.from.is_active) out_.index_is_stale = !indexed || !uses_index_;
+  if (!indexed) indexed = Indexed{};  // `seg` says the same
+  const ScanContext context{
+      out_.ledger,         held_,           source.begins,        source.from.generation,
+      indexed->covered_id, indexed->ranges, source.from.is_active};
   auto scanned = scan_segments(*source.from.db, context, log_);
   if (!scanned) return std::move(scanned).error();
-  out_.next_segment_id = std::max(out_.next_segment_id, scanned->next_id);
+  out_.next_segment_id = std::max({out_.next_segment_id, scanned->next_id, indexed->covered_id});
+  if (source.from.is_active) out_.sums = std::move(indexed->sums);
   std::map<LaneId, SeqRanges> held_now;
+  for (const auto& [lane, absents] : indexed->absents) {
+    for (const auto& absent : absents) take_indexed(source, lane, absent, held_now);
+  }
   for (const auto& [lane, entries] : scanned->lanes) {
     for (const auto& entry : entries) take(source, lane, entry, held_now);
   }
@@ -207,6 +245,71 @@ Result<void> Load::read_segments(const Source& source) {
     for (const auto& range : ranges.all()) held_[lane].add(range);
   }
   return {};
+}
+
+Result<Load::Indexed> Load::read_index(const Source& source) {
+  Indexed indexed;
+  auto rows = IndexReader::open(*source.from.db);
+  if (!rows) return std::move(rows).error();
+  auto covered = rows->covered_id();
+  if (!covered) return std::move(covered).error();
+  indexed.covered_id = *covered;
+  for (int64_t at = -1;;) {
+    auto next = rows->lane_behind(at);
+    if (!next) return std::move(next).error();
+    if (!*next) return indexed;
+    at = **next;
+    if (at > int64_t{kMaxLane} || !out_.ledger.has(static_cast<LaneId>(at))) continue;
+    if (auto done = read_lane_index(source, *rows, static_cast<LaneId>(at), indexed); !done)
+      return std::move(done).error();
+  }
+}
+
+Result<void> Load::read_lane_index(const Source& source, IndexReader& rows, LaneId lane,
+                                   Indexed& indexed) {
+  const auto begins = source.begins.find(lane);
+  const Seq first = begins != source.begins.end() ? begins->second : 1;
+  Seq ends = kMaxSeq;
+  if (source.bound) {
+    const auto bound = source.bound->find(lane);
+    ends = bound != source.bound->end() ? bound->second : 1;
+  }
+  auto read = rows.lane(lane, source.from.generation, first, ends);
+  if (!read) return std::move(read).error();
+  for (const auto& absent : read->absents) {
+    if (!is_seq(absent.range.first) || absent.range.empty() || absent.range.last >= ends ||
+        absent.segments == 0 || absent.segments > absent.range.size()) {
+      return unfitting("an impossible index row of lane " + std::to_string(lane));
+    }
+    indexed.ranges[lane].add(absent.range);
+  }
+  if (!read->absents.empty()) indexed.absents[lane] = std::move(read->absents);
+  indexed.sums[lane] = read->sums;
+  return {};
+}
+
+// Without what newer generations hold and what is known to be gone; both are whole segments.
+void Load::take_indexed(const Source& source, LaneId lane, const SegmentIndex::Absent& absent,
+                        std::map<LaneId, SeqRanges>& held_now) {
+  out_.ledger.restore_committed(lane, absent.range.last);
+  const Seq cursor = out_.ledger.state(lane).cursor;
+  for (const auto& held : held_[lane].missing_in(absent.range)) {
+    held_now[lane].add(held);
+    for (const auto& part : fated_[lane].missing_in(held)) {
+      const SeqRange ahead{std::max(part.first, cursor + 1), part.last};
+      if (!source.from.is_active && out_.ledger.undecided(lane, ahead).empty()) {
+        fated_[lane].add(part);
+        continue;
+      }
+      const double share =
+          static_cast<double>(part.size()) / static_cast<double>(absent.range.size());
+      const auto of = [share](uint64_t sum) {
+        return static_cast<uint64_t>(static_cast<double>(sum) * share);
+      };
+      absents_[lane].push_back(
+          {part, absent.generation, std::max<uint64_t>(1, of(absent.segments)), of(absent.bytes)});
+    }
+  }
 }
 
 void Load::take(const Source& source, LaneId lane, const IndexEntry& entry,
@@ -224,13 +327,23 @@ void Load::take(const Source& source, LaneId lane, const IndexEntry& entry,
 }
 
 void Load::fill_index() {
-  for (auto& [lane, entries] : entries_) {
-    std::sort(entries.begin(), entries.end(),
-              [](const IndexEntry& a, const IndexEntry& b) { return a.first < b.first; });
-    for (const auto& entry : entries) {
-      if (!out_.index.add(lane, entry))
-        log_.error("spool lane {}: segment {}..{} has no place and is left out", lane, entry.first,
-                   entry.last());
+  const auto by_first = [](const auto& a, const auto& b) { return first_of(a) < first_of(b); };
+  for (const auto& state : out_.ledger.states()) {
+    const LaneId lane = state.id;
+    for (const auto& range : fated_[lane].all()) out_.index.leave_out(lane, range);
+    auto& entries = entries_[lane];
+    auto& absents = absents_[lane];
+    std::sort(entries.begin(), entries.end(), by_first);
+    std::sort(absents.begin(), absents.end(), by_first);
+    auto entry = entries.begin();
+    for (auto absent = absents.begin(); absent != absents.end() || entry != entries.end();) {
+      const bool is_entry =
+          absent == absents.end() || (entry != entries.end() && entry->first < absent->range.first);
+      const SeqRange range = is_entry ? entry->range() : absent->range;
+      if (!(is_entry ? out_.index.add(lane, *entry++) : out_.index.add_absent(lane, *absent++))) {
+        log_.error("spool lane {}: segment {}..{} has no place and is left out", lane, range.first,
+                   range.last);
+      }
     }
   }
 }
@@ -248,6 +361,11 @@ Result<void> Load::read_all_marks() {
   for (const auto& [lane, entries] : entries_) {
     for (const auto& entry : entries) {
       if (unread.contains(entry.generation)) first = std::min(first, entry.id);
+    }
+  }
+  for (const auto& [lane, absents] : absents_) {
+    for (const auto& absent : absents) {
+      if (unread.contains(absent.generation)) first = 1;  // its ids are not known yet
     }
   }
   // What was taken since is not known; so that it does not pass for what is said of earlier ones.
@@ -298,11 +416,26 @@ Result<void> Load::count_quarantine(const Source& source) {
   });
 }
 
+// Rows of the index that are lost at the end or the beginning of a lane look like lost segments.
+bool Load::has_gaps() const {
+  for (const auto& lane : out_.ledger.states()) {
+    for (const auto& gap : out_.index.gaps(lane.id, {lane.cursor + 1, lane.next_seq - 1})) {
+      if (out_.ledger.undecided(lane.id, gap).empty()) continue;
+      log_.warning(
+          "spool lane {}: records {}..{} are not in the index; reading all segments, which takes a "
+          "while",
+          lane.id, gap.first, gap.last);
+      return true;
+    }
+  }
+  return false;
+}
+
 // Every committed record ahead of the cursor is in a segment or decided. What is neither was lost
 // with its row.
 void Load::account_for_gaps() {
   for (const auto& lane : out_.ledger.states()) {
-    if (!out_.index.ended_by(lane.id, lane.cursor, 1, 0).empty()) out_.ledger.mark_dirty(lane.id);
+    if (out_.index.has_ended(lane.id, lane.cursor, 0)) out_.ledger.mark_dirty(lane.id);
     for (const auto& gap : out_.index.gaps(lane.id, {lane.cursor + 1, lane.next_seq - 1})) {
       for (const auto& part : out_.ledger.damage(lane.id, gap, wall_us_,
                                                  "segment missing when the spool was opened")) {
@@ -342,7 +475,7 @@ Result<std::vector<LaneRow>> read_lanes(Connection& db) {
 
 Result<Loaded> load(const std::vector<LoadSource>& newest_first, std::vector<LaneRow> lanes,
                     int64_t wall_us, const Log& log, uint64_t quarantine_quota) {
-  return Load(wall_us, log, quarantine_quota).run(newest_first, std::move(lanes));
+  return Load(wall_us, log, quarantine_quota, true).run(newest_first, std::move(lanes));
 }
 
 }  // namespace penstock::spool

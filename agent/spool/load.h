@@ -9,11 +9,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "agent/base/log.h"
 #include "agent/base/result.h"
 #include "agent/spool/age.h"
+#include "agent/spool/index_reader.h"
 #include "agent/spool/ledger.h"
 #include "agent/spool/segment_index.h"
 #include "agent/spool/sqlite.h"
@@ -23,7 +25,9 @@ namespace penstock::spool {
 struct Loaded {
   Ledger ledger;
   SegmentIndex index;
-  int64_t next_segment_id = 1;  // above all ids in all generations
+  std::map<LaneId, IndexedSums> sums;  // of the active generation
+  bool index_is_stale = false;         // the rows there are not to be relied on
+  int64_t next_segment_id = 1;         // above all ids in all generations
   std::vector<ClockMark> marks;
 };
 

@@ -39,6 +39,8 @@ void OfflineWriter::add_segment(const SegmentHeader& header, std::string_view ru
 void OfflineWriter::add_stored_segment(const SegmentHeader& header, std::string stored) {
   waiting_bytes_ += stored.size();
   waiting_.segments.push_back({next_id_++, header, std::move(stored)});
+  // Rows of the index say that there is nothing in between.
+  waiting_.forgets_index = true;
 }
 
 void OfflineWriter::add_quarantine(QuarantineRow row) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/spool/age.h"
+#include "agent/spool/index_row.h"
 #include "agent/spool/segment_format.h"
 #include "agent/spool/types.h"
 
@@ -93,10 +94,16 @@ struct Transaction {
   std::vector<SegmentRow> segments;
   std::vector<LaneRow> lanes;
   std::vector<EpochRow> epochs;
+  bool forgets_index = false;  // rows of the index written before are no good any more
+  std::vector<IndexRow> index_rows;
+  std::optional<int64_t> covered_id;  // segments of lower ids are in index rows now
+  std::vector<std::pair<LaneId, Seq>>
+      index_ended;               // index rows that end here or before are needed no more
   std::vector<ClockMark> marks;  // each replaces those from its first_segment on
   bool empty() const {
     return deletes.empty() && released.empty() && quarantine.empty() && fates.empty() &&
-           segments.empty() && lanes.empty() && epochs.empty() && marks.empty();
+           segments.empty() && lanes.empty() && epochs.empty() && marks.empty() &&
+           index_rows.empty() && !forgets_index;
   }
 };
 

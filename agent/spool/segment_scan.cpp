@@ -45,6 +45,8 @@ class Scan {
   Result<void> read_columns();
   Result<bool> read_columns_from(int64_t id);
   void take_row(Statement& row);
+  bool is_indexed(LaneId lane, const IndexEntry& entry) const;
+  Seq indexed_to(LaneId lane) const;
   bool fits(LaneId lane, const Entries& entries);
   bool has_gap(LaneId lane, SeqRange gap) const;
   void place_doubtful();
@@ -65,13 +67,14 @@ class Scan {
 // Behind a page that cannot be read, tries the ids after the last one that could be, at first one
 // by one: the rows of a page are few. Rows are never looked for twice.
 Result<void> Scan::read_columns() {
-  int64_t from = INT64_MIN;
-  for (int64_t step = 1;;) {
+  int64_t from = context_.from_id;
+  out_.next_id = std::max(out_.next_id, from);
+  for (int64_t step = 1, turn = 0;; ++turn) {
     const int64_t before = out_.next_id;
     auto ended = read_columns_from(from);
     if (ended && *ended) return {};
     if (context_.strict) return std::move(ended).error();
-    if (out_.next_id != before || from == INT64_MIN) {
+    if (out_.next_id != before || turn == 0) {
       log_.error("spool generation {}: rows from {} on cannot be read: {}", context_.generation,
                  out_.next_id, ended.error().what);
       step = 1;
@@ -109,11 +112,25 @@ void Scan::take_row(Statement& row) {
   out_.next_id = entry.id + 1;
   const bool known =
       lane >= 0 && lane <= int64_t{kMaxLane} && ledger_.has(static_cast<LaneId>(lane));
+  if (known && is_indexed(static_cast<LaneId>(lane), entry)) return;
   if (known && is_possible(entry)) {
     out_.lanes[static_cast<LaneId>(lane)].push_back(entry);
   } else {
     doubtful_.emplace_back(kMaxLane + 1, entry);  // no lane to believe in
   }
+}
+
+bool Scan::is_indexed(LaneId lane, const IndexEntry& entry) const {
+  const auto found = context_.indexed.find(lane);
+  return found != context_.indexed.end() && is_possible(entry) &&
+         found->second.overlaps(entry.range());
+}
+
+// The last record of the lane that the index has.
+Seq Scan::indexed_to(LaneId lane) const {
+  const auto found = context_.indexed.find(lane);
+  return found == context_.indexed.end() || found->second.empty() ? 0
+                                                                  : found->second.all().back().last;
 }
 
 // Do the segments of a lane follow each other, with nothing between them that is undecided? Does
@@ -122,7 +139,7 @@ bool Scan::fits(LaneId lane, const Entries& entries) {
   const auto begins = context_.begins.find(lane);
   const Seq cursor = ledger_.state(lane).cursor;
   const Seq first = begins != context_.begins.end() ? begins->second : kMaxSeq;
-  Seq expected = 1;
+  Seq expected = indexed_to(lane) + 1;
   for (const auto& entry : entries) {
     const SeqRange gap{std::max({expected, cursor + 1, first}), entry.first - 1};
     if (entry.first < expected || has_gap(lane, gap)) return false;
@@ -177,7 +194,7 @@ bool Scan::insert(LaneId lane, const IndexEntry& entry) {
 // Does it join what is known of the lane?
 bool Scan::touches(LaneId lane, const IndexEntry& entry) const {
   if (!ledger_.has(lane) || !is_possible(entry)) return false;
-  if (entry.first <= ledger_.state(lane).cursor + 1) return true;
+  if (entry.first <= std::max(ledger_.state(lane).cursor, indexed_to(lane)) + 1) return true;
   const auto found = out_.lanes.find(lane);
   return found != out_.lanes.end() &&
          std::any_of(found->second.begin(), found->second.end(), [&entry](const IndexEntry& other) {

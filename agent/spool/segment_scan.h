@@ -37,6 +37,9 @@ struct ScanContext {
   const std::map<LaneId, SeqRanges>& held_elsewhere;
   const std::map<LaneId, Seq>& begins;
   uint32_t generation = 1;
+  // Rows below this id are in the index, and so are those of `indexed`: they are not looked at.
+  int64_t from_id = INT64_MIN;
+  const std::map<LaneId, SeqRanges>& indexed;
   // Pages that cannot be read are an error; otherwise they are stepped over and their rows missing.
   bool strict = true;
 };

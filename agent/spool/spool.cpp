@@ -68,6 +68,8 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surrounding
       parked_(std::move(found.parked)),
       spare_(found.spare),
       newest_number_(found.newest),
+      index_sums_(std::move(found.loaded.sums)),
+      forgets_index_(found.loaded.index_is_stale),
       lanes_file_(std::move(found.lanes_file)),
       policy_(options.commit_bytes),
       next_segment_id_(found.loaded.next_segment_id),
@@ -78,6 +80,7 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surrounding
       quarantine_quota_(options.quarantine_quota()),
       ages_(std::move(found.loaded.marks)) {
   for (const auto& epoch : found.epochs) add_epoch(epoch);
+  index_.limit(options.index_entries);
   counters_.older_files = older_.size();
   counters_.parked_files = parked_.size();
   counters_.live_bytes = active_->store.live_bytes();
@@ -241,6 +244,7 @@ Counters SpoolImpl::counters() const {
   const Lock lock(mutex_);
   Counters counters = counters_;
   counters.queued_bytes = queue_.bytes();
+  counters.index_entries = index_.entries();
   return counters;
 }
 

@@ -45,7 +45,11 @@ struct Options {
   size_t commit_bytes = 256 << 10;  // a commit closes at this many bytes of records
   size_t queue_bytes = 12 << 20;    // accepted but not yet committed
   size_t tail_bytes = 8 << 20;      // committed segments kept in memory for the lanes
-  uint64_t quarantine_bytes = 0;    // its quota; 0: 5 % of max_size
+  size_t index_entries = 128 * 1024;  // segments whose place is kept in memory, 32 bytes each
+  // Segments that a start has to look for, at most: the places of older ones are in rows of their
+  // own. With more than 16 lanes a sixteenth of this for each.
+  size_t index_unwritten = 1024;
+  uint64_t quarantine_bytes = 0;                             // its quota; 0: 5 % of max_size
   std::map<std::string, LanePolicy> policies;                // by route name
   LanePolicy other_lanes;                                    // of routes that are not in `policies`
   std::function<ClockReading()> clock = read_clock_reading;  // for ages
@@ -87,6 +91,7 @@ struct Counters {
   // Older ones that hold nothing pending, but whose quarantine or fates cannot be read: they stay,
   // so that `penstock spool repair` may still find it. A person should look.
   uint64_t kept_files = 0;
+  uint64_t index_entries = 0;  // segments whose place is in memory
   SpoolState state = SpoolState::kGreen;
 };
 

@@ -44,6 +44,9 @@ void SpoolImpl::expire(Lock& lock) {
 // True when there may be more: the oldest segment of `lane` was too old and is gone, or has no age.
 bool SpoolImpl::expire_head(Lock& lock, LaneId lane, const ClockReading& now) {
   Guard& one = guard(lane);
+  const Seq after = std::max({ledger_.cursor(lane), one.sending, one.ageless});
+  if (const auto absent = index_.absent_behind(lane, after, {}))
+    (void)fill_index(lock, lane, after + 1, *absent);
   auto oldest = droppable(lane, one, one.ageless, 1);
   if (oldest.empty()) return false;
   const IndexEntry entry = oldest.front();

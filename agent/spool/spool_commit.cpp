@@ -9,6 +9,7 @@ namespace {
 
 constexpr Millis kFullRetry{
     1000};  // the disk may have room again without anything of ours having gone
+constexpr Millis kIndexRetry{60'000};    // rows of the index that found no room
 constexpr size_t kTrimsPerCommit = 512;  // bounds the time of one transaction
 constexpr uint64_t kTrimBytesPerCommit = uint64_t{4} << 20;
 // Cursors and removals cost about as many pages as a small commit of records: they ride on one a
@@ -18,6 +19,7 @@ constexpr Millis kAckRide = kAckDelay - Millis(100);
 }  // namespace
 
 void SpoolImpl::commit(Lock& lock, bool with_records) {
+  fetch_index(lock);
   const bool done = with_records && commit_records(lock);
   const bool wanted = ledger_.has_unwritten() || !ledger_.turned_away().empty() || wants_drops_;
   if (!done && !fault_ && wanted) commit_acks(lock);
@@ -40,7 +42,13 @@ bool SpoolImpl::commit_records(Lock& lock) {
       enter_fault(lock, std::move(written).error());
       return false;
     }
+    if (!attempt.stretches.empty()) {  // rows are not to stand in the way of records
+      index_not_before_ = attempt.at + kIndexRetry;
+      retry_at_ = attempt.at;
+      return false;
+    }
     disk_refused_ = attempt.fitted;
+    fetch_droppable(lock);
     const bool low = state_of(disk_fill(), state_) == SpoolState::kDiskLow && !attempt.fitted;
     if (low || !drop_for_commit(batch.bytes)) {
       enter_full(written.error());
@@ -79,8 +87,10 @@ void SpoolImpl::commit_acks(Lock& lock) {
     note_written(attempt);
     if (!attempt.trims.empty()) retry_at_ = attempt.at;
     // While full they do not wait a second, but neither is each one a sync of its own.
-    if (attempt.unfinished.empty())
-      acks_not_before_ = std::max(acks_not_before_, attempt.at + kEarlyCommitSpacing);
+    if (attempt.unfinished.empty() || index_unread_)
+      acks_not_before_ =
+          std::max(acks_not_before_,
+                   attempt.at + (index_unread_ ? kFullRetry : Millis(kEarlyCommitSpacing)));
     checkpoint(lock);
   } else if (may_try_again(written.error())) {
     acks_not_before_ = attempt.at + kFullRetry;
@@ -111,9 +121,12 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
     // Their rows may be removed by a person one day: the number they used must outlive them.
     for (const Pending* record : batch->refused) lanes.insert(record->lane);
     if (const auto mark = clock_mark()) plan.transaction.marks.push_back(*mark);
+    plan_index(plan);
+    // Their next numbers go with them: rows that are lost then leave a gap that a start sees.
+    for (const auto& row : plan.transaction.index_rows) lanes.insert(row.lane);
   }
   if (with_pending) plan_doomed(plan);
-  const bool quarantines = with_pending && !quarantine_full();
+  const bool quarantines = with_pending && !quarantine_full() && can_copy_pending();
   // Evenly, so that the oldest pages, which hold segments of all lanes, become empty as a whole.
   const size_t shares = std::max<size_t>(1, lanes.size());
   for (const LaneId lane : lanes) {
@@ -131,8 +144,7 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
   if (!with_pending) return plan;
   for (const auto& record : ledger_.pending_quarantine()) {
     if (!quarantines) break;
-    const IndexEntry* entry = record.segment ? nullptr : index_.find(record.lane, record.seq);
-    plan.quarantine.push_back({record, entry != nullptr ? std::optional(*entry) : std::nullopt});
+    plan.quarantine.push_back({record, place_of(record)});
   }
   plan.transaction.fates = ledger_.plan_fates();
   plan.fates = plan.transaction.fates.size();
@@ -142,17 +154,19 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
 void SpoolImpl::plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_t& bytes_left) {
   const auto ended = left > 0 ? index_.ended_by(row.lane, row.cursor, left, bytes_left)
                               : std::vector<IndexEntry>();
+  Seq removed_to = 0;
   for (const auto& entry : ended) {
     plan.trims.emplace_back(row.lane, entry.first);
     if (entry.generation == active_->number) {  // older files are not written any more
       plan.transaction.deletes.push_back(entry.id);
       plan.freed_bytes += entry.bytes;
+      removed_to = entry.last();
     }
     bytes_left -= std::min<uint64_t>(bytes_left, entry.bytes);
   }
   left = bytes_left == 0 ? 0 : left - ended.size();
-  const IndexEntry* next = index_.find(row.lane, ended.empty() ? 0 : ended.back().last() + 1);
-  if (next != nullptr && next->last() <= row.cursor) plan.unfinished.insert(row.lane);
+  if (removed_to > 0) plan.transaction.index_ended.emplace_back(row.lane, removed_to);
+  if (index_.has_ended(row.lane, row.cursor, ended.size())) plan.unfinished.insert(row.lane);
 }
 
 Result<void> SpoolImpl::write(Lock& lock, Plan& plan, const Batch* batch) {
@@ -255,6 +269,7 @@ void SpoolImpl::note_written(const Plan& plan) {
 
 // The records of `batch` are on disk: the lanes can have them, the queue lets go.
 void SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
+  note_index(plan);
   for (size_t i = 0; i < batch.runs.size(); ++i) {
     Run& run = batch.runs[i];
     const auto& row = plan.transaction.segments[i];

@@ -8,6 +8,7 @@
 //   spool_thread.cpp  the loop: when to commit, when to read, when to end
 //   spool_commit.cpp  one commit from plan to callbacks
 //   spool_read.cpp    segments back to the lanes
+//   spool_index.cpp   what of the index is in memory, what in rows
 //   spool_roll.cpp    on to the next file when one fails, and what becomes of the old ones
 //   spool_retention.cpp  shares, overflow, the quarantine's quota
 //   spool_age.cpp     max_age
@@ -99,6 +100,7 @@ class SpoolImpl final : public Spool {
     std::vector<std::pair<LaneId, Seq>> trims;  // segments let go, by their first record
     std::set<LaneId> unfinished;                // lanes with more to trim
     uint64_t freed_bytes = 0;
+    std::vector<SegmentIndex::Stretch> stretches;  // that go into rows of the index
     size_t fates = 0;
     size_t doomed = 0;
     bool acks = true;     // with the cursors of all lanes
@@ -128,6 +130,14 @@ class SpoolImpl final : public Spool {
   void end_flush(std::optional<Error> error);
   bool acks_ride() const;
   Plan plan(const Batch* batch, bool with_pending);
+  bool can_copy_pending() const;
+  std::optional<IndexEntry> place_of(const PendingQuarantine& record) const;
+  void plan_index(Plan& plan) const;
+  void note_index(const Plan& plan);
+  std::vector<SeqRange> unexplained(LaneId lane, const IndexPart& part) const;
+  void give_up_unexplained(LaneId lane, const IndexPart& part);
+  static std::vector<IndexRow> rows_of_moved(
+      const std::vector<std::pair<LaneId, IndexEntry>>& moved);
   void plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_t& bytes_left);
   void note_written(const Plan& plan);
   void note_committed(const Plan& plan, Batch& batch);
@@ -163,6 +173,13 @@ class SpoolImpl final : public Spool {
 
   // With mutex_ held on entry and return, released in between.
   void run();
+  void fetch_index(Lock& lock);
+  void locate_pending(Lock& lock);
+  void fetch_droppable(Lock& lock);
+  void leave_out_removed(Lock& lock, LaneId lane, IndexPart& part);
+  Result<void> fill_index(Lock& lock, LaneId lane, Seq from, const SegmentIndex::Absent& absent);
+  Result<void> search_part(Lock& lock, LaneId lane, Seq from, const SegmentIndex::Absent& absent,
+                           IndexPart& part);
   void commit(Lock& lock, bool with_records);
   bool commit_records(Lock& lock);
   void commit_acks(Lock& lock);
@@ -170,6 +187,7 @@ class SpoolImpl final : public Spool {
   void announce(Lock& lock, const Batch& batch);
   void checkpoint(Lock& lock);
   void serve_reads(Lock& lock);
+  Result<void> know_segment(Lock& lock, const ReadRequest& request);
   void enter_fault(Lock& lock, Error error);
   void roll(Lock& lock);
   bool house_keeping(Lock& lock);
@@ -213,9 +231,17 @@ class SpoolImpl final : public Spool {
   std::optional<uint32_t> spare_;
   uint32_t newest_number_;
   MonoTime spare_not_before_{};
-  std::vector<EpochRow> epochs_;           // oldest first; the last is current
-  std::map<uint32_t, OriginPtr> origins_;  // by epoch; none is ever taken out
-  OriginPtr origin_;                       // of what is committed now
+  std::vector<EpochRow> epochs_;              // oldest first; the last is current
+  std::map<uint32_t, OriginPtr> origins_;     // by epoch; none is ever taken out
+  OriginPtr origin_;                          // of what is committed now
+  std::map<LaneId, IndexedSums> index_sums_;  // of the rows in the active generation
+  bool forgets_index_ = false;                // these are removed before others are written
+  bool index_sweeps_ = false;                 // more rows are to be written
+  MonoTime index_not_before_{};               // no rows are written
+  bool index_unread_ = false;                 // something could not be fetched for this commit
+  int wide_searches_ = 0;                     // through a whole file
+  // Of the records that this commit may copy to the quarantine, those fetched from afar.
+  std::map<std::pair<LaneId, Seq>, std::optional<IndexEntry>> located_;
   LanesFile lanes_file_;
   MonoTime lanes_copied_at_{};
   bool lanes_changed_ = true;  // since they were copied

@@ -6,7 +6,8 @@
 namespace penstock::spool {
 namespace {
 
-constexpr int kReadsPerTurn = 8;  // between two looks at whether a commit is due
+constexpr size_t kRemembered = 1024;  // segments behind a read error
+constexpr int kReadsPerTurn = 8;      // between two looks at whether a commit is due
 
 }  // namespace
 
@@ -27,6 +28,12 @@ void SpoolImpl::serve_reads(Lock& lock) {
     ReadRequest request = std::move(reads_.front());
     reads_.pop_front();
     if (hold(request)) continue;
+    if (auto known = know_segment(lock, request); !known) {
+      lock.unlock();
+      request.done(std::move(known).error());
+      lock.lock();
+      continue;
+    }
     const IndexEntry* found = index_.find(request.lane, request.from);
     const std::optional<IndexEntry> entry = found != nullptr ? std::optional(*found) : std::nullopt;
     SegmentPtr segment = entry ? tail_.find(request.lane, entry->first) : nullptr;
@@ -52,10 +59,22 @@ void SpoolImpl::serve_reads(Lock& lock) {
   }
 }
 
+Result<void> SpoolImpl::know_segment(Lock& lock, const ReadRequest& request) {
+  while (const auto absent = index_.absent_at(request.lane, request.from)) {
+    auto filled = fill_index(lock, request.lane, request.from, *absent);
+    if (!filled) return filled;
+  }
+  return {};
+}
+
 // A read error may pass; records are given up only when it has not for salvage_wait.
 bool SpoolImpl::has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error) {
   if (error.kind != ErrorKind::kTransient) return false;
   const MonoTime now = read_clock().mono;
+  if (unread_since_.size() >= kRemembered) {
+    std::erase_if(unread_since_,
+                  [&](const auto& one) { return now - one.second >= 4 * options_.salvage_wait; });
+  }
   return now - unread_since_.try_emplace({lane, entry.first}, now).first->second >=
          options_.salvage_wait;
 }

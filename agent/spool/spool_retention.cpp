@@ -241,7 +241,7 @@ void SpoolImpl::drop_overflow() {
     if (use <= one.share_bytes) continue;
     // What is acknowledged goes anyway.
     const auto ended = index_.ended_by(lane, ledger_.cursor(lane), kEndedLooked, UINT64_MAX);
-    if (ended.size() >= kEndedLooked) continue;
+    if (index_.has_ended(lane, ledger_.cursor(lane), ended.size())) continue;  // and there is more
     for (const auto& entry : ended) use -= std::min<uint64_t>(use, entry.bytes);
     if (use > one.share_bytes) drop_oldest(lane, one, use - one.share_bytes);
   }

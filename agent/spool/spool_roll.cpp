@@ -68,6 +68,8 @@ void SpoolImpl::roll(Lock& lock) {
   }
   older_.push_back(std::exchange(active_, std::move(*next)));
   add_epoch(epochs.back());
+  index_sums_.clear();
+  forgets_index_ = index_sweeps_ = false;
   unwritten_mark_.reset();  // came with the activation
   for (const auto& row : first.lanes) ledger_.written(row, true);
   if (fault_) log_.info("spool: good again");
@@ -289,7 +291,11 @@ Result<std::vector<SeqRange>> SpoolImpl::without_fate(LaneId lane, SeqRange rang
 
 // Moves some of the last segments of a nearly empty generation into the active one, as they are.
 bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
-  const auto wanted = index_.some_of(from.number, kEvacuatedSegments);
+  auto wanted = index_.some_of(from.number, kEvacuatedSegments);
+  if (const auto absent = index_.absent_of(from.number); wanted.empty() && absent) {
+    if (!fill_index(lock, absent->first, 1, absent->second)) return false;
+    wanted = index_.some_of(from.number, kEvacuatedSegments);
+  }
   lock.unlock();
   Transaction transaction;
   std::vector<std::pair<LaneId, IndexEntry>> moved;
@@ -308,6 +314,8 @@ bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
     transaction.segments.push_back({entry.id, decoded->header, std::move(*stored)});
   }
   from.keeps_rest = moved.empty();
+  transaction.index_rows = rows_of_moved(moved);
+  transaction.forgets_index = forgets_index_;
   Result<void> done;
   const bool fits = active_->store.fits(transaction, 0);
   if (fits && !moved.empty()) done = active_->store.apply(transaction);
@@ -317,6 +325,7 @@ bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
     enter_fault(lock, std::move(done).error());
     return true;
   }
+  forgets_index_ = false;
   for (const auto& [lane, entry] : moved) index_.move(lane, entry);
   counters_.live_bytes = active_->store.live_bytes();
   checkpoint(lock);

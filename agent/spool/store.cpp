@@ -4,8 +4,11 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <tuple>
 
 #include <sqlite3.h>
+
+#include "agent/spool/database.h"
 
 namespace penstock::spool {
 namespace {
@@ -29,6 +32,8 @@ struct Store::Statements {
   Statement begin, commit, rollback;
   Statement insert, remove, release, read, newest, lane, quarantine, epoch;
   Statement fate, longer_fate, old_fates, mark, later_marks;
+  bool has_index = false;  // and what follows is prepared
+  Statement index_row, index_ended, covered, forget_rows, forget_covered;
   Statement page_count, freelist_count;
 
   Result<void> prepare() {
@@ -76,12 +81,29 @@ struct Store::Statements {
         {&page_count, "PRAGMA page_count"},
         {&freelist_count, "PRAGMA freelist_count"},
     };
+    if (auto done = prepare_all(all); !done) return done;
+    sqlite3_wal_hook(db.handle(), &remember_wal_frames, &wal_frames);
+    return {};
+  }
+  Result<void> prepare_index() {
+    const std::pair<Statement*, const char*> all[] = {
+        {&index_row, "INSERT OR REPLACE INTO seg_index VALUES(?,?,?,?,?,?,?,?,?)"},
+        {&index_ended, "DELETE FROM seg_index WHERE lane=?1 AND first_seq<=?2 AND last_seq<=?2"},
+        {&covered, "INSERT OR REPLACE INTO index_state VALUES(0,?,?)"},
+        {&forget_rows, "DELETE FROM seg_index"},
+        {&forget_covered, "DELETE FROM index_state"},
+    };
+    auto done = prepare_all(all);
+    has_index = done.has_value();
+    return done;
+  }
+  template <class All>
+  Result<void> prepare_all(const All& all) {
     for (const auto& [statement, sql] : all) {
       auto prepared = db.prepare(sql);
       if (!prepared) return std::move(prepared).error();
       *statement = std::move(*prepared);
     }
-    sqlite3_wal_hook(db.handle(), &remember_wal_frames, &wal_frames);
     return {};
   }
 };
@@ -97,6 +119,7 @@ Result<Store> Store::make(Connection db, const Sizing& sizing) {
   statements->db = std::move(db);
   if (auto prepared = statements->prepare(); !prepared) return std::move(prepared).error();
   Store store(std::move(statements), sizing);
+  if (auto known = store.know_index(false); !known) return std::move(known).error();
   if (auto known = store.refresh_pages(); !known) return std::move(known).error();
   store.connection().checkpoint_on_close(true);
   return store;
@@ -142,6 +165,7 @@ Result<void> Store::apply(const Transaction& transaction) {
   if (done) done = s.commit.run();
   if (!done) {
     Error error = failed(std::move(done).error());
+    s.has_index = false;  // its tables may be gone again
     // In WAL mode this forgets frames that were never committed; it writes nothing.
     if (s.db.in_transaction()) {
       if (auto rolled_back = s.rollback.run(); !rolled_back)
@@ -159,6 +183,8 @@ int64_t Store::pages_for(const Transaction& transaction) {
   for (const auto& row : transaction.segments) pages += pages_of(row.stored.size());
   for (const auto& row : transaction.quarantine)
     pages += pages_of(row.record.size() + row.reason.size());
+  for (const auto& row : transaction.index_rows)
+    pages += static_cast<int64_t>(row.entries.size() / 1024) + 1;
   return pages;
 }
 
@@ -177,7 +203,48 @@ Result<void> Store::write_rows(const Transaction& transaction) {
         .bind(6, int64_t{row.header.epoch});
     if (auto done = s.insert.bind_blob(7, row.stored).run(); !done) return done;
   }
-  return {};
+  return write_index(transaction);
+}
+
+// Whether it has the tables of the index; `create` makes them in a file that has none.
+Result<void> Store::know_index(bool create) {
+  Statements& s = *statements_;
+  if (s.has_index) return {};
+  if (create) {
+    if (auto made = s.db.exec(kIndexSchema); !made) return made;
+    return s.prepare_index();
+  }
+  auto tables = s.db.number(
+      "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name IN ('seg_index', "
+      "'index_state')");
+  if (!tables) return std::move(tables).error();
+  return *tables == 2 ? s.prepare_index() : Result<void>();
+}
+
+Result<void> Store::write_index(const Transaction& transaction) {
+  Statements& s = *statements_;
+  const auto& [rows, ended] = std::tie(transaction.index_rows, transaction.index_ended);
+  if (rows.empty() && ended.empty() && !transaction.forgets_index) return {};
+  if (auto known = know_index(!rows.empty()); !known) return known;
+  if (!s.has_index) return {};
+  if (transaction.forgets_index) {
+    if (auto done = s.forget_rows.run(); !done) return done;
+    if (auto done = s.forget_covered.run(); !done) return done;
+  }
+  for (const auto& [lane, up_to] : ended) {
+    if (auto done = s.index_ended.bind(1, int64_t{lane}).bind(2, up_to).run(); !done) return done;
+  }
+  for (const auto& row : rows) {
+    s.index_row.bind(1, int64_t{row.lane}).bind(2, row.range.first).bind(3, row.range.last);
+    s.index_row.bind(4, row.segments).bind(5, row.bytes);
+    s.index_row.bind(6, row.segments_before).bind(7, row.bytes_before);
+    s.index_row.bind(8, int64_t{row.check});
+    if (auto done = s.index_row.bind_blob(9, row.entries).run(); !done) return done;
+  }
+  if (!transaction.covered_id) return {};
+  return s.covered.bind(1, *transaction.covered_id)
+      .bind(2, int64_t{covered_check(*transaction.covered_id)})
+      .run();
 }
 
 Result<void> Store::write_ledger(const Transaction& transaction) {
@@ -238,22 +305,40 @@ Result<void> Store::write_fates(const std::vector<FateRow>& fates) {
   return {};
 }
 
+// Of a read: the medium may answer again.
+Error Store::read_error(Error error) const {
+  const bool is_io = (sqlite3_errcode(statements_->db.handle()) & 0xFF) == SQLITE_IOERR;
+  if (error.kind != ErrorKind::kTransient)
+    error.kind = is_io ? ErrorKind::kTransient : ErrorKind::kCorrupt;
+  return error;
+}
+
 Result<std::string> Store::read(int64_t id) {
   Statement& statement = statements_->read;
   auto row = statement.bind(1, id).step();
   Result<std::string> out = Error{ErrorKind::kCorrupt, "its row is gone", {}};
   if (!row) {
-    Error error = std::move(row).error();
-    // The medium may answer again.
-    const bool is_io = (sqlite3_errcode(statements_->db.handle()) & 0xFF) == SQLITE_IOERR;
-    if (error.kind != ErrorKind::kTransient)
-      error.kind = is_io ? ErrorKind::kTransient : ErrorKind::kCorrupt;
-    out = std::move(error);
+    out = read_error(std::move(row).error());
   } else if (*row) {
     out = std::string(statement.bytes_at(0));
   }
   statement.reset();  // at once: an open read keeps the WAL from being recycled
   return out;
+}
+
+Result<IndexPart> Store::index_part(LaneId lane, Seq from, const SegmentIndex::Absent& absent) {
+  auto rows = IndexReader::open(statements_->db);
+  if (!rows) return read_error(std::move(rows).error());
+  auto part = rows->part(lane, from, absent);
+  if (!part) return read_error(std::move(part).error());
+  return part;
+}
+
+FoundSegments Store::search(LaneId lane, SeqRange range, uint32_t generation, bool everywhere) {
+  std::pair<int64_t, int64_t> ids{0, INT64_MAX};
+  auto rows = IndexReader::open(statements_->db);
+  if (rows && !everywhere) ids = rows->ids_around(lane, range);
+  return search_segments(statements_->db, lane, range, ids, generation);
 }
 
 // The log found at opening may end inside the padding of its last commit. A frame written there

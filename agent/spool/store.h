@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "agent/base/result.h"
+#include "agent/spool/index_reader.h"
 #include "agent/spool/rows.h"
 #include "agent/spool/sizing.h"
 #include "agent/spool/sqlite.h"
@@ -27,6 +28,12 @@ class Store {
 
   // The payload of a segment row. kCorrupt: it is gone or damaged; kTransient: a read error.
   Result<std::string> read(int64_t id);
+
+  // Of a lane's segments, by the rows of the index: IndexReader::part. Errors as of read().
+  Result<IndexPart> index_part(LaneId lane, Seq from, const SegmentIndex::Absent& absent);
+  // The same from `seg`: `everywhere`, or where the rows of the index allow. Its error is as of
+  // read(); what could be read is there anyway.
+  FoundSegments search(LaneId lane, SeqRange range, uint32_t generation, bool everywhere);
 
   // Is there a segment row of that id?
   Result<bool> has(int64_t id);
@@ -54,6 +61,9 @@ class Store {
   struct Statements;
   explicit Store(std::unique_ptr<Statements> statements, const Sizing& sizing);
   Result<void> write_rows(const Transaction& transaction);
+  Result<void> write_index(const Transaction& transaction);
+  Result<void> know_index(bool create);
+  Error read_error(Error error) const;
   static int64_t pages_for(const Transaction& transaction);
   Result<void> write_ledger(const Transaction& transaction);
   Result<void> allocate_for(const Transaction& transaction);

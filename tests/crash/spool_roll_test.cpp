@@ -323,6 +323,25 @@ class SpoolRollAtStart : public SpoolRoll {
     ASSERT_TRUE(spool_->flush());
     close();
   }
+  // What can be had of it; the rest is given up, as a lane would.
+  std::set<Seq> read_as_a_lane(Seq from) {
+    std::set<Seq> held;
+    for (;;) {
+      const auto segment = read_now(*spool_, lane_, from);
+      const SeqRange range = spool_->segment_range(lane_, from);
+      if (segment && *segment == nullptr) return held;
+      const Seq given_up_to = segment ? (*segment)->first() - 1 : range.last;
+      if (given_up_to >= from) spool_->damaged(lane_, from, given_up_to, "cannot be read");
+      if (!segment && given_up_to < from) {
+        ADD_FAILURE() << segment.error().what;
+        return held;
+      }
+      if (segment) {
+        for (Seq seq = (*segment)->first(); seq <= (*segment)->last(); ++seq) held.insert(seq);
+      }
+      from = segment ? (*segment)->last() + 1 : range.last + 1;
+    }
+  }
   std::filesystem::path file() const { return options_.dir / "1.db"; }
   LaneId lane_ = 0;
 };
@@ -374,8 +393,7 @@ TEST_F(SpoolRollAtStart, WhatCannotBeReadOfAFileIsCountedAndTheRestIsDelivered) 
   uint64_t damaged = 0;
   for (int time = 0; time < 2; ++time) {
     open();
-    std::set<Seq> held;
-    for (const auto& [seq, body] : read_all(*spool_, lane_, 16)) held.insert(seq);
+    const std::set<Seq> held = read_as_a_lane(16);
     ASSERT_TRUE(spool_->flush());
     spool_->acknowledge(lane_, 300);
     const LaneState state = spool_->state(lane_);

@@ -94,6 +94,9 @@ inline Options options_in(const std::filesystem::path& dir) {
   options.max_size_bytes = 64 << 20;
   options.allow_volatile = true;
   options.other_lanes.max_share_percent = 100;  // one lane may fill it all
+  // So little that every test works with parts of the index only.
+  options.index_unwritten = 16;
+  options.index_entries = 32;
   return options;
 }
 

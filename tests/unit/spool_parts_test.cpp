@@ -257,6 +257,138 @@ TEST(SegmentIndex, FindsTheSegmentThatHoldsOrFollows) {
   EXPECT_EQ(index.size(), 2U);
 }
 
+std::vector<IndexEntry> entries_from(Seq first, size_t count, uint32_t generation = 1) {
+  std::vector<IndexEntry> entries;
+  for (size_t i = 0; i < count; ++i)
+    entries.push_back({static_cast<int64_t>(first + i), first + 2 * i, 2, 100, generation});
+  return entries;
+}
+
+TEST(SegmentIndex, WhatIsAbsentIsFilledPartByPartAndCountsWhole) {
+  SegmentIndex index;
+  ASSERT_TRUE(index.add_absent(3, {{1, 400}, 1, 200, 20000}));
+  ASSERT_TRUE(index.add(3, {900, 401, 2, 100}));
+  EXPECT_EQ(index.live(1).segments, 201U);
+  EXPECT_EQ(index.entries(), 1U);
+  EXPECT_EQ(index.find(3, 150), nullptr);
+  ASSERT_TRUE(index.absent_at(3, 150));
+  EXPECT_EQ(index.absent_at(3, 150)->range, (SeqRange{1, 400}));
+  EXPECT_FALSE(index.absent_at(3, 401));
+  EXPECT_TRUE(index.gaps(3, {1, 402}).empty());
+  index.fill(3, {101, 200}, entries_from(101, 50));
+  EXPECT_EQ(index.live(1).segments, 201U);
+  EXPECT_EQ(index.live(1).bytes, 20100U);
+  EXPECT_EQ(index.find(3, 150)->first, 149U);
+  EXPECT_EQ(index.absent_at(3, 100)->range, (SeqRange{1, 100}));
+  EXPECT_EQ(index.absent_at(3, 201)->range, (SeqRange{201, 400}));
+  EXPECT_TRUE(index.ended_by(3, 400, 999, UINT64_MAX).empty()) << "the oldest are not known";
+  EXPECT_TRUE(index.has_ended(3, 1, 0));
+  index.fill(3, {1, 100}, {});
+  EXPECT_EQ(index.ended_by(3, 400, 999, UINT64_MAX).size(), 50U);
+  EXPECT_EQ(index.gaps(3, {1, 402}), (std::vector<SeqRange>{{1, 100}}));
+  index.fill(3, {201, 400}, entries_from(201, 100));
+  EXPECT_EQ(index.live(1).segments, 151U);
+  EXPECT_EQ(index.bytes(3), 151U * 164);
+}
+
+TEST(SegmentIndex, MoreThanItsLimitBecomesAbsentAgainButForWhatIsInNoRow) {
+  SegmentIndex index;
+  for (const LaneId lane : {1U, 2U}) {
+    for (const auto& entry : entries_from(1, 100)) ASSERT_TRUE(index.add(lane, entry));
+  }
+  index.limit(50);
+  index.evict();
+  EXPECT_EQ(index.entries(), 200U);
+  EXPECT_EQ(index.unwritten(1), 200U);
+  const auto stretches = index.stretches(1, 1);
+  ASSERT_EQ(stretches.size(), 1U);
+  EXPECT_EQ(stretches[0].entries.size(), 100U);
+  index.written(1, stretches);
+  EXPECT_EQ(index.unwritten(1), 100U);
+  index.evict();
+  EXPECT_EQ(index.entries(), 100U);
+  EXPECT_EQ(index.live(1).segments, 200U);
+  EXPECT_EQ(index.live(1).bytes, 20000U);
+  EXPECT_EQ(index.absent_at(1, 7)->range, (SeqRange{1, 200}));
+  EXPECT_NE(index.find(2, 7), nullptr);
+}
+
+TEST(SegmentIndex, WhatWasTakenOutDoesNotComeBack) {
+  SegmentIndex index;
+  const auto entries = entries_from(1, 100);
+  for (const auto& entry : entries) ASSERT_TRUE(index.add(1, entry));
+  index.written(1, index.stretches(1, 999));
+  index.remove(1, 101);
+  ASSERT_TRUE(index.add(2, {500, 1, 1, 1}));  // used last
+  index.limit(0);
+  index.evict();
+  index.remove(2, 1);
+  EXPECT_EQ(index.entries(), 0U);
+  EXPECT_EQ(index.absent_at(1, 1)->range, (SeqRange{1, 200}));
+  index.fill(1, {1, 200}, entries);
+  EXPECT_EQ(index.live(1).segments, 99U);
+  EXPECT_EQ(index.gaps(1, {1, 200}), (std::vector<SeqRange>{{101, 102}}));
+}
+
+TEST(SegmentIndex, AFillThatFindsNothingLeavesItsNeighboursAlone) {
+  SegmentIndex index;
+  for (int i = 0; i < 9; ++i) {  // so many chunks that the middle one has some on both sides
+    const Seq first = 1 + 10 * static_cast<Seq>(i);
+    if (i == 4) ASSERT_TRUE(index.add_absent(1, {{first, first + 9}, 1, 5, 500}));
+    if (i != 4) ASSERT_TRUE(index.add(1, {i, first, 10, 100, 1 + static_cast<uint32_t>(i)}));
+  }
+  index.fill(1, {41, 50}, {});
+  EXPECT_EQ(index.gaps(1, {1, 90}), (std::vector<SeqRange>{{41, 50}}));
+  EXPECT_EQ(index.overlapping(1, {1, 90}).size(), 8U);
+}
+
+TEST(SegmentIndex, WhatIsLeftOutInTheMiddleKeepsItsNeighboursApart) {
+  SegmentIndex index;
+  for (const auto& entry : entries_from(1, 10)) ASSERT_TRUE(index.add(1, entry));
+  index.written(1, index.stretches(1, 999));
+  ASSERT_TRUE(index.add(1, {99, 31, 2, 100, 2}));
+  index.move(1, {7, 13, 2, 100, 2});
+  EXPECT_EQ(index.live(1).segments, 9U);
+  EXPECT_EQ(index.live(2).segments, 2U);
+  EXPECT_EQ(index.unwritten(2), 1U) << "what is moved comes with its row";
+  ASSERT_TRUE(index.add(2, {500, 1, 1, 1}));  // used last
+  index.limit(0);
+  index.evict();
+  EXPECT_EQ(index.absent_at(1, 1)->range, (SeqRange{1, 12}));
+  EXPECT_EQ(index.absent_at(1, 13)->range, (SeqRange{13, 14}));
+  EXPECT_EQ(index.absent_at(1, 13)->generation, 2U);
+  EXPECT_EQ(index.absent_at(1, 15)->range, (SeqRange{15, 20}));
+  EXPECT_EQ(index.absent_behind(1, 0, 2)->range, (SeqRange{13, 14}));
+}
+
+TEST(IndexRow, SaysWhatItWasToldAndIsBelievedOnlyWhole) {
+  std::vector<IndexEntry> entries{{7, 10, 5, 100, 3}, {9, 15, 1, 70, 3}, {40, 20, 3, 1 << 20, 3}};
+  const IndexRow row = make_index_row(4, entries, 11, 2000);
+  EXPECT_EQ(row.range, (SeqRange{10, 22}));
+  EXPECT_EQ(row.segments, 3U);
+  EXPECT_EQ(row.bytes, 170U + (1 << 20));
+  const auto read = entries_of(row, 3);
+  ASSERT_TRUE(read);
+  ASSERT_EQ(read->size(), 3U);
+  EXPECT_EQ((*read)[2].id, 40);
+  EXPECT_EQ((*read)[2].first, 20U);
+  for (size_t i = 0; i < row.entries.size() * 8; ++i) {
+    IndexRow bad = row;
+    bad.entries[i / 8] = static_cast<char>(bad.entries[i / 8] ^ (1 << (i % 8)));
+    EXPECT_FALSE(entries_of(bad, 3)) << "bit " << i;
+  }
+  IndexRow moved = row;
+  moved.lane = 5;
+  EXPECT_FALSE(entries_of(moved, 3));
+  EXPECT_TRUE(is_sound(row));
+  EXPECT_FALSE(is_sound(moved)) << "a start looks at the columns alone";
+  moved = row;
+  moved.range.first = 9;
+  EXPECT_FALSE(entries_of(moved, 3));
+  moved.entries.clear();
+  EXPECT_FALSE(entries_of(moved, 3));
+}
+
 SegmentPtr segment(LaneId lane, Seq first, uint32_t count, size_t bytes) {
   return std::make_shared<Segment>(lane, first, count, std::string(bytes, 'x'));
 }

@@ -1,0 +1,240 @@
+#include "agent/spool/index_reader.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include <sqlite3.h>
+
+namespace penstock::spool {
+namespace {
+
+constexpr std::string_view kColumns =
+    "lane, first_seq, last_seq, segments, bytes, segments_before, bytes_before, checksum";
+constexpr int64_t kLongestStep = int64_t{1} << 30;  // over ids whose pages cannot be read
+constexpr int kDamagedInARow = 64;                  // rows passed to find a good one
+
+Seq seq_at(const Statement& row, int column) { return static_cast<Seq>(row.int_at(column)); }
+
+IndexRow take_row(const Statement& row, bool with_entries) {
+  return {static_cast<LaneId>(row.int_at(0)),
+          {seq_at(row, 1), seq_at(row, 2)},
+          seq_at(row, 3),
+          seq_at(row, 4),
+          seq_at(row, 5),
+          seq_at(row, 6),
+          static_cast<uint32_t>(row.int_at(7)),
+          std::string(with_entries ? row.bytes_at(8) : std::string_view())};
+}
+
+// Of a row's entries, whatever generation they are of.
+std::optional<std::pair<int64_t, int64_t>> ids_of(const IndexRow& row) {
+  const auto entries = entries_of(row, 0);
+  if (!entries) return std::nullopt;
+  return {{entries->front().id, entries->back().id}};
+}
+
+std::string select(std::string_view where, bool with_entries) {
+  return "SELECT " + std::string(kColumns) + (with_entries ? ", entries" : "") +
+         " FROM seg_index WHERE lane=? AND first_seq" + std::string(where);
+}
+
+Result<std::optional<IndexRow>> one_row(Connection& db, const std::string& sql, LaneId lane,
+                                        Seq first, bool with_entries) {
+  auto query = db.prepare(sql);
+  if (!query) return std::move(query).error();
+  auto there = query->bind(1, int64_t{lane}).bind(2, first).step();
+  if (!there) return std::move(there).error();
+  if (!*there) return std::optional<IndexRow>();
+  return std::optional(take_row(*query, with_entries));
+}
+
+Error damaged(LaneId lane) {
+  return {
+      ErrorKind::kCorrupt, "the index rows of lane " + std::to_string(lane) + " are damaged", {}};
+}
+
+// What adjoins the last stretch is part of it.
+void join(std::vector<SegmentIndex::Absent>& absents, const SegmentIndex::Absent& next) {
+  if (absents.empty() || absents.back().range.last + 1 != next.range.first) {
+    absents.push_back(next);
+    return;
+  }
+  absents.back().range.last = next.range.last;
+  absents.back().segments += next.segments;
+  absents.back().bytes += next.bytes;
+}
+
+}  // namespace
+
+Result<IndexReader> IndexReader::open(Connection& db) {
+  auto tables = db.number(
+      "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name IN ('seg_index', "
+      "'index_state')");
+  if (!tables) return std::move(tables).error();
+  IndexReader reader(db);
+  reader.has_rows_ = *tables == 2;
+  return reader;
+}
+
+Result<int64_t> IndexReader::covered_id() {
+  if (!has_rows_) return 0;
+  auto row = db_->prepare("SELECT covered_id, checksum FROM index_state WHERE id=0");
+  if (!row) return std::move(row).error();
+  auto there = row->step();
+  if (!there) return std::move(there).error();
+  if (!*there) return 0;
+  const int64_t covered = row->int_at(0);
+  if (row->int_at(1) == int64_t{covered_check(covered)}) return covered;
+  return Error{ErrorKind::kCorrupt, "what its index covers is damaged", {}};
+}
+
+Result<std::optional<int64_t>> IndexReader::lane_behind(int64_t lane) {
+  if (!has_rows_) return std::optional<int64_t>();
+  auto found = db_->number("SELECT coalesce(min(lane), -1) FROM seg_index WHERE lane>" +
+                           std::to_string(lane));
+  if (!found) return std::move(found).error();
+  return *found > lane ? std::optional(*found) : std::nullopt;
+}
+
+Result<IndexReader::Row> IndexReader::at_or_before(LaneId lane, Seq first, bool with_entries) {
+  return one_row(*db_, select("<=? ORDER BY first_seq DESC LIMIT 1", with_entries), lane, first,
+                 with_entries);
+}
+
+Result<IndexReader::Row> IndexReader::behind(LaneId lane, Seq first, bool with_entries) {
+  return one_row(*db_, select(">? ORDER BY first_seq LIMIT 1", with_entries), lane, first,
+                 with_entries);
+}
+
+Result<IndexedLane> IndexReader::lane(LaneId lane, uint32_t generation, Seq begins, Seq ends) {
+  IndexedLane out;
+  auto moved = db_->prepare(select("<? ORDER BY first_seq", false));
+  if (!moved) return std::move(moved).error();
+  moved->bind(1, int64_t{lane}).bind(2, std::min(begins, ends));
+  for (;;) {
+    auto there = moved->step();
+    if (!there) return std::move(there).error();
+    if (!*there) break;
+    const IndexRow row = take_row(*moved, false);
+    if (!is_sound(row)) return damaged(lane);
+    join(out.absents, {row.range, generation, row.segments, row.bytes});
+  }
+  auto head = behind(lane, begins - 1, false);
+  if (!head) return std::move(head).error();
+  auto tail = at_or_before(lane, ends - 1, false);
+  if (!tail) return std::move(tail).error();
+  const bool has_own =
+      *head && *tail && (*head)->range.first < ends && (*tail)->range.first >= begins;
+  if (!has_own) return out;
+  // These two say where the lane begins and ends, and how much there is in between.
+  if (!is_sound(**head) || !is_sound(**tail)) return damaged(lane);
+  out.sums = {(*tail)->segments_before + (*tail)->segments, (*tail)->bytes_before + (*tail)->bytes};
+  if (out.sums.segments < (*head)->segments_before || out.sums.bytes < (*head)->bytes_before)
+    return damaged(lane);
+  join(out.absents, {{(*head)->range.first, (*tail)->range.last},
+                     generation,
+                     out.sums.segments - (*head)->segments_before,
+                     out.sums.bytes - (*head)->bytes_before});
+  return out;
+}
+
+Result<IndexPart> IndexReader::part(LaneId lane, Seq from, const SegmentIndex::Absent& absent) {
+  from = std::max(from, absent.range.first);
+  IndexPart out{absent.range, {}, false};
+  if (!has_rows_) return out;
+  auto row = at_or_before(lane, from, true);
+  for (int i = 0; i < kDamagedInARow; ++i) {
+    if (!row) return std::move(row).error();
+    if (!*row) break;
+    auto entries = entries_of(**row, absent.generation);
+    if (entries && (*row)->range.last >= from) return IndexPart{(*row)->range, *std::move(entries)};
+    if (entries) {
+      out.range.first = std::clamp((*row)->range.last + 1, absent.range.first, from);
+      break;
+    }
+    out.is_doubtful = true;
+    row = at_or_before(lane, (*row)->range.first - 1, true);
+  }
+  row = behind(lane, from, true);
+  for (int i = 0; i < kDamagedInARow; ++i) {
+    if (!row) return std::move(row).error();
+    if (!*row || (*row)->range.first > absent.range.last) break;
+    auto entries = entries_of(**row, absent.generation);
+    if (entries && !out.is_doubtful)
+      return IndexPart{{out.range.first, (*row)->range.last}, *std::move(entries)};
+    if (entries) {
+      out.range.last = (*row)->range.first - 1;
+      break;
+    }
+    out.is_doubtful = true;
+    row = behind(lane, (*row)->range.first, true);
+  }
+  return out;
+}
+
+std::pair<int64_t, int64_t> IndexReader::ids_around(LaneId lane, SeqRange range) {
+  std::pair<int64_t, int64_t> ids{0, std::numeric_limits<int64_t>::max()};
+  if (!has_rows_) return ids;
+  auto row = at_or_before(lane, range.first - 1, true);
+  for (int i = 0; i < kDamagedInARow && row && *row; ++i) {
+    const auto good = ids_of(**row);
+    if (good && (*row)->range.last < range.first) {
+      ids.first = good->second + 1;
+      break;
+    }
+    row = at_or_before(lane, (*row)->range.first - 1, true);
+  }
+  row = behind(lane, range.last, true);
+  for (int i = 0; i < kDamagedInARow && row && *row; ++i) {
+    if (const auto good = ids_of(**row)) {
+      ids.second = good->first - 1;
+      break;
+    }
+    row = behind(lane, (*row)->range.first, true);
+  }
+  return ids;
+}
+
+FoundSegments search_segments(Connection& db, LaneId lane, SeqRange range,
+                              std::pair<int64_t, int64_t> ids, uint32_t generation) {
+  FoundSegments found;
+  auto [id, last_id] = ids;
+  for (int64_t step = 1; id <= last_id && step <= kLongestStep; step *= 2) {
+    auto query = db.prepare(
+        "SELECT id, lane, first_seq, count, length(payload) FROM seg WHERE id BETWEEN ? AND ? "
+        "ORDER BY id");
+    if (!query) {
+      found.error = std::move(query).error();
+      break;
+    }
+    query->bind(1, id).bind(2, last_id);
+    auto row = query->step();
+    for (; row && *row && query->int_at(0) >= id; row = query->step()) {
+      const int64_t count = query->int_at(3);
+      const IndexEntry entry{query->int_at(0), seq_at(*query, 2), static_cast<uint32_t>(count),
+                             static_cast<uint32_t>(query->int_at(4)), generation};
+      id = entry.id + 1;
+      step = 1;
+      const bool fits = query->int_at(1) == int64_t{lane} && count > 0 && count <= INT32_MAX &&
+                        entry.first >= range.first && entry.last() <= range.last;
+      if (fits) found.entries.push_back(entry);
+    }
+    if (row && !*row) break;
+    const bool is_io = !row && (sqlite3_errcode(db.handle()) & 0xFF) == SQLITE_IOERR;
+    if (!found.error) found.error = row ? damaged(lane) : std::move(row).error();
+    if (is_io) found.error->kind = ErrorKind::kTransient;
+    id += step;  // behind a page that cannot be read
+  }
+  const auto by_first = [](const IndexEntry& a, const IndexEntry& b) { return a.first < b.first; };
+  std::stable_sort(found.entries.begin(), found.entries.end(), by_first);
+  Seq last = 0;
+  std::erase_if(found.entries, [&last](const IndexEntry& entry) {
+    if (entry.first <= last) return true;
+    last = entry.last();
+    return false;
+  });
+  return found;
+}
+
+}  // namespace penstock::spool

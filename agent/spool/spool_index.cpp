@@ -1,0 +1,228 @@
+// Between the index in memory and its rows on disk: entries are fetched before they are needed, and
+// rows are made of new ones.
+#include <algorithm>
+
+#include "agent/base/clock.h"
+#include "agent/spool/spool_impl.h"
+
+namespace penstock::spool {
+namespace {
+
+constexpr size_t kWrittenAtOnce = 16 * 1024;
+// Each may take minutes. More damage than that is not a matter of rows any more.
+constexpr int kWideSearches = 4;
+
+}  // namespace
+
+// What a commit may ask about the oldest segments of a lane, and about those it copies from.
+void SpoolImpl::fetch_index(Lock& lock) {
+  index_unread_ = false;
+  const std::set<LaneId> dirty = ledger_.dirty();
+  for (const LaneId lane : dirty) {
+    const auto absent = index_.absent_ended(lane, ledger_.cursor(lane));
+    if (absent && !fill_index(lock, lane, 1, *absent)) index_unread_ = true;
+  }
+  locate_pending(lock);
+  if (full_ || wants_drops_) fetch_droppable(lock);
+}
+
+// Finds the records that go into the quarantine and are not in memory. What is found first may be
+// evicted before the last is: it is noted.
+void SpoolImpl::locate_pending(Lock& lock) {
+  located_.clear();
+  for (size_t i = 0; i < ledger_.pending_quarantine().size();) {
+    const auto& record = ledger_.pending_quarantine()[i];
+    const std::pair key{record.lane, record.seq};
+    if (const auto absent = index_.absent_at(key.first, key.second); absent && !record.segment) {
+      // More may come meanwhile, at the end; none goes.
+      if (!fill_index(lock, key.first, key.second, *absent)) {
+        index_unread_ = true;
+        return;
+      }
+      continue;
+    }
+    if (!record.segment) {
+      const IndexEntry* entry = index_.find(key.first, key.second);
+      located_[key] = entry != nullptr ? std::optional(*entry) : std::nullopt;
+    }
+    ++i;
+  }
+}
+
+// What lanes may have to drop next.
+void SpoolImpl::fetch_droppable(Lock& lock) {
+  std::vector<LaneId> lanes;
+  for (const auto& [lane, one] : guards_) {
+    if (one.policy.overflow == OverflowPolicy::kDropOldest) lanes.push_back(lane);
+  }
+  for (const LaneId lane : lanes) {
+    const Seq after = std::max(ledger_.cursor(lane), guard(lane).sending);
+    for (const auto generation : {std::optional<uint32_t>(), std::optional(active_->number)}) {
+      if (const auto absent = index_.absent_behind(lane, after, generation))
+        (void)fill_index(lock, lane, after + 1, *absent);
+    }
+  }
+}
+
+// Is it known where the records are that go into the quarantine?
+bool SpoolImpl::can_copy_pending() const {
+  const auto& pending = ledger_.pending_quarantine();
+  return std::all_of(pending.begin(), pending.end(), [this](const PendingQuarantine& record) {
+    return record.segment != nullptr || located_.contains({record.lane, record.seq}) ||
+           !index_.absent_at(record.lane, record.seq);
+  });
+}
+
+std::optional<IndexEntry> SpoolImpl::place_of(const PendingQuarantine& record) const {
+  if (record.segment) return std::nullopt;
+  const auto located = located_.find({record.lane, record.seq});
+  if (located != located_.end()) return located->second;
+  const IndexEntry* entry = index_.find(record.lane, record.seq);
+  return entry != nullptr ? std::optional(*entry) : std::nullopt;
+}
+
+// Fetches the entries of the segment that holds or follows `from`, and some around it. An error may
+// pass: nothing is known then. Rows are a hint: before records are given up because no row tells
+// where they are, they are looked for in `seg`.
+Result<void> SpoolImpl::fill_index(Lock& lock, LaneId lane, Seq from,
+                                   const SegmentIndex::Absent& absent) {
+  from = std::max(from, absent.range.first);
+  Store* store = store_of(absent.generation);
+  lock.unlock();
+  auto part = store != nullptr
+                  ? store->index_part(lane, from, absent)
+                  : Result<IndexPart>(Error{ErrorKind::kCorrupt, "its file is not open", {}});
+  const bool may_pass = !part && part.error().kind == ErrorKind::kTransient &&
+                        !has_waited_enough(lane, {0, from, 1}, part.error());
+  if (part) unread_since_.erase({lane, from});
+  lock.lock();
+  if (may_pass) return std::move(part).error();
+  IndexPart found = part ? *std::move(part) : IndexPart{absent.range, {}, true};
+  found.range = {std::max(found.range.first, absent.range.first),
+                 std::min(found.range.last, absent.range.last)};
+  const bool is_sound = !found.is_doubtful && unexplained(lane, found).empty();
+  if (!is_sound) {
+    if (auto done = search_part(lock, lane, from, absent, found); !done) return done;
+  }
+  if (absent.generation == active_->number) leave_out_removed(lock, lane, found);
+  index_.fill(lane, found.range, found.entries, !is_sound);
+  index_.evict();
+  give_up_unexplained(lane, found);
+  return {};
+}
+
+Result<void> SpoolImpl::search_part(Lock& lock, LaneId lane, Seq from,
+                                    const SegmentIndex::Absent& absent, IndexPart& part) {
+  Store* store = store_of(absent.generation);
+  if (store == nullptr) return {};
+  log_.error(
+      "spool lane {}: rows of the index for records {}..{} in generation {} are damaged or gone; "
+      "looking for their segments one by one",
+      lane, part.range.first, part.range.last, absent.generation);
+  for (const bool everywhere : {false, true}) {
+    if (everywhere && (unexplained(lane, part).empty() || ++wide_searches_ > kWideSearches)) break;
+    lock.unlock();
+    auto found = store->search(lane, part.range, absent.generation, everywhere);
+    const bool may_pass = found.error && found.error->kind == ErrorKind::kTransient &&
+                          !has_waited_enough(lane, {0, from, 1}, *found.error);
+    lock.lock();
+    if (may_pass) return *std::move(found.error);
+    part.entries = std::move(found.entries);
+  }
+  return {};
+}
+
+// A row outlives the first of its segments.
+void SpoolImpl::leave_out_removed(Lock& lock, LaneId lane, IndexPart& part) {
+  const Seq cursor = ledger_.cursor(lane);
+  lock.unlock();
+  std::erase_if(part.entries, [&](const IndexEntry& entry) {
+    if (entry.last() > cursor) return false;
+    const auto is_there = active_->store.has(entry.id);
+    return is_there && !*is_there;
+  });
+  lock.lock();
+}
+
+// Records of the part that are in none of its segments and have no fate.
+std::vector<SeqRange> SpoolImpl::unexplained(LaneId lane, const IndexPart& part) const {
+  std::vector<SeqRange> found;
+  SeqRange rest{std::max(part.range.first, ledger_.cursor(lane) + 1), part.range.last};
+  const auto add = [&](SeqRange gap) {
+    if (gap.empty()) return;
+    for (const auto& one : ledger_.undecided(lane, gap)) found.push_back(one);
+  };
+  for (const auto& entry : part.entries) {
+    if (entry.first > part.range.last || entry.last() < rest.first) continue;
+    if (entry.first > rest.first) add({rest.first, entry.first - 1});
+    rest.first = entry.last() + 1;
+  }
+  add(rest);
+  return found;
+}
+
+void SpoolImpl::give_up_unexplained(LaneId lane, const IndexPart& part) {
+  for (const auto& gap : unexplained(lane, part)) {
+    for (const auto& one :
+         ledger_.damage(lane, gap, read_clock().wall_us, "segment missing in the spool")) {
+      log_.error("spool lane {}: records {}..{} are missing; counted as damaged", lane, one.first,
+                 one.last);
+    }
+  }
+  note_unwritten();
+}
+
+// Rows for the segments of earlier commits, once there are enough of them.
+void SpoolImpl::plan_index(Plan& plan) const {
+  const size_t unwritten = index_.unwritten(active_->number);
+  // A row for every few segments would be most of what is written.
+  const size_t wanted =
+      options_.index_unwritten * std::max<size_t>(1, index_.lanes_unwritten() / 16);
+  const bool is_due = unwritten >= wanted || (index_sweeps_ && unwritten > 0);
+  if ((!is_due && !forgets_index_) || plan.at < index_not_before_) return;
+  plan.stretches = index_.stretches(active_->number, kWrittenAtOnce);
+  plan.transaction.forgets_index = forgets_index_;
+  auto sums = index_sums_;
+  size_t entries = 0;
+  for (const auto& [lane, stretch] : plan.stretches) {
+    IndexedSums& sum = sums[lane];
+    auto row = make_index_row(lane, stretch, sum.segments, sum.bytes);
+    sum.segments += row.segments;
+    sum.bytes += row.bytes;
+    entries += stretch.size();
+    plan.transaction.index_rows.push_back(std::move(row));
+  }
+  if (entries == unwritten) plan.transaction.covered_id = next_segment_id_;
+}
+
+void SpoolImpl::note_index(const Plan& plan) {
+  index_.written(active_->number, plan.stretches);
+  // What did not go into one commit goes into the next ones, or no start would know it is covered.
+  if (!plan.stretches.empty()) index_sweeps_ = !plan.transaction.covered_id;
+  if (plan.transaction.forgets_index) forgets_index_ = false;
+  for (size_t i = 0; i < plan.stretches.size(); ++i) {
+    const auto& row = plan.transaction.index_rows[i];
+    index_sums_[row.lane] = {row.segments_before + row.segments, row.bytes_before + row.bytes};
+  }
+  index_.evict();
+}
+
+// Rows for segments that are moved here. A row says that nothing else is between its segments, so
+// each stretch of successive records has its own.
+std::vector<IndexRow> SpoolImpl::rows_of_moved(
+    const std::vector<std::pair<LaneId, IndexEntry>>& moved) {
+  std::vector<IndexRow> rows;
+  std::vector<IndexEntry> stretch;
+  for (size_t i = 0; i < moved.size(); ++i) {
+    const auto& [lane, entry] = moved[i];
+    stretch.push_back(entry);
+    const bool goes_on = i + 1 < moved.size() && moved[i + 1].first == lane &&
+                         moved[i + 1].second.first == entry.last() + 1;
+    if (goes_on) continue;
+    rows.push_back(make_index_row(lane, stretch, 0, 0));
+    stretch.clear();
+  }
+  return rows;
+}
+
+}  // namespace penstock::spool
