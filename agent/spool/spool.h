@@ -49,6 +49,9 @@ struct Options {
   // Segments that a start has to look for, at most: the places of older ones are in rows of their
   // own. With more than 16 lanes a sixteenth of this for each.
   size_t index_unwritten = 1024;
+  // A file that became this large and is nearly empty again is replaced, so that its room is the
+  // filesystem's again. 0: none is.
+  uint64_t shrink_from_bytes = uint64_t{256} << 20;
   uint64_t quarantine_bytes = 0;                             // its quota; 0: 5 % of max_size
   std::map<std::string, LanePolicy> policies;                // by route name
   LanePolicy other_lanes;                                    // of routes that are not in `policies`
@@ -82,8 +85,11 @@ struct Counters {
   uint64_t tail_hits = 0;        // segments served from memory
   uint64_t disk_reads = 0;
   uint64_t queued_bytes = 0;
-  uint64_t live_bytes = 0;        // in the active database, before the WAL
-  uint64_t quota_bytes = 0;       // what live_bytes may grow to by records
+  uint64_t live_bytes = 0;   // in the active database, before the WAL
+  uint64_t quota_bytes = 0;  // what live_bytes may grow to by records
+  // A file that became this large and is nearly empty again is replaced, so that its room is the
+  // filesystem's again. 0: none is.
+  uint64_t shrink_from_bytes = uint64_t{256} << 20;
   uint64_t quarantine_bytes = 0;  // of records and reasons in the quarantine
   uint64_t rolls = 0;             // to a new file because one could not be written, in this run
   uint64_t older_files = 0;       // generations that are only read

@@ -189,7 +189,8 @@ class SpoolImpl final : public Spool {
   void serve_reads(Lock& lock);
   Result<void> know_segment(Lock& lock, const ReadRequest& request);
   void enter_fault(Lock& lock, Error error);
-  void roll(Lock& lock);
+  void roll(Lock& lock, bool is_fault = true);
+  bool shrink(Lock& lock);
   bool house_keeping(Lock& lock);
   bool carry_over(Lock& lock, Generation& from);
   bool evacuate(Lock& lock, Generation& from);
@@ -231,6 +232,7 @@ class SpoolImpl final : public Spool {
   std::optional<uint32_t> spare_;
   uint32_t newest_number_;
   MonoTime spare_not_before_{};
+  MonoTime shrink_not_before_{};
   std::vector<EpochRow> epochs_;              // oldest first; the last is current
   std::map<uint32_t, OriginPtr> origins_;     // by epoch; none is ever taken out
   OriginPtr origin_;                          // of what is committed now

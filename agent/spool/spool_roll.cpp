@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <spdlog/fmt/fmt.h>
+
 #include "agent/base/clock.h"
 #include "agent/spool/database.h"
 #include "agent/spool/spool_impl.h"
@@ -13,6 +15,7 @@ constexpr Millis kLanesEvery{10'000};
 constexpr size_t kCarriedRows = 64;
 constexpr uint64_t kCarriedBytes = uint64_t{1} << 20;
 constexpr size_t kEvacuatedSegments = 16;
+constexpr uint64_t kNearlyEmpty = 16;  // a file with less than one part of so many in use
 
 }  // namespace
 
@@ -46,14 +49,19 @@ void SpoolImpl::enter_fault(Lock& lock, Error error) {
   roll(lock);
 }
 
-// Makes the next generation active. Until one is, nothing is committed; the queue holds.
-void SpoolImpl::roll(Lock& lock) {
+// Makes the next generation active. Until one is, nothing is committed; the queue holds. After a
+// fault numbers may have been given out that nobody remembers: a new epoch begins.
+void SpoolImpl::roll(Lock& lock, bool is_fault) {
   std::vector<EpochRow> epochs = epochs_;
-  epochs.push_back(*next_epoch(epochs_, where_, true, read_clock().wall_us, log_));
+  if (is_fault) epochs.push_back(*next_epoch(epochs_, where_, true, read_clock().wall_us, log_));
   const Transaction first = activation(ledger_, epochs, ages_.marks());
   lock.unlock();
   auto next = next_generation(first);
   lock.lock();
+  if (!next && !is_fault) {
+    log_.warning("spool: it stays: {}", next.error().what);
+    return;
+  }
   if (!next) {
     roll_at_ = read_clock().mono + kRollRetry;
     const bool is_new = !fault_;
@@ -67,14 +75,15 @@ void SpoolImpl::roll(Lock& lock) {
     return;
   }
   older_.push_back(std::exchange(active_, std::move(*next)));
-  add_epoch(epochs.back());
+  if (is_fault) add_epoch(epochs.back());
   index_sums_.clear();
   forgets_index_ = index_sweeps_ = false;
   unwritten_mark_.reset();  // came with the activation
   for (const auto& row : first.lanes) ledger_.written(row, true);
   if (fault_) log_.info("spool: good again");
-  log_.warning("spool: collection goes on in generation {}, epoch {}", active_->number,
-               epochs_.back().name);
+  const auto level = is_fault ? LogLevel::kWarning : LogLevel::kInfo;
+  log_.write(level, fmt::format("spool: collection goes on in generation {}, epoch {}",
+                                active_->number, epochs_.back().name));
   fault_.reset();
   ++counters_.rolls;
   counters_.older_files = older_.size();
@@ -83,6 +92,30 @@ void SpoolImpl::roll(Lock& lock) {
   lanes_copied_at_ = MonoTime{};
   counters_.live_bytes = active_->store.live_bytes();
   if (auto shared = share_out(); !shared) log_.warning("spool: {}", shared.error().what);
+}
+
+// Replaces the active file when a backlog made it large and has gone: a file never becomes smaller,
+// and without VACUUM its room would never be the filesystem's again. What is left of it is moved,
+// and it is removed, as after a fault. Only while all that is left fits beside the old file. True
+// when the lock was let go of.
+bool SpoolImpl::shrink(Lock& lock) {
+  const uint64_t used = active_->store.used_bytes();
+  const uint64_t live = active_->store.live_bytes();
+  const bool is_due = options_.shrink_from_bytes > 0 && used >= options_.shrink_from_bytes &&
+                      live < used / kNearlyEmpty;
+  const MonoTime now = read_clock().mono;
+  if (!is_due || now < shrink_not_before_ || !older_.empty() || full_ || !doomed_.empty())
+    return false;
+  shrink_not_before_ = now + kFileRetry;
+  const uint64_t old_bytes = generation_bytes(options_.dir, active_->number);
+  const Sizing next = sizing_for(options_.max_size_bytes, old_bytes);
+  if (static_cast<uint64_t>(next.insert_pages * kPageBytes) < 2 * live) return false;
+  log_.info("spool: {} of the {} MiB of generation {} are in use; it is replaced by a smaller one",
+            live >> 20, used >> 20, active_->number);
+  const uint32_t number = active_->number;
+  roll(lock, false);
+  if (active_->number != number) older_.back()->store.freeze();
+  return true;
 }
 
 // The spare, or else a file made now. One that fails is removed: it holds nothing.
@@ -139,6 +172,7 @@ bool SpoolImpl::house_keeping(Lock& lock) {
     if (!done) older_[i]->not_before = now + kFileRetry;
     return true;
   }
+  if (shrink(lock)) return true;
   if (spare_ || sizing_.spare_bytes == 0 || now < spare_not_before_) return false;
   spare_not_before_ = now + kFileRetry;
   replace_spare(lock);

@@ -55,6 +55,8 @@ class Store {
   void freeze();
   void thaw();
   uint64_t live_bytes() const { return static_cast<uint64_t>(live_pages_ * kPageBytes); }
+  // Of the database, with what is free in it.
+  uint64_t used_bytes() const { return static_cast<uint64_t>(page_count_ * kPageBytes); }
   Connection& connection();
 
  private:

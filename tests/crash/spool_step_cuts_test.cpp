@@ -1,7 +1,8 @@
-// Power cuts at every single operation of two things that happen rarely: what is left of an old
-// file is moved to the new one, an old file is removed. After each cut everything promised is
-// there, in the quarantine too.
+// Power cuts at every single operation of what happens rarely: what is left of an old file is moved
+// to the new one, an old file is removed, a large one is replaced, a ruined one is given up at
+// start. After each cut everything promised is there, in the quarantine too.
 #include <atomic>
+#include <fstream>
 
 #include "tests/crash/spool_cut_lab.h"
 
@@ -14,7 +15,10 @@ class StepCuts : public ::testing::Test {
   std::filesystem::path dir() const { return base_ / "spool"; }
 
   void open() {
-    spool_ = open_or_die(lab_options(dir()));
+    Options options = lab_options(dir());
+    options.shrink_from_bytes = shrink_from_bytes_;
+    if (shrink_from_bytes_ > 0) options.max_size_bytes *= 2;  // both files have room
+    spool_ = open_or_die(options);
     watcher_ = std::make_unique<Watcher>();
     feeder_ = std::make_unique<Feeder>(*spool_);
     spool_->start(*watcher_);
@@ -108,6 +112,7 @@ class StepCuts : public ::testing::Test {
   }
 
   const std::filesystem::path base_ = make_lab_dir();
+  uint64_t shrink_from_bytes_ = 0;
   FaultVfs vfs_;
   std::mt19937_64 random_{test_seed()};  // of the spool thread while it cuts
   std::mutex mutex_;
@@ -148,6 +153,56 @@ TEST_F(StepCuts, InsideTheRemovalOfAnOldFile) {
   acknowledge(b);
   wait_for_one_file();
   put(b, 1);
+  check_all();
+}
+
+// A backlog made the file large, and is gone but for one lane's rest.
+TEST_F(StepCuts, InsideTheReplacementOfALargeFile) {
+  shrink_from_bytes_ = 1 << 20;
+  open();
+  const LaneId a = spool_->lane({"r", "0"});
+  const LaneId b = spool_->lane({"r", "1"});
+  put(b, 2, 300, true);
+  for (int i = 0; i < 20; ++i) put(a, 8, 8000);
+  const std::string epoch = spool_->epoch();
+  const auto large = std::filesystem::file_size(dir() / "1.db");
+  EXPECT_EQ(spool_->counters().rolls, 0U) << "it is in use";
+  cut_at_every_operation();
+  acknowledge(a);
+  ASSERT_TRUE(eventually([&] { return spool_->counters().rolls == 1; }));
+  wait_for_one_file();
+  put(b, 1);
+  EXPECT_FALSE(std::filesystem::exists(dir() / "1.db"));
+  EXPECT_LT(std::filesystem::file_size(dir() / "2.db"), large);
+  EXPECT_EQ(spool_->epoch(), epoch) << "nothing was forgotten: no number is given out twice";
+  EXPECT_EQ(spool_->state(b).pending(), 2U);
+  check_all();
+}
+
+TEST_F(StepCuts, InsideASalvageAtStart) {
+  open();
+  const LaneId a = spool_->lane({"r", "0"});
+  const LaneId b = spool_->lane({"r", "1"});
+  for (int i = 0; i < 12; ++i) put(i % 2 == 0 ? a : b, 2, 300, i % 5 == 0);
+  acknowledge(a);  // little enough is left to be moved
+  close();
+  const auto file = dir() / "1.db";
+  query(file, "PRAGMA locking_mode=exclusive; PRAGMA wal_checkpoint(TRUNCATE)");
+  const auto root =
+      query(file,
+            "PRAGMA locking_mode=exclusive; SELECT rootpage FROM sqlite_schema WHERE name='epoch'")
+          .back();
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp((std::stol(root) - 1) * 4096)
+      .write(std::string(4096, '\xEE').data(), 4096);
+  vfs_.adopt(dir());
+  cut_at_every_operation();
+  open();
+  put(b, 1);
+  put(a, 1);
+  wait_for_one_file();
+  put(b, 1);
+  EXPECT_EQ(spool_->state(a).damaged, 0U);
   check_all();
 }
 

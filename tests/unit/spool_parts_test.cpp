@@ -334,8 +334,9 @@ TEST(SegmentIndex, AFillThatFindsNothingLeavesItsNeighboursAlone) {
   SegmentIndex index;
   for (int i = 0; i < 9; ++i) {  // so many chunks that the middle one has some on both sides
     const Seq first = 1 + 10 * static_cast<Seq>(i);
-    if (i == 4) ASSERT_TRUE(index.add_absent(1, {{first, first + 9}, 1, 5, 500}));
-    if (i != 4) ASSERT_TRUE(index.add(1, {i, first, 10, 100, 1 + static_cast<uint32_t>(i)}));
+    const IndexEntry entry{i, first, 10, 100, 1 + static_cast<uint32_t>(i)};
+    ASSERT_TRUE(i == 4 ? index.add_absent(1, {{first, first + 9}, 1, 5, 500})
+                       : index.add(1, entry));
   }
   index.fill(1, {41, 50}, {});
   EXPECT_EQ(index.gaps(1, {1, 90}), (std::vector<SeqRange>{{41, 50}}));
