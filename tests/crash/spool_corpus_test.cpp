@@ -51,21 +51,10 @@ void unpack(const std::filesystem::path& from, const std::filesystem::path& dir)
   }
 }
 
-// One line of damages.txt.
-struct Damage {
-  std::string base, file, operation;
+// One thing that is done to one file.
+struct Step {
+  std::string file, operation;
   std::vector<uint64_t> numbers;
-  size_t readable = 0;
-
-  static Damage parse(const std::string& line) {
-    Damage damage;
-    std::istringstream words(line);
-    words >> damage.base >> damage.file >> damage.operation;
-    for (std::string word; words >> word && word != "=";)
-      damage.numbers.push_back(std::stoull(word));
-    words >> damage.readable;
-    return damage;
-  }
 
   void inflict(const std::filesystem::path& dir) const {
     if (operation == "none") return;
@@ -84,8 +73,8 @@ struct Damage {
  private:
   void change(std::string& bytes) const {
     const size_t at = numbers.at(0);
-    ASSERT_LT(at + (operation == "flip" ? 0 : numbers.at(operation == "swap" ? 2 : 1)),
-              bytes.size());
+    const bool has_two = operation == "swap" || operation == "copy";
+    ASSERT_LT(at + (operation == "flip" ? 0 : numbers.at(has_two ? 2 : 1)), bytes.size());
     if (operation == "flip") {
       bytes[at] = static_cast<char>(bytes[at] ^ (1 << numbers.at(1)));
     } else if (operation == "fill") {
@@ -98,9 +87,35 @@ struct Damage {
       std::swap_ranges(bytes.begin() + static_cast<long>(at),
                        bytes.begin() + static_cast<long>(at + numbers.at(2)),
                        bytes.begin() + static_cast<long>(numbers.at(1)));
+    } else if (operation == "copy") {
+      bytes.replace(numbers.at(1), numbers.at(2), bytes, at, numbers.at(2));
     } else {
       FAIL() << "unknown damage " << operation;
     }
+  }
+};
+
+// One line of damages.txt.
+struct Damage {
+  std::string base;
+  std::vector<Step> steps;
+  size_t readable = 0;
+
+  static Damage parse(const std::string& line) {
+    Damage damage;
+    std::istringstream words(line);
+    words >> damage.base;
+    for (std::string word = ";"; word == ";";) {
+      Step& step = damage.steps.emplace_back();
+      words >> step.file >> step.operation;
+      while (words >> word && word != "=" && word != ";") step.numbers.push_back(std::stoull(word));
+    }
+    words >> damage.readable;
+    return damage;
+  }
+
+  void inflict(const std::filesystem::path& dir) const {
+    for (const auto& step : steps) step.inflict(dir);
   }
 };
 
