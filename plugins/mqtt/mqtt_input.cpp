@@ -1,5 +1,6 @@
 #include "plugins/mqtt/mqtt_input.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace penstock::mqtt {
@@ -7,13 +8,19 @@ namespace {
 
 constexpr std::chrono::milliseconds kSettleLimit{500};
 
-GateConfig gate_config(const Settings& settings) {
+// Of the agent's queue, which other inputs use as well and where small records weigh about double:
+// a refused message costs a reconnect, one that is not read yet costs nothing.
+uint64_t byte_cap(const sdk::Host& host, const Settings& settings) {
+  return std::min(settings.max_unacked_bytes, host.max_emit_bytes() / 2);
+}
+
+GateConfig gate_config(const sdk::Host& host, const Settings& settings) {
   GateConfig config;
   config.server = settings.server;
   config.tls = settings.tls;
   config.receive_maximum = settings.receive_maximum;
   config.max_packet_bytes = settings.max_packet_bytes;
-  config.max_unacked_bytes = settings.max_unacked_bytes;
+  config.max_unacked_bytes = byte_cap(host, settings);
   return config;
 }
 
@@ -79,7 +86,7 @@ void MqttInput::start() {
     driver_->session_ended(ledger, end);
   };
   hooks.stalled = [this] { host_.flush_hint(); };
-  gate_ = std::make_unique<AckGate>(gate_config(settings_), totals_, std::move(hooks));
+  gate_ = std::make_unique<AckGate>(gate_config(host_, settings_), totals_, std::move(hooks));
   driver_ = std::make_unique<Driver>(host_, Driver::Parts{settings_, totals_, *gate_, tap_});
   gate_->start();
   driver_->start();

@@ -125,6 +125,7 @@ class Run {
     bench_->wait_reported(limits_.record);
     if (source_) source_->begin();
     acknowledgements();
+    too_big();
     refusals();
     end_life(true);
     if (source_) source_->end();
@@ -193,6 +194,33 @@ class Run {
       }
       std::this_thread::sleep_for(milliseconds(5));
     } while (std::chrono::steady_clock::now() < end);
+  }
+
+  // The host has the record's head in quarantine: for the plugin it is a record like any other.
+  void too_big() {
+    if (stuck_ || bench_->taken() == 0) return;
+    bench_->answer_too_big_once();
+    durable(bench_->last_seq());
+    if (!bench_->wait_too_big(limits_.record)) {
+      bench_->answer(PENSTOCK_EMIT_OK);
+      report_.notes.emplace_back(
+          "payloads do not differ, or no record came: TOO_BIG was not tested");
+      return;
+    }
+    const auto before = bench_->taken();
+    const auto end = std::chrono::steady_clock::now() + limits_.record;
+    do {
+      durable(bench_->last_seq());
+    } while (!stuck_ && !bench_->wait_taken(before + 3, kRoomEvery) &&
+             bench_->too_big_repeats() < 3 && std::chrono::steady_clock::now() < end);
+    if (bench_->too_big_repeats() > 0) {
+      found(Fault::kIgnoresTooBig,
+            "a record that emit answered with TOO_BIG was offered again; it is taken, and its "
+            "number is in last_seq");
+    } else if (bench_->taken() == before && !stuck_) {
+      found(Fault::kIgnoresTooBig, "no record came within " + ms(limits_.record) +
+                                       " of one that emit answered with TOO_BIG; go on behind it");
+    }
   }
 
   void refusals() {
@@ -351,6 +379,8 @@ std::string_view to_string(Fault fault) {
       return "bad record";
     case Fault::kNotStopped:
       return "not stopped";
+    case Fault::kIgnoresTooBig:
+      return "TOO_BIG ignored";
   }
   return "unknown";
 }

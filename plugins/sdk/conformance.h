@@ -2,10 +2,10 @@
 // and says which promises of penstock_plugin.h it breaks.
 //
 // Runs the plugin in this process, on threads of its own; a plugin that crashes takes the process
-// with it (`penstock plugins test` therefore forks). What it finds: records after the stop, FULL or
-// CLOSED ignored, acknowledgements to the source before the records are safe, memory, threads and
-// descriptors that stay, calls after destroy, functions that block, records that break the
-// contract, a stop that does not end.
+// with it (`penstock plugins test` therefore forks). What it finds: records after the stop, FULL,
+// TOO_BIG or CLOSED ignored, acknowledgements to the source before the records are safe, memory,
+// threads and descriptors that stay, calls after destroy, functions that block, records that break
+// the contract, a stop that does not end.
 //
 // It sees what passes the border. Whether acknowledgements come too early only the source can say:
 // give it one (Source). Times in milliseconds. The Report owns what a late call of the plugin might
@@ -54,7 +54,8 @@ enum class Fault {
   kCallAfterDestroy,  // any call of the host after destroy returned
   kBlocks,            // a function did not return in time, or not while emit was under way
   kBadRecord,         // NULL, a size of another version, a topic that is not UTF-8
-  kNotStopped         // no STOPPED in time
+  kNotStopped,        // no STOPPED in time
+  kIgnoresTooBig      // a record answered TOO_BIG came again, or none came after it
 };
 std::string_view to_string(Fault fault);  // "early acknowledgement"
 

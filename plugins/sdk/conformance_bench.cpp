@@ -77,7 +77,14 @@ void ConformanceBench::phase(Phase phase) {
 void ConformanceBench::answer(penstock_emit_status status) {
   const std::lock_guard lock(mutex_);
   answer_ = status;
+  too_big_next_ = false;
   refused_ = 0;
+}
+
+void ConformanceBench::answer_too_big_once() {
+  const std::lock_guard lock(mutex_);
+  answer_ = PENSTOCK_EMIT_OK;
+  too_big_next_ = true;
 }
 
 void ConformanceBench::during_next_emit(std::function<void(uint64_t)> hook) {
@@ -104,6 +111,9 @@ bool ConformanceBench::wait_taken(uint64_t records, std::chrono::milliseconds li
 bool ConformanceBench::wait_refused(uint64_t calls, std::chrono::milliseconds limit) const {
   return wait(limit, [&] { return refused_ >= calls; });
 }
+bool ConformanceBench::wait_too_big(std::chrono::milliseconds limit) const {
+  return wait(limit, [&] { return !too_big_next_; });
+}
 bool ConformanceBench::wait_state(penstock_state state, std::chrono::milliseconds limit) const {
   return wait(limit, [&] { return reported_ && state_ == state; });
 }
@@ -127,6 +137,10 @@ uint64_t ConformanceBench::taken() const {
 uint64_t ConformanceBench::refused() const {
   const std::lock_guard lock(mutex_);
   return refused_;
+}
+uint64_t ConformanceBench::too_big_repeats() const {
+  const std::lock_guard lock(mutex_);
+  return too_big_repeats_;
 }
 uint64_t ConformanceBench::last_seq() const {
   const std::lock_guard lock(mutex_);
@@ -183,6 +197,18 @@ void ConformanceBench::look_at(const penstock_record* records, size_t count) {
     bad_record_ = problem_of(record_at(records, i));
 }
 
+// Under the lock. Whether this call, which begins with `payload`, is the one to be answered so.
+bool ConformanceBench::too_big(std::string_view payload) {
+  const size_t hash = std::hash<std::string_view>{}(payload) | 1;
+  if (hash == too_big_payload_) ++too_big_repeats_;
+  if (too_big_next_ && !payload.empty() && hash != last_payload_) {
+    too_big_next_ = false;
+    too_big_payload_ = hash;
+  }
+  last_payload_ = hash;
+  return hash == too_big_payload_;
+}
+
 penstock_emit_status ConformanceBench::take(const penstock_record* records, size_t count,
                                             uint64_t* last_seq) {
   if (!note_call("emit")) return PENSTOCK_EMIT_CLOSED;
@@ -216,6 +242,10 @@ penstock_emit_status ConformanceBench::take(const penstock_record* records, size
     }
     taken_ += count;
     seq = seq_ += count;
+    if (count > 0 && too_big(view(record_at(records, 0).payload))) {
+      *last_seq = seq;
+      return PENSTOCK_EMIT_TOO_BIG;
+    }
     hook = std::exchange(hook_, nullptr);
     in_hook_ = in_hook_ || hook != nullptr;
   }

@@ -29,6 +29,8 @@ class ConformanceBench {
 
   void phase(Phase phase);
   void answer(penstock_emit_status status);
+  // The next call whose first payload is not that of the call before: then OK again.
+  void answer_too_big_once();
   // Called in the plugin's thread inside its next emit, once, with the call's last number, before
   // emit returns.
   void during_next_emit(std::function<void(uint64_t last_seq)> hook);
@@ -38,6 +40,7 @@ class ConformanceBench {
   // Until so many records were taken, calls refused, ...; false: not within `limit`.
   bool wait_taken(uint64_t records, std::chrono::milliseconds limit) const;
   bool wait_refused(uint64_t calls, std::chrono::milliseconds limit) const;
+  bool wait_too_big(std::chrono::milliseconds limit) const;  // that answer was given
   bool wait_state(penstock_state state, std::chrono::milliseconds limit) const;
   bool wait_reported(std::chrono::milliseconds limit) const;
   bool wait_offered_again(std::chrono::milliseconds limit) const;
@@ -45,7 +48,8 @@ class ConformanceBench {
   bool wait_stopped_emit(std::chrono::milliseconds limit) const;
 
   uint64_t taken() const;
-  uint64_t refused() const;  // calls answered FULL or CLOSED since answer()
+  uint64_t refused() const;          // calls answered FULL or CLOSED since answer()
+  uint64_t too_big_repeats() const;  // calls with the payload that was too big, since
   uint64_t last_seq() const;
   std::string late_call() const;   // the first call after destroy; empty: none
   std::string bad_record() const;  // what was wrong with one
@@ -61,6 +65,7 @@ class ConformanceBench {
   penstock_emit_status take(const penstock_record* records, size_t count, uint64_t* last_seq);
   void look_at(const penstock_record* records, size_t count);
   bool note_call(const char* name);
+  bool too_big(std::string_view payload);
   bool wait(std::chrono::milliseconds limit, const std::function<bool()>& condition) const;
 
   penstock_host host_{};
@@ -70,6 +75,11 @@ class ConformanceBench {
   penstock_emit_status answer_ = PENSTOCK_EMIT_OK;
   std::function<void(uint64_t)> hook_;
   bool in_hook_ = false;
+  bool too_big_next_ = false;
+  // Hashes: memory that is kept from life to life would look like the plugin's.
+  size_t last_payload_ = 0;     // first of the last call that was taken
+  size_t too_big_payload_ = 0;  // 0: none yet
+  uint64_t too_big_repeats_ = 0;
   uint64_t taken_ = 0;
   uint64_t refused_ = 0;
   uint64_t stopped_emits_ = 0;

@@ -10,6 +10,7 @@
 #include "tests/bench/e2e_rig.h"
 #include "tests/bench/load_udp.h"
 #include "tests/bench/spool_bench_rig.h"
+#include "tests/support/net.h"
 #include "tests/support/ports.h"
 
 namespace penstock::bench {
@@ -45,7 +46,7 @@ void drain_once(const E2eSettings& settings, Finding& rate) {
   udp.load.count = settings.quick ? 200'000 : 1'000'000;
   udp.load.per_second = kFillRate;
   UdpSender(udp.load, settings.dir).wait();
-  const uint64_t all = before + udp.load.count - kernel_drops(udp.port);
+  const uint64_t all = before + udp.load.count - test::kernel_drops(udp.port);
   std::this_thread::sleep_for(Millis(500));  // the last commit
   udp.rig.restore_server();
   if (!udp.rig.wait_rows(before + 1, Millis(90000)))
@@ -75,7 +76,7 @@ void cut_once(const E2eSettings& settings, double outage_s, Finding& faults) {
   std::this_thread::sleep_for(std::chrono::duration<double>(outage_s));
   udp.rig.restore_server();
   const auto sent = sender.wait();
-  const uint64_t all = sent.count - kernel_drops(udp.port);
+  const uint64_t all = sent.count - test::kernel_drops(udp.port);
   Landed landed;
   test::wait_until(
       [&] {

@@ -11,6 +11,7 @@
 #include "tests/bench/load_udp.h"
 #include "tests/bench/rate_search.h"
 #include "tests/bench/spool_bench_rig.h"
+#include "tests/support/net.h"
 #include "tests/support/ports.h"
 #include "tests/support/wall_clock.h"
 
@@ -47,12 +48,12 @@ class UdpRun {
     load_.first += load_.count;
     load_.count = static_cast<uint64_t>(per_second * settings_.trial_s());
     load_.per_second = per_second;
-    const uint64_t drops = kernel_drops(port_);
+    const uint64_t drops = test::kernel_drops(port_);
     const double cpu = rig_.agent_cpu_s();
     const MonoTime start = read_clock().mono;
     UdpSender sender(load_, settings_.dir);
     const auto sent = sender.wait();
-    const uint64_t lost = kernel_drops(port_) - drops;
+    const uint64_t lost = test::kernel_drops(port_) - drops;
     expected_ += sent.count - lost;
     if (!rig_.wait_rows(expected_, Millis(60000)))
       throw std::runtime_error("rows are missing:\n" + rig_.agent().log());

@@ -195,20 +195,4 @@ std::vector<uint16_t> sender_ports(size_t count) {
   return ports;
 }
 
-uint64_t kernel_drops(uint16_t port) {
-  std::ifstream table("/proc/net/udp");
-  const auto wanted = fmt::format(":{:04X}", port);
-  uint64_t drops = 0;
-  for (std::string line; std::getline(table, line);) {
-    std::istringstream fields(line);
-    std::string slot;
-    std::string local;
-    fields >> slot >> local;
-    if (local.size() < 5 || local.substr(local.size() - 5) != wanted) continue;
-    drops += std::strtoull(line.c_str() + line.find_last_of(' ', line.find_last_not_of(' ')),
-                           nullptr, 10);
-  }
-  return drops;
-}
-
 }  // namespace penstock::bench

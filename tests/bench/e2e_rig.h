@@ -72,7 +72,4 @@ class LandingWatch {
 // Free UDP ports: with `topic: bench/${attr.source_port}` each is a table of its own.
 std::vector<uint16_t> sender_ports(size_t count);
 
-// Datagrams the kernel has dropped at this UDP port's socket.
-uint64_t kernel_drops(uint16_t port);
-
 }  // namespace penstock::bench

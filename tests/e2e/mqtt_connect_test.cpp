@@ -1,7 +1,11 @@
 // Getting to the broker and staying there: versions, refusals, lost sessions, subscriptions, what a
 // message carries.
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include "tests/support/mqtt_rig.h"
 
@@ -52,6 +56,52 @@ TEST(MqttConnectAuto, FallsBackWhateverWayTheBrokerRefusesVersionFive) {
       EXPECT_TRUE(state != PENSTOCK_STATE_DOWN || starved) << text;
     }
   }
+}
+
+// Paho's own sockets: those of this process that are connected to the gate.
+void cut_clients_of(uint16_t gate_port) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+        peer.sin_family == AF_INET && ntohs(peer.sin_port) == gate_port) {
+      ::shutdown(fd, SHUT_RDWR);
+    }
+  }
+}
+
+// What a starved Paho does: it gives up its connection to the gate before the broker has answered.
+// That says nothing of the broker: the next attempt follows at once, in the same version, silently.
+TEST(MqttConnectAuto, AConnectionGivenUpBeforeTheAnswerIsTriedAgainInTheSameVersion) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), std::nullopt));
+  std::atomic<int> cuts{0};
+  broker.answer_connect([&](const SeenConnect&) {
+    if (++cuts > 2) return 0;
+    cut_clients_of(life.input().gate_port());
+    return -4;
+  });
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "protocol 5"));
+  for (const auto& connect : broker.connects()) EXPECT_EQ(connect.level, 5);
+  EXPECT_EQ(broker.connects().size(), 3U);
+  for (const auto& [state, text] : life.host.states())
+    EXPECT_NE(state, PENSTOCK_STATE_DOWN) << text;
+}
+
+// But not for ever without a word.
+TEST(MqttConnectAuto, AConnectionGivenUpAgainAndAgainIsReported) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), Version::kV311));
+  broker.answer_connect([&](const SeenConnect&) {
+    cut_clients_of(life.input().gate_port());
+    return -4;
+  });
+  life.start();
+  EXPECT_TRUE(
+      life.host.wait_state(PENSTOCK_STATE_DOWN, "the client library closed the connection"));
+  EXPECT_GE(broker.connects().size(), 4U);
 }
 
 TEST(MqttConnectAuto, AFixedVersionSaysThatTheBrokerDoesNotHaveIt) {
@@ -161,7 +211,7 @@ TEST_P(MqttConnect, APacketOverTheLimitIsNamedWithItsSize) {
   EXPECT_EQ(life.host.records().size(), 0U);
 }
 
-TEST_P(MqttConnect, APacketOfTenMegabytesPasses) {
+TEST_P(MqttConnect, T11_APacketOfTenMegabytesPasses) {
   ScriptBroker broker;
   auto settings = mqtt_settings(broker.port(), GetParam());
   settings.max_packet_bytes = 11 << 20;

@@ -190,7 +190,7 @@ TEST_P(MqttAck, T6_AfterADroppedSessionNoIdIsAcknowledgedBeforeItsRedeliveryIsDu
   EXPECT_EQ(life.stat("duplicate_messages"), 5U);
 }
 
-TEST_P(MqttAck, WhatDoesNotFitTheCapStaysAtTheBroker) {
+TEST_P(MqttAck, T11_WhatDoesNotFitTheCapStaysAtTheBroker) {
   constexpr size_t kMessages = 1000;
   constexpr size_t kEach = 64 << 10;
   ScriptBroker broker(65535);
@@ -212,6 +212,26 @@ TEST_P(MqttAck, WhatDoesNotFitTheCapStaysAtTheBroker) {
   EXPECT_TRUE(broker.wait_acks(kMessages, std::chrono::seconds(60)));
   EXPECT_EQ(life.host.records().size(), kMessages);
   EXPECT_TRUE(life.wait_stat("unacked_bytes", 0));
+}
+
+// A queue smaller than max_unacked_bytes would refuse messages, and each refusal costs a reconnect.
+TEST_P(MqttAck, TheGateStopsReadingBeforeTheAgentsQueueIsFull) {
+  constexpr size_t kMessages = 400;
+  constexpr size_t kEach = 16 << 10;
+  ScriptBroker broker(65535);
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.host.set_max_emit_bytes(1 << 20);
+  life.start();
+  for (size_t i = 0; i < kMessages; ++i)
+    broker.publish({"plant/t", std::string(kEach, 'x'), 1, false, ""});
+  ASSERT_TRUE(wait_until([&] { return life.stat("unacked_bytes") > 1U << 19; }, Millis(20000)));
+  size_t seen = 0;
+  wait_until([&] { return std::exchange(seen, life.host.assigned()) == life.host.assigned(); },
+             Millis(20000), Millis(500));
+  EXPECT_LT(seen * kEach, kMessages * kEach * 3 / 4);
+  life.host.commit_with(instant_commit());
+  EXPECT_TRUE(broker.wait_acks(kMessages));
+  EXPECT_EQ(broker.connects().size(), 1U);
 }
 
 TEST_P(MqttAck, AFullWindowAsksForAnEarlyCommitAndASlowSourceDoesNot) {

@@ -22,7 +22,8 @@ std::string current_user() {
 
 }  // namespace
 
-Mosquitto::Mosquitto(std::filesystem::path dir) : dir_(std::move(dir)), port_(free_tcp_port()) {
+Mosquitto::Mosquitto(std::filesystem::path dir, int max_inflight_messages)
+    : dir_(std::move(dir)), port_(free_tcp_port()) {
   std::filesystem::create_directories(dir_);
   std::ofstream conf(dir_ / "mosquitto.conf");
   conf << "listener " << port_ << " 127.0.0.1\n"
@@ -31,7 +32,7 @@ Mosquitto::Mosquitto(std::filesystem::path dir) : dir_(std::move(dir)), port_(fr
        << "persistence true\n"
        << "persistence_location " << dir_.string() << "/\n"
        << "autosave_interval 1\n"
-       << "max_inflight_messages 65535\n"
+       << "max_inflight_messages " << max_inflight_messages << "\n"
        << "max_queued_messages 0\n"
        << "max_queued_bytes 0\n"
        << "log_dest stderr\n";

@@ -1,10 +1,10 @@
 // A real Mosquitto broker on a loopback port, with its own configuration and persistence in a
 // private directory.
 //
-// Queue limits are off and the in-flight window is wide, so that an agent that is away loses
-// nothing at the broker and what is measured is the agent. The port stays the same over stop and
-// start. Owned by one scope, main thread (see process.h). Throws std::runtime_error when mosquitto
-// is not installed or does not come up.
+// Queue limits are off and the in-flight window is wide unless told otherwise, so that an agent
+// that is away loses nothing at the broker and what is measured is the agent. The port stays the
+// same over stop and start. Owned by one scope, main thread (see process.h). Throws
+// std::runtime_error when mosquitto is not installed or does not come up.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace penstock::test {
 class Mosquitto {
  public:
   // Chooses a free port and writes the configuration; does not start the broker yet.
-  explicit Mosquitto(std::filesystem::path dir);
+  explicit Mosquitto(std::filesystem::path dir, int max_inflight_messages = 65535);
 
   // Returns when the broker accepts connections.
   void start();

@@ -9,7 +9,7 @@ CommitHost::CommitHost(std::string instance_id, std::string agent_id)
   abi_.context = this;
   abi_.instance_id = sdk::str(instance_id_);
   abi_.agent_id = sdk::str(agent_id_);
-  abi_.max_emit_bytes = 1 << 20;
+  abi_.max_emit_bytes = 64 << 20;
   abi_.emit = on_emit;
   abi_.flush_hint = [](void* self) { ++static_cast<CommitHost*>(self)->hints_; };
   abi_.log = [](void* self, penstock_log_level, penstock_str text) {

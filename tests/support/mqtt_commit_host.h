@@ -49,6 +49,7 @@ class CommitHost {
   void attach(sdk::Input& input);  // whom on_durable goes to
   void detach();                   // returns when no call is under way
 
+  void set_max_emit_bytes(uint64_t bytes) { abi_.max_emit_bytes = bytes; }  // before start
   void answer_with(Answer answer);
   // From now on commits run by themselves; without it only commit_now() commits.
   void commit_with(Commit commit);

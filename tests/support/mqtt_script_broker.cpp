@@ -58,6 +58,11 @@ std::string frame(uint8_t first, const std::string& body) {
 }  // namespace
 
 ScriptBroker::ScriptBroker(size_t window) : window_(window) {
+  // What it writes down must not look like memory that the input beside it does not free.
+  connects_.reserve(256);
+  subscriptions_.reserve(256);
+  deliveries_.reserve(16384);
+  acks_.reserve(16384);
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -224,6 +229,7 @@ bool ScriptBroker::on_connect(const std::string& body) {
   changed_.notify_all();
   const int code = answer ? answer(connect) : 0;
   if (code == -1) return false;
+  if (code == -4) return true;
   const std::string no_properties = level_ == 5 ? std::string(1, '\0') : "";
   if (code == -2 || code == -3) {
     send(code == -2 ? frame(0x20, std::string("\0\1", 2)) : "HTTP/1.1 400 Bad Request\r\n\r\n");

@@ -62,7 +62,7 @@ class ScriptBroker {
   std::string url() const { return "mqtt://127.0.0.1:" + std::to_string(port_); }
 
   // What CONNECT is answered with: 0 accept, > 0 refuse with that code, -1 hang up, -2 the CONNACK
-  // of a broker that does not know MQTT 5, -3 an HTTP error.
+  // of a broker that does not know MQTT 5, -3 an HTTP error, -4 nothing.
   void answer_connect(std::function<int(const SeenConnect&)> answer);
   // The byte for SUBACK; as asked for if there is none.
   void answer_subscribe(std::function<int(const std::string& filter, int qos)> answer);

@@ -1,5 +1,11 @@
 #include "tests/support/net.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -24,6 +30,23 @@ bool can_connect(uint16_t port) {
   if (fd < 0) return false;
   ::close(fd);
   return true;
+}
+
+uint64_t kernel_drops(uint16_t port) {
+  std::ifstream table("/proc/net/udp");
+  char wanted[8];
+  std::snprintf(wanted, sizeof wanted, ":%04X", port);
+  uint64_t drops = 0;
+  for (std::string line; std::getline(table, line);) {
+    std::istringstream fields(line);
+    std::string slot;
+    std::string local;
+    fields >> slot >> local;
+    if (!local.ends_with(wanted)) continue;
+    const auto end = line.find_last_not_of(' ');
+    drops += std::strtoull(line.c_str() + line.find_last_of(' ', end), nullptr, 10);
+  }
+  return drops;
 }
 
 }  // namespace penstock::test

@@ -19,6 +19,7 @@
 // Each target under a name of its own: tests/CMakeLists.txt.
 extern "C" int mqtt_frame_scan_fuzz(const uint8_t* data, size_t size);
 extern "C" int serial_framing_fuzz(const uint8_t* data, size_t size);
+extern "C" int serial_silence_fuzz(const uint8_t* data, size_t size);
 extern "C" int udp_lines_fuzz(const uint8_t* data, size_t size);
 extern "C" int plugin_options_fuzz(const uint8_t* data, size_t size);
 
@@ -91,6 +92,7 @@ TEST_P(FuzzCorpus, VariationsOfItHold) {
 INSTANTIATE_TEST_SUITE_P(Inputs, FuzzCorpus,
                          testing::Values(Target{"mqtt_frame_scan", mqtt_frame_scan_fuzz, 2000},
                                          Target{"serial_framing", serial_framing_fuzz, 1000},
+                                         Target{"serial_silence", serial_silence_fuzz, 2000},
                                          Target{"udp_lines", udp_lines_fuzz, 2000},
                                          Target{"plugin_options", plugin_options_fuzz, 100}),
                          [](const auto& target) { return std::string(target.param.name); });

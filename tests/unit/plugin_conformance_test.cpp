@@ -2,6 +2,7 @@
 // in one that behaves. Method: tests/support/plugins/misfit.cpp against a device in this process.
 #include <atomic>
 #include <cstring>
+#include <regex>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -13,8 +14,11 @@
 #include "agent/host/native_values.h"
 #include "agent/host/plugin_library.h"
 #include "plugins/sdk/conformance.h"
+#include "tests/support/mqtt_script_broker.h"
 #include "tests/support/paths.h"
 #include "tests/support/ports.h"
+#include "tests/support/pty.h"
+#include "tests/support/temp_dir.h"
 
 namespace penstock::sdk {
 namespace {
@@ -140,6 +144,100 @@ TEST_F(Conformance, FindsNothingInTheUdpInputWithAnswers) {
   EXPECT_GT(senders.acknowledged(), 0u);
 }
 
+// The MQTT input and a broker that counts what it acknowledges.
+class Broker final : public Source {
+ public:
+  ~Broker() override { end(); }
+  uint16_t port() const { return broker_.port(); }
+  void begin() override {
+    ending_ = false;
+    thread_ = std::thread([this] {
+      while (!ending_) {
+        broker_.publish({"plant/t", std::to_string(++number_), 1, false, ""});
+        std::this_thread::sleep_for(5ms);
+      }
+    });
+  }
+  void end() override {
+    ending_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  uint64_t acknowledged() const override { return broker_.acks().size(); }
+
+ private:
+  test::ScriptBroker broker_{100};
+  std::thread thread_;
+  std::atomic<bool> ending_{true};
+  uint64_t number_ = 0;
+};
+
+TEST_F(Conformance, FindsNothingInTheMqttInput) {
+  auto library = host::find_plugin(test::build_dir() + "/plugins", "mqtt");
+  ASSERT_TRUE(library) << library.error().what;
+  Broker broker;
+  const std::vector<config::OptionValue> values{
+      {"server", config::OptionType::kString, "mqtt://127.0.0.1:" + std::to_string(broker.port()),
+       0},
+      {"protocol", config::OptionType::kEnum, "3.1.1", 0},
+      {"client_id", config::OptionType::kString, "c", 0},
+      {"subscribe[0].filter", config::OptionType::kString, "plant/#", 0}};
+  limits.callback = 10s;  // the client library takes seconds to end its threads
+  limits.stop = 10s;
+  limits.record = 20s;
+  limits.lives = 2;
+  const auto native = host::native_values(values);
+  const auto report = run_conformance(library->descriptor(), native, &broker, limits);
+  // Some fifty bytes stay with every connection of the client library; no thread, no descriptor.
+  for (const auto& finding : report.findings) {
+    EXPECT_EQ(finding.fault, Fault::kLeak) << text(report);
+    EXPECT_TRUE(std::regex_search(finding.text, std::regex("behind [0-9]{1,2} bytes of memory$")))
+        << text(report);
+  }
+  EXPECT_TRUE(report.notes.empty()) << report.notes.front();
+  EXPECT_GT(broker.acknowledged(), 0u);
+}
+
+// The serial input and a device that never stops.
+class Line final : public Source {
+ public:
+  explicit Line(std::filesystem::path link) : pty_(std::move(link)) { pty_.plug(); }
+  ~Line() override { end(); }
+  void begin() override {
+    ending_ = false;
+    thread_ = std::thread([this] {
+      while (!ending_) {
+        pty_.write("reading " + std::to_string(++number_) + "\n");
+        std::this_thread::sleep_for(5ms);
+      }
+    });
+  }
+  void end() override {
+    ending_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  uint64_t acknowledged() const override { return 0; }  // a line has no way to
+
+ private:
+  test::PtyLine pty_;
+  std::thread thread_;
+  std::atomic<bool> ending_{true};
+  uint64_t number_ = 0;
+};
+
+TEST_F(Conformance, FindsNothingInTheSerialInput) {
+  auto library = host::find_plugin(test::build_dir() + "/plugins", "serial");
+  ASSERT_TRUE(library) << library.error().what;
+  const test::TempDir dir("conformance");
+  Line line(dir.path() / "port");
+  const std::vector<config::OptionValue> values{
+      {"device", config::OptionType::kPath, (dir.path() / "port").string(), 0}};
+  const auto native = host::native_values(values);
+  const auto report = run_conformance(library->descriptor(), native, &line, limits);
+  EXPECT_EQ(text(report), "");
+  EXPECT_TRUE(report.notes.empty()) << report.notes.front();
+  EXPECT_GT(report.records, 0u);
+}
+
 struct Broken {
   const char* mode;
   Fault fault;
@@ -175,6 +273,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Broken{"lock_across_emit", Fault::kBlocks, "while emit was under way"},
                     Broken{"bad_record", Fault::kBadRecord, "not UTF-8"},
                     Broken{"never_stopped", Fault::kNotStopped, "STOPPED was not reported"},
+                    Broken{"retry_too_big", Fault::kIgnoresTooBig, "was offered again"},
+                    Broken{"stop_on_too_big", Fault::kIgnoresTooBig, "go on behind it"},
                     Broken{"refuse_start", Fault::kRefused, "told to refuse"}),
     [](const auto& broken) { return std::string(broken.param.mode); });
 

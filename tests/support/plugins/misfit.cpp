@@ -89,6 +89,12 @@ class Misfit final : public penstock::sdk::Input {
       room_ = false;
       const auto status = emit(record);
       if (status == PENSTOCK_EMIT_OK) return true;
+      if (status == PENSTOCK_EMIT_TOO_BIG) {
+        if (mode_ != "retry_too_big" && mode_ != "stop_on_too_big") return true;
+        if (mode_ == "stop_on_too_big" || ending_) return false;
+        std::this_thread::sleep_for(2ms);
+        continue;
+      }
       if (status == PENSTOCK_EMIT_CLOSED && mode_ != "ignore_closed") return false;
       const bool full = status == PENSTOCK_EMIT_FULL;
       if (mode_ == (full ? "lose_on_full" : "ignore_closed")) return true;
@@ -147,7 +153,8 @@ const penstock_option kOptions[] = {
     {sizeof(penstock_option), 0, "mode", PENSTOCK_OPTION_ENUM, "behave",
      "behave|emit_after_stop|spin_on_full|lose_on_full|ignore_closed|early_ack|leak|"
      "leak_descriptor|call_after_destroy|block_in_durable|lock_across_emit|bad_record|"
-     "never_stopped|refuse_start|crash|crash_in_thread|throw_in_thread",
+     "never_stopped|refuse_start|retry_too_big|stop_on_too_big|crash|crash_in_thread|throw_in_"
+     "thread",
      0, 0, "Which promise to break."},
     {sizeof(penstock_option), 0, "ack_to", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
      "The device's socket."},
