@@ -166,7 +166,10 @@ bool Driver::should_abandon() {
 void Driver::explain_failure(const PahoLink::Connected& result) {
   std::optional<SessionEnd> end;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // Paho may have noticed first; the gate knows why, and whether the broker has said anything.
+    if (result.refusal == 0)
+      changed_.wait_for(lock, kEndLimit, [this] { return end_ || goodbye_ != Goodbye::kNo; });
     if (goodbye_ != Goodbye::kNo) return;
     end = end_;
   }
