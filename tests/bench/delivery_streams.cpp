@@ -51,18 +51,18 @@ class Progress final : public zerobus::StreamEvents {
     const std::lock_guard lock(mutex_);
     if (std::holds_alternative<zerobus::StreamCreated>(response)) open_ = true;
     if (const auto* ack = std::get_if<zerobus::Ack>(&response)) acked_ = ack->up_to;
-    changed_.notify_one();
+    wake();
   }
   void on_bad_response(uint64_t, Error) override {}
   void on_write_done(uint64_t) override {
     const std::lock_guard lock(mutex_);
     writing_ = false;
-    changed_.notify_one();
+    wake();
   }
   void on_closed(uint64_t, zerobus::Status status) override {
     const std::lock_guard lock(mutex_);
     closed_ = zerobus::code_name(status.code) + ": " + status.message;
-    changed_.notify_one();
+    wake();
   }
   void writes() {
     const std::lock_guard lock(mutex_);
@@ -71,14 +71,25 @@ class Progress final : public zerobus::StreamEvents {
   // Until the next batch may go: nothing is being written and `acked` is enough.
   void wait(bool open, int64_t acked) {
     std::unique_lock lock(mutex_);
-    changed_.wait(
-        lock, [&] { return !closed_.empty() || (open_ == open && !writing_ && acked_ >= acked); });
+    wanted_open_ = open;
+    wanted_acked_ = acked;
+    changed_.wait(lock, [&] { return ready(); });
     if (!closed_.empty()) throw std::runtime_error("the stream ended: " + closed_);
   }
 
  private:
+  bool ready() const {
+    return !closed_.empty() || (open_ == wanted_open_ && !writing_ && acked_ >= wanted_acked_);
+  }
+  // Not for every acknowledgement while a write is under way.
+  void wake() {
+    if (ready()) changed_.notify_one();
+  }
+
   std::mutex mutex_;
   std::condition_variable changed_;
+  bool wanted_open_ = true;
+  int64_t wanted_acked_ = -1;
   bool open_ = false;
   bool writing_ = false;
   int64_t acked_ = -1;
