@@ -1,6 +1,7 @@
 #include "agent/spool/offline_repair.h"
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/varint.h"
 #include "agent/spool/directory.h"
+#include "agent/spool/lanes_file.h"
 #include "agent/spool/lock_file.h"
 #include "agent/spool/offline_writer.h"
 
@@ -20,8 +22,8 @@ constexpr char kLostRoute[] = "_lost";
 
 class Repair {
  public:
-  Repair(std::vector<OfflineFile> generations, int64_t wall_us)
-      : generations_(std::move(generations)), wall_us_(wall_us) {}
+  Repair(std::vector<OfflineFile> generations, std::optional<LanesCopy> copy, int64_t wall_us)
+      : generations_(std::move(generations)), copy_(std::move(copy)), wall_us_(wall_us) {}
 
   void collect();
   Result<void> write(OfflineWriter& writer);
@@ -38,6 +40,7 @@ class Repair {
   std::vector<Part> parts_of(const OfflineLane& lane, RepairedLane& out) const;
   void carve_file(uint32_t file);
   void take_carved(uint32_t file, const RowPlace& place, FoundRow&& row);
+  void take_copy();
   void name_lost_lanes();
   Result<void> write_epochs(OfflineWriter& writer);
   Result<void> write_lane(OfflineWriter& writer, const OfflineLane& lane);
@@ -48,6 +51,7 @@ class Repair {
   }
 
   std::vector<OfflineFile> generations_;  // newest first
+  const std::optional<LanesCopy> copy_;   // of the file `lanes`
   const int64_t wall_us_;
   SegmentCodec codec_;
   FoundRows rows_;
@@ -105,6 +109,7 @@ void Repair::collect() {
   rows_.segments = std::move(sound);
   note_sound_tables();
   for (const uint32_t file : damaged) carve_file(file);
+  take_copy();
   name_lost_lanes();
   lanes_ = make_lanes(rows_, overlaps_);
 }
@@ -158,8 +163,29 @@ void Repair::take_carved(uint32_t file, const RowPlace& place, FoundRow&& row) {
   }
 }
 
-// Records whose lane has lost its row: nobody knows their route any more, nor how far they were
-// delivered; what is before the first of them is taken to be.
+// What the tables have lost of lanes and epochs, as it was some seconds before. Cursors in the copy
+// are never ahead.
+void Repair::take_copy() {
+  if (!copy_) return;
+  for (const auto& row : copy_->lanes) {
+    const FoundLane copied{row.lane,   row.key, row.cursor,  row.next_seq,
+                           row.counts, {},      row.refused, 0};
+    auto& known = rows_.lanes.try_emplace(row.lane, copied).first->second;
+    if (known.key != row.key) continue;
+    if (row.cursor > known.cursor) {
+      known.cursor = row.cursor;
+      known.counts = row.counts;
+    }
+    known.next_seq = std::max(known.next_seq, row.next_seq);
+  }
+  for (const auto& epoch : copy_->epochs) {
+    rows_.epochs.try_emplace(epoch.id, FoundEpoch{epoch.id, epoch.name, epoch.agent_id,
+                                                  epoch.machine_id, epoch.started_at_us});
+  }
+}
+
+// Records whose lane has lost its row, here and in the copy: nobody knows their route any more, nor
+// how far they were delivered; what is before the first of them is taken to be.
 void Repair::name_lost_lanes() {
   std::map<LaneId, Seq> first;  // of the lane's records that wait
   const auto note = [&](LaneId lane, Seq seq) {
@@ -304,7 +330,7 @@ Result<RepairAccount> repair_spool(const std::filesystem::path& from,
   }
   auto lock = LockFile::take(into / "LOCK");
   if (!lock) return std::move(lock).error();
-  Repair repair(std::move(*generations), read_clock().wall_us);
+  Repair repair(std::move(*generations), LanesFile(from).read(), read_clock().wall_us);
   repair.collect();
   auto writer = OfflineWriter::open(into, 1, bytes, log);
   if (!writer) return std::move(writer).error();

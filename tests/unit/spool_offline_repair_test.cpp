@@ -229,8 +229,23 @@ TEST_F(OfflineRepair, WhatWasDeliveredDoesNotComeBackFromFreedPages) {
   EXPECT_GT(account.lanes.at(0).passed, 0U);
 }
 
+TEST_F(OfflineRepair, ALaneWhoseRowIsLostIsNamedByTheCopy) {
+  fill();
+  for (const auto& row :
+       query(file(), "SELECT rootpage FROM sqlite_schema WHERE name='lane_state'"))
+    destroy(static_cast<size_t>(std::stoul(row)));
+  const auto account = repair();
+  ASSERT_EQ(account.lanes.size(), 2U);
+  EXPECT_TRUE(account.lanes[0].was_known);
+  expect_repaired(before_);
+  auto spool = OfflineSpool::open(repaired());
+  ASSERT_TRUE(spool);
+  EXPECT_EQ(spool->lane(2)->key.route, "route");
+}
+
 TEST_F(OfflineRepair, RecordsOfALaneWhoseRowIsLostAreKeptUnderAMadeUpRoute) {
   fill();
+  std::filesystem::remove(dir() / "lanes");
   for (const auto& row :
        query(file(), "SELECT rootpage FROM sqlite_schema WHERE name='lane_state'"))
     destroy(static_cast<size_t>(std::stoul(row)));
