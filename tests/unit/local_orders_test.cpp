@@ -93,13 +93,16 @@ TEST_F(LocalOrders, RotationSendsTheSignalAtAnAgeAndEndsTheStreamAfterTheGrace) 
   with.rotate_every = Millis(300);
   with.rotate_grace = Millis(100);
   start(with);
+  int acknowledged = 0;
   for (int round = 0; round < 3; ++round) {
     auto stream = open_json();
     ASSERT_TRUE(stream->send_json(0, row_json(round)));
-    // The acknowledgement comes before the signal, or behind it on a slow machine.
+    // The acknowledgement comes before the signal; on a slow machine behind it, or the stream has
+    // ended before the record is there.
     int signals = 0;
     zb::EphemeralStreamResponse response;
     while (stream->read(response)) {
+      acknowledged += response.has_ingest_record_response() ? 1 : 0;
       if (!response.has_close_stream_signal()) continue;
       ++signals;
       EXPECT_EQ(response.close_stream_signal().duration().nanos(), 100'000'000);
@@ -107,7 +110,7 @@ TEST_F(LocalOrders, RotationSendsTheSignalAtAnAgeAndEndsTheStreamAfterTheGrace) 
     EXPECT_EQ(signals, 1);
     EXPECT_TRUE(stream->finish().ok());
   }
-  EXPECT_EQ(Lakehouse(data()).count(kTable), 3);
+  EXPECT_GE(Lakehouse(data()).count(kTable), acknowledged);
 }
 
 TEST_F(LocalOrders, RotationCanBeOrderedForOpenStreamsAndHardAndIsLiftedByClear) {
