@@ -70,5 +70,6 @@ int main(int argc, char** argv) {
                       {"trim", part(measure_trim)},
                       {"backlog", part(measure_backlog_read)},
                       {"open after kill -9", part(measure_open_after_kill)},
+                      {"fault", part(measure_roll)},
                       {"memory", part(measure_memory)}}});
 }

@@ -15,6 +15,7 @@ void measure_trim(const Settings& settings, Report& report);
 void measure_backlog_read(const Settings& settings, Report& report);
 void measure_open_after_kill(const Settings& settings, Report& report);
 void measure_memory(const Settings& settings, Report& report);
+void measure_roll(const Settings& settings, Report& report);
 
 // Runs this program again as `--child NAME DIR ARGUMENT`, in a process of its own; returns its
 // output pipe.
