@@ -1,7 +1,6 @@
 #include "agent/cli/human.h"
 
 #include <chrono>
-#include <ctime>
 
 #include <spdlog/fmt/fmt.h>
 #include <sys/ioctl.h>
@@ -45,11 +44,16 @@ std::string time_text(int64_t wall_us) {
     rest += 1'000'000;
     --seconds;
   }
-  const time_t clock = seconds;
-  std::tm parts{};
-  if (gmtime_r(&clock, &parts) == nullptr) return std::to_string(wall_us);
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:03}", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+  // Not gmtime_r: where time_t has 32 bits it ends in 2038.
+  constexpr int64_t kYear0001 = -62'135'596'800, kYear9999End = 253'402'300'799;
+  if (seconds < kYear0001 || seconds > kYear9999End) return std::to_string(wall_us);
+  const std::chrono::sys_seconds at{std::chrono::seconds(seconds)};
+  const auto midnight = std::chrono::floor<std::chrono::days>(at);
+  const std::chrono::year_month_day date(midnight);
+  const std::chrono::hh_mm_ss time(at - midnight);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:03}", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     time.hours().count(), time.minutes().count(), time.seconds().count(),
                      rest / 1000);
 }
 
