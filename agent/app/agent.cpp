@@ -153,7 +153,8 @@ Result<void> Agent::start() {
   p.intake =
       std::make_unique<intake::Intake>(*p.spool, *std::move(router), commit_deadlines(p.config),
                                        intake_limits(p.config), p.log.named("intake"));
-  p.host = std::make_unique<host::PluginHost>(p.config.agent.id, p.log);
+  p.host =
+      std::make_unique<host::PluginHost>(p.config.agent.id, p.log, p.config.spool.dir / "inputs");
   if (p.settings.wrap_sink) {
     p.wrapped = p.settings.wrap_sink(
         *p.intake, [&p](auto source, auto up_to) { p.host->durable(source, up_to); });

@@ -17,6 +17,10 @@ class NoSink final : public intake::Sink {
   intake::EmitStatus emit(spool::SourceId, std::span<const RecordView>, uint64_t&) override {
     return intake::EmitStatus::kClosed;
   }
+  intake::EmitStatus set_aside(spool::SourceId, const RecordView&, std::string_view,
+                               uint64_t&) override {
+    return intake::EmitStatus::kClosed;
+  }
   void flush_hint() override {}
   uint64_t max_emit_bytes() const override { return 1; }
 };

@@ -138,13 +138,15 @@ std::string_view to_string(InstanceState state) {
 }
 
 Instance::Instance(const PluginLibrary& library, std::string id, std::string agent_id,
-                   spool::SourceId source, intake::Sink& sink, Log log)
+                   spool::SourceId source, intake::Sink& sink, Log log,
+                   std::filesystem::path note_file)
     : plugin_(library.descriptor()),
       id_(std::move(id)),
       agent_id_(std::move(agent_id)),
       source_(source),
       sink_(sink),
-      log_(std::move(log)) {
+      log_(std::move(log)),
+      note_(std::move(note_file)) {
   functions_ = {sizeof(penstock_host),
                 PENSTOCK_ABI_MINOR,
                 this,
@@ -154,16 +156,20 @@ Instance::Instance(const PluginLibrary& library, std::string id, std::string age
                 emit_entry,
                 flush_hint_entry,
                 log_entry,
-                state_entry};
+                state_entry,
+                set_aside_entry,
+                remember_entry,
+                recall_entry};
 }
 
 Result<std::unique_ptr<Instance>> Instance::create(const PluginLibrary& library, std::string id,
                                                    std::string agent_id,
                                                    const std::vector<config::OptionValue>& values,
                                                    spool::SourceId source, intake::Sink& sink,
-                                                   Log log) {
-  std::unique_ptr<Instance> instance(
-      new Instance(library, std::move(id), std::move(agent_id), source, sink, std::move(log)));
+                                                   Log log, std::filesystem::path note_file) {
+  std::unique_ptr<Instance> instance(new Instance(library, std::move(id), std::move(agent_id),
+                                                  source, sink, std::move(log),
+                                                  std::move(note_file)));
   const auto native = native_values(values);
   std::array<char, 1024> reason{};
   const int failed =
@@ -195,17 +201,40 @@ penstock_emit_status Instance::emit_entry(void* context, const penstock_record* 
   return static_cast<Instance*>(context)->emit(records, count, last_seq);
 }
 
+penstock_emit_status Instance::set_aside_entry(void* context, const penstock_record* record,
+                                               penstock_str reason, uint64_t* last_seq) {
+  return static_cast<Instance*>(context)->emit(record, 1, last_seq, &reason);
+}
+
+int Instance::remember_entry(void* context, penstock_str bytes) {
+  auto& self = *static_cast<Instance*>(context);
+  const auto kept = self.note_.write(view(bytes));
+  if (!kept) self.log_.warning("cannot remember over a restart: {}", kept.error().what);
+  return kept ? 0 : 1;
+}
+
+size_t Instance::recall_entry(void* context, char* bytes, size_t capacity) {
+  const auto kept = static_cast<Instance*>(context)->note_.read();
+  if (capacity > 0) kept.copy(bytes, capacity);
+  return kept.size();
+}
+
 penstock_emit_status Instance::emit(const penstock_record* records, size_t count,
-                                    uint64_t* last_seq) {
+                                    uint64_t* last_seq, const penstock_str* set_aside_for) {
   thread_local EmitBuffers buffers;
   if (const auto problem = last_seq ? call_problem(records, count) : "last_seq is NULL";
       !problem.empty()) {
     misuse(problem);
+  } else if (set_aside_for && (!set_aside_for->data || set_aside_for->size == 0)) {
+    misuse("set_aside has no reason");
   }
   if (misused_) return PENSTOCK_EMIT_CLOSED;
   full_answered_ = false;
   room_ = false;
-  const auto status = sink_.emit(source_, borrow(records, count, buffers), *last_seq);
+  const auto views = borrow(records, count, buffers);
+  const auto status = set_aside_for
+                          ? sink_.set_aside(source_, views[0], view(*set_aside_for), *last_seq)
+                          : sink_.emit(source_, views, *last_seq);
   if (status == intake::EmitStatus::kFull) {
     full_answered_ = true;
     notify();

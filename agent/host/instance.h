@@ -26,6 +26,7 @@
 #include "agent/base/log.h"
 #include "agent/base/result.h"
 #include "agent/config/options.h"
+#include "agent/host/instance_note.h"
 #include "agent/host/plugin_library.h"
 #include "agent/intake/sink.h"
 
@@ -43,12 +44,13 @@ struct InstanceStatus {
 
 class Instance {
  public:
-  // Creates the plugin instance; kDenied with the plugin's reason when it refuses its options.
+  // Creates the plugin instance; kDenied with the plugin's reason when it refuses its options. What
+  // the plugin wants remembered goes to `note_file`; empty: it can remember nothing.
   static Result<std::unique_ptr<Instance>> create(const PluginLibrary& library, std::string id,
                                                   std::string agent_id,
                                                   const std::vector<config::OptionValue>& values,
                                                   spool::SourceId source, intake::Sink& sink,
-                                                  Log log);
+                                                  Log log, std::filesystem::path note_file = {});
   ~Instance();
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
@@ -75,16 +77,21 @@ class Instance {
 
  private:
   Instance(const PluginLibrary& library, std::string id, std::string agent_id,
-           spool::SourceId source, intake::Sink& sink, Log log);
+           spool::SourceId source, intake::Sink& sink, Log log, std::filesystem::path note_file);
 
   static penstock_emit_status emit_entry(void* context, const penstock_record* records,
                                          size_t count, uint64_t* last_seq);
   static void flush_hint_entry(void* context);
   static void log_entry(void* context, penstock_log_level level, penstock_str text);
   static void state_entry(void* context, penstock_state state, penstock_str text);
+  static penstock_emit_status set_aside_entry(void* context, const penstock_record* record,
+                                              penstock_str reason, uint64_t* last_seq);
+  static int remember_entry(void* context, penstock_str bytes);
+  static size_t recall_entry(void* context, char* bytes, size_t capacity);
 
   void set_state(InstanceState state, std::string text);
-  penstock_emit_status emit(const penstock_record* records, size_t count, uint64_t* last_seq);
+  penstock_emit_status emit(const penstock_record* records, size_t count, uint64_t* last_seq,
+                            const penstock_str* set_aside_for = nullptr);
   void misuse(std::string_view what);
   void notify();
   void dispatch();
@@ -96,6 +103,7 @@ class Instance {
   const spool::SourceId source_;
   intake::Sink& sink_;
   const Log log_;
+  InstanceNote note_;
   penstock_host functions_{};
   void* plugin_instance_ = nullptr;
   std::thread dispatcher_;

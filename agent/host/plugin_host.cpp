@@ -10,8 +10,9 @@ void PluginHost::add(const PlannedInput& input, spool::SourceId source, intake::
   const auto& id = input.input->id;
   const auto log = log_.named(fmt::format("{}/{}", input.input->plugin, id));
   if (input.library) {
+    const auto note = notes_dir_.empty() ? notes_dir_ : notes_dir_ / (id + ".note");
     auto instance =
-        Instance::create(*input.library, id, agent_id_, input.values, source, sink, log);
+        Instance::create(*input.library, id, agent_id_, input.values, source, sink, log, note);
     if (instance) {
       instances_.push_back(*std::move(instance));
       return;

@@ -19,8 +19,9 @@ namespace penstock::host {
 
 class PluginHost {
  public:
-  PluginHost(std::string agent_id, Log log)
-      : agent_id_(std::move(agent_id)), log_(std::move(log)) {}
+  // What inputs want remembered over restarts goes to files in `notes_dir`; empty: nowhere.
+  PluginHost(std::string agent_id, Log log, std::filesystem::path notes_dir = {})
+      : agent_id_(std::move(agent_id)), log_(std::move(log)), notes_dir_(std::move(notes_dir)) {}
   ~PluginHost();
   PluginHost(const PluginHost&) = delete;
   PluginHost& operator=(const PluginHost&) = delete;
@@ -49,6 +50,7 @@ class PluginHost {
 
   const std::string agent_id_;
   const Log log_;
+  const std::filesystem::path notes_dir_;
   std::vector<std::unique_ptr<Instance>> instances_;  // fixed between start() and quiesce()
   std::vector<InstanceStatus> failed_;                // inputs that could not be created
 };

@@ -73,19 +73,30 @@ Intake::Prepared Intake::refuse(const RecordView& record, std::string reason,
   return prepared;
 }
 
-Intake::Prepared Intake::prepare(const Source& source, RecordView record, const Now& now) const {
+// With what the source knows; `topic` is where an expanded one lives.
+RecordView Intake::complete(const Source& source, RecordView record, const Now& now,
+                            std::string& topic) const {
   record.source = source.spec.id;
   if (record.received_at_us == 0) record.received_at_us = now.wall_us;
-  std::string topic;
   if (record.topic.empty()) {
     topic = expand_topic(source.spec.topic, record);
     record.topic = topic;
   }
+  return record;
+}
+
+RecordView Intake::head_of(RecordView record) const {
+  record.payload = record.payload.substr(0, limits_.oversize_head_bytes);
+  record.topic = record.topic.substr(0, limits_.oversize_head_bytes);
+  record.attributes = {};
+  return record;
+}
+
+Intake::Prepared Intake::prepare(const Source& source, RecordView record, const Now& now) const {
+  std::string topic;
+  record = complete(source, record, now, topic);
   if (const size_t size = size_of(record); size > limits_.max_record_bytes) {
-    RecordView head = record;
-    head.payload = head.payload.substr(0, limits_.oversize_head_bytes);
-    head.topic = head.topic.substr(0, limits_.oversize_head_bytes);
-    head.attributes = {};
+    const RecordView head = head_of(record);
     return refuse(
         head,
         fmt::format(
@@ -142,7 +153,7 @@ bool Intake::assign_lane(Prepared& prepared) {
 void Intake::take(Prepared& one, Call& call) {
   const bool routed = assign_lane(one);
   const spool::LaneId lane = one.pending.lane;
-  const bool unrouted = !routed && !one.oversize;
+  const bool unrouted = !routed && !one.oversize && !one.set_aside;
   auto verdict = unrouted && limits_.drop_unrouted ? spool::Admission::kDrop : spool_.admit(lane);
   if (verdict == spool::Admission::kDrop) {
     ++call.turned_away[lane];
@@ -159,9 +170,12 @@ void Intake::give_back(const Call& call) {
   for (const auto lane : call.used) --lanes_[lane].next_seq;
 }
 
-void Intake::count(const Call& call, uint64_t oversize) {
+void Intake::count(const Call& call, const std::vector<Prepared>& prepared) {
   counters_.accepted += call.used.size();
-  counters_.oversize += oversize;
+  for (const auto& one : prepared) {
+    counters_.oversize += one.oversize ? 1 : 0;
+    counters_.set_aside += one.set_aside ? 1 : 0;
+  }
   counters_.unrouted += call.unrouted;
   for (const auto& [lane, records] : call.turned_away) {
     spool_.turned_away(lane, records);
@@ -185,24 +199,46 @@ void Intake::say_held(Source& source, const Call& call) {
 EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> records,
                         uint64_t& last_seq) {
   if (records.empty()) return EmitStatus::kOk;
-  Source* source = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return EmitStatus::kClosed;
-    source = &sources_[source_id];  // a deque: stable, and `spec` never changes
-  }
+  const Source* source = find_source(source_id);
+  if (!source) return EmitStatus::kClosed;
   const Now now = read_clock();
   std::vector<Prepared> prepared;
   prepared.reserve(records.size());
-  uint64_t oversize = 0;
+  bool oversize = false;
   for (const auto& record : records) {
-    if (size_of(record) > limits_.max_record_bytes) ++oversize;
     prepared.push_back(prepare(*source, record, now));
     prepared.back().oversize = size_of(record) > limits_.max_record_bytes;
+    oversize = oversize || prepared.back().oversize;
   }
+  const auto status = admit(source_id, std::move(prepared), last_seq);
+  return status == EmitStatus::kOk && oversize ? EmitStatus::kTooBig : status;
+}
 
+EmitStatus Intake::set_aside(spool::SourceId source_id, const RecordView& record,
+                             std::string_view reason, uint64_t& last_seq) {
+  const Source* source = find_source(source_id);
+  if (!source) return EmitStatus::kClosed;
+  const Now now = read_clock();
+  std::string topic;
+  const RecordView whole = complete(*source, record, now, topic);
+  std::vector<Prepared> prepared;
+  prepared.push_back(refuse(size_of(whole) > limits_.max_record_bytes ? head_of(whole) : whole,
+                            std::string(reason), now));
+  prepared.back().set_aside = true;
+  return admit(source_id, std::move(prepared), last_seq);
+}
+
+// Null: closed.
+Intake::Source* Intake::find_source(spool::SourceId id) {
+  const std::lock_guard lock(mutex_);
+  return closed_ ? nullptr : &sources_[id];  // a deque: stable, and `spec` never changes
+}
+
+EmitStatus Intake::admit(spool::SourceId source_id, std::vector<Prepared> prepared,
+                         uint64_t& last_seq) {
   const std::lock_guard lock(mutex_);
   if (closed_) return EmitStatus::kClosed;
+  Source* const source = &sources_[source_id];
   Call call;
   call.batch.reserve(prepared.size());
   for (auto& one : prepared) {
@@ -224,8 +260,8 @@ EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> r
   }
   source->next_seq = seq;
   last_seq = seq - 1;
-  count(call, oversize);
-  return oversize ? EmitStatus::kTooBig : EmitStatus::kOk;
+  count(call, prepared);
+  return EmitStatus::kOk;
 }
 
 void Intake::close() {

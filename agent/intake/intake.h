@@ -10,7 +10,8 @@
 // drop. A lane over its share whose route says block answers FULL to the sources that feed it, and
 // to no others. Taken but put
 // straight into the quarantine of the `_unrouted` lane with a reason: no route, an illegal table
-// name, a route with too many tables, a record above the size limit (its head only).
+// name, a route with too many tables, a record above the size limit (its head only), what an
+// input sets aside.
 #pragma once
 
 #include <atomic>
@@ -49,6 +50,7 @@ struct Counters {
   uint64_t accepted = 0;          // numbered and queued, the quarantined ones included
   uint64_t unrouted = 0;          // quarantined at once: no route or no legal table
   uint64_t oversize = 0;          // quarantined at once: head of a record above the limit
+  uint64_t set_aside = 0;         // quarantined at once: the input said so
   uint64_t refused_full = 0;      // emit calls answered kFull
   uint64_t dropped_newest = 0;    // records turned away by drop_newest
   uint64_t dropped_unrouted = 0;  // records turned away by `unrouted: drop`
@@ -65,6 +67,8 @@ class Intake final : public Sink {
 
   EmitStatus emit(spool::SourceId source, std::span<const RecordView> records,
                   uint64_t& last_seq) override;
+  EmitStatus set_aside(spool::SourceId source, const RecordView& record, std::string_view reason,
+                       uint64_t& last_seq) override;
   void flush_hint() override { spool_.flush_hint(); }
   uint64_t max_emit_bytes() const override { return limits_.max_emit_bytes; }
 
@@ -87,6 +91,7 @@ class Intake final : public Sink {
     const route::RouteSpec* route = nullptr;  // null: the unrouted lane
     std::string table;
     bool oversize = false;
+    bool set_aside = false;
   };
   // What one call comes to, under the lock.
   struct Call {
@@ -97,12 +102,17 @@ class Intake final : public Sink {
     std::optional<spool::LaneId> blocked;
   };
 
+  Source* find_source(spool::SourceId id);
+  EmitStatus admit(spool::SourceId source_id, std::vector<Prepared> prepared, uint64_t& last_seq);
+  RecordView complete(const Source& source, RecordView record, const Now& now,
+                      std::string& topic) const;
+  RecordView head_of(RecordView record) const;
   Prepared prepare(const Source& source, RecordView record, const Now& now) const;
   Prepared refuse(const RecordView& record, std::string reason, const Now& now) const;
   bool assign_lane(Prepared& prepared);
   void take(Prepared& prepared, Call& call);
   void give_back(const Call& call);
-  void count(const Call& call, uint64_t oversize);
+  void count(const Call& call, const std::vector<Prepared>& prepared);
   void say_held(Source& source, const Call& call);
   Lane* find_lane(const route::RouteSpec& route, const std::string& table);
   Lane& lane_of(spool::LaneId id);

@@ -26,6 +26,11 @@ class Sink {
   // caller if their order matters.
   virtual EmitStatus emit(spool::SourceId source, std::span<const RecordView> records,
                           uint64_t& last_seq) = 0;
+  // A record that its input cannot hand over as it came. As emit of this one, never kTooBig; but it
+  // goes to the quarantine with `reason`, by its head if it is above the size limit, whatever is
+  // said of unrouted records.
+  virtual EmitStatus set_aside(spool::SourceId source, const RecordView& record,
+                               std::string_view reason, uint64_t& last_seq) = 0;
   // The source is stalled on acknowledgements: commit early.
   virtual void flush_hint() = 0;
   // Payload, topic and attribute bytes of a call that is always taken when nothing is queued and

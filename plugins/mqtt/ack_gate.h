@@ -27,6 +27,7 @@ struct GateConfig {
   TlsFiles tls;  // used when server.tls
   uint32_t receive_maximum = 65535;
   uint32_t max_packet_bytes = 10U << 20;
+  bool set_aside = false;  // a PUBLISH above that goes on by its head; else it ends the session
   uint64_t max_unacked_bytes = 16U << 20;
   std::chrono::milliseconds dial_limit{15000};
 };

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "plugins/mqtt/filter_note.h"
 #include "plugins/mqtt/reason_text.h"
 
 namespace penstock::mqtt {
@@ -15,6 +16,9 @@ constexpr milliseconds kAnswerGrace{2500};  // Paho notices what it was sent wit
 constexpr milliseconds kEndLimit{1500};     // the gate takes up to a second to part from the broker
 constexpr seconds kSteady{10};    // a connection that lasts this long ends the growing of delays
 constexpr seconds kAskAgain{60};  // for a refused subscription
+// For an answer, when nothing at all comes any more: what the broker sends first may be large.
+constexpr seconds kSilenceLimit{30};
+constexpr uint64_t kMoreThanPings = 1000;  // bytes
 // Together less than the 3 s a plugin has to stop.
 // Sooner than this no broker is too slow.
 constexpr seconds kTooSoon{10};
@@ -79,6 +83,8 @@ void Driver::session_ended(const SessionLedger& ledger, const SessionEnd& end) {
 
 void Driver::run() {
   report(PENSTOCK_STATE_STARTING, "connecting to " + parts_.settings.server.text());
+  auto note = decode_filter_note(host_.recall());
+  if (note && note->client_id == parts_.settings.client_id) remembered_ = std::move(note->filters);
   while (wait_for_turn()) {
     if (connect()) watch();
     connected_ = false;
@@ -215,13 +221,54 @@ bool Driver::serve(bool session_present) {
     }
   }
   session_was_lost_ = session_expected_ && !session_present;
-  if (!subscribe()) return false;
+  if (!session_present) remembered_.clear();
+  if (!end_removed_filters() || !subscribe()) return false;
   const bool kept =
       choice_.current() == Version::kV311 || parts_.settings.session_expiry.count() > 0;
   session_expected_ = kept;
   connected_ = true;
   report_connected(session_present);
   return true;
+}
+
+// A filter that left the configuration would stay with the session, and the broker would queue for
+// it for ever. What the session may hold is written down before it is asked for.
+bool Driver::end_removed_filters() {
+  const auto& filters = parts_.settings.filters;
+  const auto removed = without(remembered_, filters);
+  auto all = filters;
+  all.insert(all.end(), removed.begin(), removed.end());
+  remember(std::move(all));
+  if (removed.empty()) return true;
+  std::vector<std::string> refused;
+  if (!link_->unsubscribe(removed, answer_overdue(), refused)) return false;
+  for (const auto& filter : refused)
+    host_.log(PENSTOCK_LOG_WARNING, "the broker does not end the subscription " + filter +
+                                        ", which is not in the configuration any more");
+  filters_removed_ += removed.size() - refused.size();
+  auto left = filters;
+  left.insert(left.end(), refused.begin(), refused.end());
+  remember(std::move(left));
+  return true;
+}
+
+void Driver::remember(std::vector<std::string> filters) {
+  if (filters == remembered_) return;
+  remembered_ = std::move(filters);
+  host_.remember(encode_filter_note({parts_.settings.client_id, remembered_}));
+}
+
+// For the answer to a request: true once nothing but pings has come for too long.
+PahoLink::Abandon Driver::answer_overdue() {
+  return [this, seen = parts_.gate.counters().bytes_from_broker.load(),
+          since = Clock::now()]() mutable {
+    const uint64_t bytes = parts_.gate.counters().bytes_from_broker;
+    if (bytes - seen > kMoreThanPings) {
+      seen = bytes;
+      since = Clock::now();
+    }
+    return should_abandon() || Clock::now() - since > kSilenceLimit;
+  };
 }
 
 // Asks for what is not granted yet. After a reconnect to a present session that is nothing:
@@ -232,7 +279,7 @@ bool Driver::subscribe() {
     if (!granted_[i] || !granted_[i]->ok) which.push_back(i);
   }
   if (which.empty()) return true;
-  const auto results = link_->subscribe(which, [this] { return should_abandon(); });
+  const auto results = link_->subscribe(which, answer_overdue());
   if (!results) return false;
   for (size_t i = 0; i < which.size(); ++i) granted_[which[i]] = (*results)[i];
   return true;

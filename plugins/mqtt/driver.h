@@ -51,6 +51,7 @@ class Driver {
 
   uint64_t connections() const { return connections_.load(); }
   uint64_t sessions_lost() const { return sessions_lost_.load(); }
+  uint64_t filters_removed() const { return filters_removed_.load(); }
   bool connected() const { return connected_.load(); }
 
  private:
@@ -64,6 +65,9 @@ class Driver {
   void explain_failure(const PahoLink::Connected& result);
   bool serve(bool session_present);  // false: the connection did not live to be used
   bool subscribe();
+  bool end_removed_filters();
+  void remember(std::vector<std::string> filters);
+  PahoLink::Abandon answer_overdue();
   void report_connected(bool session_present);
   void watch();
   void explain_loss(Clock::time_point since);
@@ -79,6 +83,7 @@ class Driver {
   PahoKeeper keeper_;
   std::atomic<uint64_t> connections_{0};
   std::atomic<uint64_t> sessions_lost_{0};
+  std::atomic<uint64_t> filters_removed_{0};
   std::atomic<bool> connected_{false};
 
   // The driver's thread only
@@ -91,6 +96,7 @@ class Driver {
   std::shared_ptr<SessionLedger> ledger_;
   std::unique_ptr<PahoLink> link_;
   std::vector<std::optional<PahoLink::Granted>> granted_;  // for each filter; empty: not asked yet
+  std::vector<std::string> remembered_;  // what the session at the broker may hold
   bool session_expected_ = false;
   bool session_was_lost_ = false;
   std::optional<std::pair<penstock_state, std::string>> reported_;

@@ -20,6 +20,16 @@ constexpr size_t kMaxPending = 256U
                                << 10;  // unwritten bytes for the broker before Paho has to wait
 constexpr std::chrono::seconds kPartingLimit{1};
 constexpr std::array<uint8_t, 2> kDisconnect = {0xE0, 0x00};  // valid in MQTT 3.1.1 and 5
+constexpr std::array<uint8_t, 2> kPingresp = {0xD0, 0x00};
+
+// MQTT 3.1.1 section 3.1.2: after the length of the packet the name "MQTT" with its length, then
+// the level.
+bool connects_with_v5(std::span<const uint8_t> connect) {
+  size_t at = 1;
+  while (at < connect.size() && (connect[at] & 0x80) != 0) ++at;
+  at += 1 + 2 + 4;
+  return at < connect.size() && connect[at] == 5;
+}
 
 }  // namespace
 
@@ -126,6 +136,13 @@ void GateSession::take_frame(std::span<const uint8_t> frame) {
     case FrameType::kDisconnect:
       held_.push(0, frame);  // waits only for what is in front of it
       break;
+    case FrameType::kConnect:
+      v5_ = connects_with_v5(frame);
+      pending_.insert(pending_.end(), frame.begin(), frame.end());
+      break;
+    case FrameType::kPingreq:
+      pong_due_ = oversize_.under_way();
+      [[fallthrough]];
     default:
       pending_.insert(pending_.end(), frame.begin(), frame.end());
   }
@@ -243,8 +260,12 @@ void GateSession::on_broker_read(Code code, size_t count) {
   if (owner_.paused()) return;  // read just before the pause: Paho never sees it
   owner_.counters().bytes_from_broker += count;
   stall_.on_broker_bytes(Clock::now());
-  if (scan_broker_bytes(std::span<const uint8_t>(broker_buffer_).first(count))) forward(count);
+  to_paho_.clear();
+  if (std::exchange(pong_due_, false)) to_paho_.assign(kPingresp.begin(), kPingresp.end());
+  if (scan_broker_bytes(std::span<const uint8_t>(broker_buffer_).first(count))) forward();
 }
+
+// Fills to_paho_. False: the session is over.
 
 bool GateSession::scan_broker_bytes(std::span<const uint8_t> bytes) {
   FramePiece piece;
@@ -260,30 +281,48 @@ bool GateSession::scan_broker_bytes(std::span<const uint8_t> bytes) {
     }
     greeted_ = true;
     if (piece.frame_bytes > limit) {
-      close(EndKind::kBadFrame, "the broker sent a packet of " + std::to_string(piece.frame_bytes) +
-                                    " bytes, more than max_packet_size (" + std::to_string(limit) +
-                                    "): raise it, or remove the message from the broker");
-      return false;
+      if (!take_oversize(piece)) return false;
+    } else {
+      to_paho_.insert(to_paho_.end(), piece.bytes.begin(), piece.bytes.end());
     }
     if (piece.ends && piece.type() == FrameType::kPublish && piece.qos() > 0) ++published_;
   }
 }
 
-void GateSession::forward(size_t count) {
+bool GateSession::take_oversize(const FramePiece& piece) {
+  const GateConfig& config = owner_.config();
+  if (piece.type() != FrameType::kPublish || !config.set_aside) {
+    close(EndKind::kBadFrame, "the broker sent a packet of " + std::to_string(piece.frame_bytes) +
+                                  " bytes, more than max_packet_size (" +
+                                  std::to_string(config.max_packet_bytes) +
+                                  "): raise it, or remove the message from the broker");
+    return false;
+  }
+  oversize_.take(piece);
+  if (!piece.ends || oversize_.append_substitute(ledger_->mark(), v5_, to_paho_)) return true;
+  close(EndKind::kBadFrame, "the broker sent a PUBLISH of " + std::to_string(piece.frame_bytes) +
+                                " bytes whose topic cannot be read");
+  return false;
+}
+
+void GateSession::forward() {
+  if (to_paho_.empty()) {  // all of it belongs to an oversize packet
+    read_broker();
+    return;
+  }
   forwarding_ = true;
-  asio::async_write(paho_, asio::buffer(broker_buffer_.data(), count),
-                    [self = shared_from_this()](Code code, size_t) {
-                      self->forwarding_ = false;
-                      if (self->phase_ == Phase::kParting) self->read_broker();
-                      if (self->phase_ != Phase::kOpen) return;
-                      if (code) {
-                        self->on_paho_closed();
-                        return;
-                      }
-                      self->report_progress();
-                      self->watch_silence();
-                      self->read_broker();
-                    });
+  asio::async_write(paho_, asio::buffer(to_paho_), [self = shared_from_this()](Code code, size_t) {
+    self->forwarding_ = false;
+    if (self->phase_ == Phase::kParting) self->read_broker();
+    if (self->phase_ != Phase::kOpen) return;
+    if (code) {
+      self->on_paho_closed();
+      return;
+    }
+    self->report_progress();
+    self->watch_silence();
+    self->read_broker();
+  });
 }
 
 // --- the end

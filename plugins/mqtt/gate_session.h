@@ -1,6 +1,8 @@
 // One session of the ack gate: our Paho client on one side, the broker on the other.
 //
-// From the broker bytes pass as they come (scanned for frame sizes, never changed). From Paho every
+// From the broker packets pass as they come, but that a PUBLISH above the limit is taken in here
+// and goes on by its head, once all of it has come; meanwhile Paho's pings are answered here, as
+// long as bytes keep coming, for the broker's answers stand behind that packet. From Paho every
 // frame is collected whole; PUBACK, PUBREC, PUBCOMP and DISCONNECT go into the queue of held
 // acknowledgements and leave it when the durable watermark has reached their stamp; all else
 // (CONNECT, SUBSCRIBE, PINGREQ) passes at once. One write to the broker is under way at a time, so
@@ -27,6 +29,7 @@
 #include "plugins/mqtt/broker_dial.h"
 #include "plugins/mqtt/broker_stream.h"
 #include "plugins/mqtt/frame_scan.h"
+#include "plugins/mqtt/publish_head.h"
 #include "plugins/mqtt/session_ledger.h"
 #include "plugins/mqtt/stall_detector.h"
 
@@ -81,7 +84,8 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   void read_broker();
   void on_broker_read(Code code, size_t count);
   bool scan_broker_bytes(std::span<const uint8_t> bytes);
-  void forward(size_t count);
+  bool take_oversize(const FramePiece& piece);
+  void forward();
   void on_written(Code code);
   // the end
   void part(EndKind kind, std::string text);
@@ -102,7 +106,11 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   std::array<uint8_t, size_t{64} * 1024> broker_buffer_{};
   FrameScan paho_scan_;
   FrameScan broker_scan_;
-  std::vector<uint8_t> frame_;  // from Paho, as far as it has come
+  std::vector<uint8_t> frame_;    // from Paho, as far as it has come
+  std::vector<uint8_t> to_paho_;  // being written, while forwarding_
+  PublishHead oversize_;
+  bool v5_ = false;        // what Paho's CONNECT says
+  bool pong_due_ = false;  // Paho's ping came during an oversize packet
   AckQueue held_;
   std::vector<uint8_t> pending_;  // released or passing, for the next write
   std::vector<uint8_t> writing_;  // being written to the broker; empty: none

@@ -7,11 +7,15 @@
 // to the next session. That one may begin after on_room (FULL) or never (CLOSED). A refused message
 // with QoS 0 is lost, as QoS 0 promises, and counted.
 //
+// What cannot be a record (cut to its head by the gate, or with a topic that is none) is set aside
+// with the reason; the host makes that durable like any record, and it is acknowledged then.
+//
 // deliver: Paho's thread. The rest: any thread.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,14 +44,20 @@ struct TapCounters {
   std::atomic<uint64_t> refused_closed{0};
   std::atomic<uint64_t> left_to_broker{0};  // not emitted because their session was spoiled
   std::atomic<uint64_t> too_big{0};
+  std::atomic<uint64_t> oversize{0};     // set aside
+  std::atomic<uint64_t> undecodable{0};  // set aside
   std::atomic<uint64_t> lost_qos0{0};
   std::atomic<uint64_t> qos2{0};
 };
 
 class MessageTap {
  public:
-  MessageTap(const sdk::Host& host, bool skip_retained, EmitTotals& totals)
-      : host_(host), skip_retained_(skip_retained), totals_(totals) {}
+  struct Rules {
+    bool skip_retained = false;
+    uint32_t max_packet_bytes = 0;  // for the reason
+  };
+  MessageTap(const sdk::Host& host, Rules rules, EmitTotals& totals)
+      : host_(host), rules_(rules), totals_(totals) {}
 
   void deliver(SessionLedger& ledger, const IncomingMessage& message) noexcept;
   void on_room() { room_calls_.fetch_add(1); }
@@ -57,11 +67,21 @@ class MessageTap {
   const TapCounters& counters() const { return counters_; }
 
  private:
+  // What a message is set aside as.
+  struct Aside {
+    std::string topic;
+    std::string_view payload;
+    std::string reason;
+    std::atomic<uint64_t>* counter;
+  };
+  std::optional<Aside> aside(const SessionLedger& ledger, const IncomingMessage& message);
+  penstock_emit_status hand_over(const SessionLedger& ledger, const IncomingMessage& message,
+                                 uint64_t& last_seq, uint64_t& bytes);
   void emit(SessionLedger& ledger, const IncomingMessage& message);
   void refused(SessionLedger& ledger, const IncomingMessage& message);
 
   const sdk::Host host_;
-  const bool skip_retained_;
+  const Rules rules_;
   EmitTotals& totals_;
   TapCounters counters_;
   std::vector<penstock_attribute> attributes_;  // reused; Paho's thread

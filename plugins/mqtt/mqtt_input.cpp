@@ -20,6 +20,7 @@ GateConfig gate_config(const sdk::Host& host, const Settings& settings) {
   config.tls = settings.tls;
   config.receive_maximum = settings.receive_maximum;
   config.max_packet_bytes = settings.max_packet_bytes;
+  config.set_aside = host.has_minor_1();
   config.max_unacked_bytes = byte_cap(host, settings);
   return config;
 }
@@ -47,6 +48,10 @@ void add_tap_stats(const TapCounters& tap, std::vector<sdk::Stat>& stats) {
                "Messages behind a refused one, left for the broker to send again.",
                tap.left_to_broker),
        counter("too_big", "Messages too big to store; their heads are in quarantine.", tap.too_big),
+       counter("oversize", "Messages above max_packet_size; their heads are in quarantine.",
+               tap.oversize),
+       counter("undecodable", "Messages with a topic that is none; they are in quarantine.",
+               tap.undecodable),
        counter("lost_qos0", "Refused messages with QoS 0, which no broker sends again.",
                tap.lost_qos0),
        counter("unexpected_qos2", "Messages with QoS 2, from an older subscription of the session.",
@@ -74,7 +79,9 @@ MqttInput::MqttInput(sdk::Host host, const sdk::Options& options)
     : MqttInput(host, parse_settings(host, options)) {}
 
 MqttInput::MqttInput(sdk::Host host, Settings settings)
-    : host_(host), settings_(std::move(settings)), tap_(host_, settings_.skip_retained, totals_) {}
+    : host_(host),
+      settings_(std::move(settings)),
+      tap_(host_, {settings_.skip_retained, settings_.max_packet_bytes}, totals_) {}
 
 MqttInput::~MqttInput() {
   if (driver_) driver_->shutdown();  // no callback of Paho or the gate runs after this
@@ -125,6 +132,9 @@ std::vector<sdk::Stat> MqttInput::stats() const {
       counter("connections", "Sessions begun with the broker.", driver_->connections()));
   stats.push_back(counter("sessions_lost", "Times the broker had forgotten the session.",
                           driver_->sessions_lost()));
+  stats.push_back(counter("filters_removed",
+                          "Subscriptions of the session that left the configuration, ended.",
+                          driver_->filters_removed()));
   stats.push_back(gauge("connected", "1 while connected and subscribed.", driver_->connected()));
   return stats;
 }

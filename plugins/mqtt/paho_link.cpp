@@ -12,7 +12,6 @@ using ClientPtr = std::unique_ptr<::mqtt::async_client>;
 
 constexpr std::chrono::milliseconds kAbandonPoll{20};
 constexpr std::chrono::seconds kConnectLimit{30};
-constexpr std::chrono::seconds kSubscribeLimit{30};
 
 // Paho's global state is built with its first client and torn down with its last; the two must not
 // overlap.
@@ -69,12 +68,10 @@ void hand_over(const ::mqtt::message& from, const PahoLink::Handlers& handlers) 
   handlers.message(message);
 }
 
-// True: the token completed (and did not fail, else it throws). False: abandoned or out of time.
-bool wait_for(::mqtt::token& token, std::chrono::milliseconds limit,
-              const PahoLink::Abandon& abandon) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
+// True: the token completed (and did not fail, else it throws). False: abandoned.
+bool wait_for(::mqtt::token& token, const PahoLink::Abandon& abandon) {
   while (!token.wait_for(kAbandonPoll)) {
-    if (abandon() || std::chrono::steady_clock::now() > deadline) return false;
+    if (abandon()) return false;
   }
   return true;
 }
@@ -123,7 +120,10 @@ PahoLink::Connected PahoLink::connect(const Abandon& abandon) {
   Connected result;
   try {
     const auto token = client_->paho->connect(connect_options(settings_, version_));
-    if (!wait_for(*token, kConnectLimit + std::chrono::seconds(5), abandon)) {
+    const auto deadline =
+        std::chrono::steady_clock::now() + kConnectLimit + std::chrono::seconds(5);
+    const auto late = [&] { return abandon() || std::chrono::steady_clock::now() > deadline; };
+    if (!wait_for(*token, late)) {
       result.abandoned = true;
       return result;
     }
@@ -156,7 +156,7 @@ std::optional<std::vector<PahoLink::Granted>> PahoLink::subscribe(const std::vec
     for (const auto& token : tokens) {
       Granted granted;
       try {
-        if (!wait_for(*token, kSubscribeLimit, abandon)) return std::nullopt;
+        if (!wait_for(*token, abandon)) return std::nullopt;
         granted.ok = true;
         granted.qos = static_cast<int>(token->get_subscribe_response().get_reason_codes().at(0));
       } catch (const ::mqtt::exception& problem) {
@@ -171,6 +171,28 @@ std::optional<std::vector<PahoLink::Granted>> PahoLink::subscribe(const std::vec
     return std::nullopt;
   }
   return results;
+}
+
+bool PahoLink::unsubscribe(const std::vector<std::string>& filters, const Abandon& abandon,
+                           std::vector<std::string>& refused) {
+  try {
+    for (const auto& filter : filters) {
+      const auto token = client_->paho->unsubscribe(filter);
+      try {
+        if (!wait_for(*token, abandon)) return false;
+        if (version_ == Version::kV311) continue;  // its UNSUBACK says nothing
+        const auto codes = token->get_unsubscribe_response().get_reason_codes();
+        if (!codes.empty() && static_cast<int>(codes[0]) >= 0x80) refused.push_back(filter);
+      } catch (const ::mqtt::exception& problem) {
+        if (version_ == Version::kV311 || static_cast<int>(problem.get_reason_code()) < 0x80)
+          return false;
+        refused.push_back(filter);
+      }
+    }
+  } catch (const std::exception&) {
+    return false;
+  }
+  return true;
 }
 
 void PahoLink::disconnect(std::chrono::milliseconds limit) {

@@ -69,9 +69,13 @@ class PahoLink {
 
   Connected connect(const Abandon& abandon);
   // One answer for each index of settings.filters in `which`; nothing: abandoned, or the connection
-  // was lost.
+  // was lost. No limit of time but that of `abandon`.
   std::optional<std::vector<Granted>> subscribe(const std::vector<size_t>& which,
                                                 const Abandon& abandon);
+  // False: abandoned, or the connection was lost. Filters that the broker does not want to end are
+  // appended to `refused`.
+  bool unsubscribe(const std::vector<std::string>& filters, const Abandon& abandon,
+                   std::vector<std::string>& refused);
   void disconnect(std::chrono::milliseconds limit);
 
  private:

@@ -54,8 +54,9 @@ constexpr auto kOptions = std::to_array<penstock_option>({
     option("receive_maximum", PENSTOCK_OPTION_INTEGER, "1000",
            "Unacknowledged messages the broker may send (MQTT 5).", 1, 65535),
     option("max_packet_size", PENSTOCK_OPTION_SIZE, "10MiB",
-           "The largest MQTT packet accepted; with 3.1.1 a larger one stops the input.", kKiB,
-           268435455),
+           "The largest MQTT packet accepted. With 3.1.1 the head of a larger message goes to the "
+           "quarantine, and the message is acknowledged; an MQTT 5 broker drops it without a word.",
+           kKiB, 268435455),
     option("max_unacked_bytes", PENSTOCK_OPTION_SIZE, "16MiB",
            "Bytes that may wait for a commit before reading from the broker pauses.", 64 * kKiB,
            1024 * kKiB * kKiB),

@@ -19,6 +19,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "plugins/mqtt/set_aside_mark.h"
+
 namespace penstock::mqtt {
 
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
@@ -50,6 +52,8 @@ class SessionLedger {
   SessionLedger(const SessionLedger&) = delete;
   SessionLedger& operator=(const SessionLedger&) = delete;
 
+  const SetAsideMark& mark() const { return mark_; }
+
   // A QoS 1 message entered the callback.
   void received() { received_.fetch_add(1, std::memory_order_release); }
   // The message received last was refused: neither its PUBACK nor any later one of this session may
@@ -77,6 +81,7 @@ class SessionLedger {
 
  private:
   const EmitTotals& totals_;
+  const SetAsideMark mark_;
   std::atomic<uint64_t> received_{0};
   std::atomic<uint64_t> refused_from_{kNever};  // number of the first refused message
 };

@@ -4,11 +4,10 @@
 #include <cstring>
 #include <utility>
 
+#include "penstock_plugin.hpp"
+
 namespace penstock::sdk {
 namespace {
-
-std::string_view view(penstock_str text) { return {text.data, text.size}; }
-penstock_str str(std::string_view text) { return {text.data(), text.size()}; }
 
 constexpr size_t kLeastRecord = offsetof(penstock_record, received_at_us);
 constexpr uint64_t kMaxEmitBytes = 1 << 20;
@@ -19,26 +18,6 @@ penstock_record record_at(const penstock_record* records, size_t i) {
   std::memcpy(&record, reinterpret_cast<const char*>(records) + i * size,
               std::min(size, sizeof record));
   return record;
-}
-
-// The length of the sequence that a first byte opens; 0: none does.
-size_t utf8_length(unsigned char first) {
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first < 0xE0) return 2;
-  if (first >= 0xE0 && first < 0xF0) return 3;
-  return first >= 0xF0 && first < 0xF5 ? 4 : 0;
-}
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = utf8_length(static_cast<unsigned char>(text[i]));
-    if (length == 0 || i + length > text.size()) return false;
-    for (size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return false;
-    }
-    i += length;
-  }
-  return true;
 }
 
 std::string problem_of(const penstock_record& record) {
@@ -57,16 +36,17 @@ std::string problem_of(const penstock_record& record) {
 }  // namespace
 
 ConformanceBench::ConformanceBench() {
-  host_ = {sizeof(penstock_host),
-           PENSTOCK_ABI_MINOR,
-           this,
-           str("conformance"),
-           str("test-agent"),
-           kMaxEmitBytes,
-           on_emit,
-           on_flush_hint,
-           on_log,
-           on_state};
+  host_ = {sizeof(penstock_host), PENSTOCK_ABI_MINOR, this, str("conformance"), str("test-agent"),
+           kMaxEmitBytes, on_emit, on_flush_hint, on_log, on_state, on_set_aside,
+           // Kept memory would look like the plugin's; that nothing can be kept is allowed.
+           [](void* self, penstock_str) {
+             static_cast<ConformanceBench*>(self)->note_call("remember");
+             return 1;
+           },
+           [](void* self, char*, size_t) -> size_t {
+             static_cast<ConformanceBench*>(self)->note_call("recall");
+             return 0;
+           }};
 }
 
 void ConformanceBench::phase(Phase phase) {
@@ -162,6 +142,17 @@ uint64_t ConformanceBench::stopped_emits() const {
 penstock_emit_status ConformanceBench::on_emit(void* self, const penstock_record* records,
                                                size_t count, uint64_t* last_seq) {
   return static_cast<ConformanceBench*>(self)->take(records, count, last_seq);
+}
+
+penstock_emit_status ConformanceBench::on_set_aside(void* self, const penstock_record* record,
+                                                    penstock_str reason, uint64_t* last_seq) {
+  auto& bench = *static_cast<ConformanceBench*>(self);
+  if (reason.size == 0) {
+    const std::lock_guard lock(bench.mutex_);
+    bench.bad_record_ = "set_aside was called without a reason";
+    return PENSTOCK_EMIT_CLOSED;
+  }
+  return bench.take(record, 1, last_seq);
 }
 
 void ConformanceBench::on_flush_hint(void* self) {

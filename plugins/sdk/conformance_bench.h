@@ -61,6 +61,8 @@ class ConformanceBench {
   static void on_flush_hint(void* self);
   static void on_log(void* self, penstock_log_level level, penstock_str text);
   static void on_state(void* self, penstock_state state, penstock_str text);
+  static penstock_emit_status on_set_aside(void* self, const penstock_record* record,
+                                           penstock_str reason, uint64_t* last_seq);
 
   penstock_emit_status take(const penstock_record* records, size_t count, uint64_t* last_seq);
   void look_at(const penstock_record* records, size_t count);

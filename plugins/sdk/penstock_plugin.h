@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 #define PENSTOCK_ABI_MAJOR 1u
-#define PENSTOCK_ABI_MINOR 0u
+#define PENSTOCK_ABI_MINOR 1u
 #define PENSTOCK_DESCRIPTOR_SYMBOL "penstock_plugin_descriptor"
 
 /* Bytes with a length; not NUL-terminated. Borrowed for the duration of the call unless said
@@ -115,6 +115,23 @@ typedef struct penstock_host {
   /* Reports a change of state; repeated equal reports are ignored. The host logs each change once.
    */
   void (*set_state)(void* context, penstock_state state, penstock_str text);
+
+  /* From here on since 1.1: use them only when abi_minor is at least 1. */
+
+  /* For what the plugin received but cannot hand over as it came: cut to its head because it is too
+   * big, or not to be decoded. As an emit of this one record, with the same answers, number and
+   * on_durable; but the record goes to the quarantine, never to a table. `reason`: a sentence that
+   * names sizes and limits, for the person who finds it there. */
+  penstock_emit_status (*set_aside)(void* context, const penstock_record* record,
+                                    penstock_str reason, uint64_t* last_seq);
+
+  /* Keeps up to 64 KiB of this instance's own over restarts, in place of what was kept before.
+   * Returns 0 once they survive a power cut; else what was kept before still is. Waits for the
+   * disk: only from threads of the plugin. Not for what changes with every record. */
+  int (*remember)(void* context, penstock_str bytes);
+
+  /* Copies the first `capacity` bytes of what is kept and returns how many there are; 0: none. */
+  size_t (*recall)(void* context, char* bytes, size_t capacity);
 } penstock_host;
 
 typedef enum penstock_option_type {

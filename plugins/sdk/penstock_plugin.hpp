@@ -40,9 +40,58 @@ class Host {
     host_->set_state(host_->context, state, str(text));
   }
 
+  // The minor version 1 of the ABI: without it set_aside must not be called, remember answers false
+  // and recall has nothing.
+  bool has_minor_1() const { return host_->abi_minor >= 1; }
+  penstock_emit_status set_aside(const penstock_record& record, std::string_view reason,
+                                 uint64_t& last_seq) const {
+    return host_->set_aside(host_->context, &record, str(reason), &last_seq);
+  }
+  bool remember(std::string_view bytes) const {
+    return has_minor_1() && host_->remember(host_->context, str(bytes)) == 0;
+  }
+  std::string recall() const {
+    std::string bytes(has_minor_1() ? host_->recall(host_->context, nullptr, 0) : 0, '\0');
+    if (!bytes.empty()) {
+      const size_t size = host_->recall(host_->context, bytes.data(), bytes.size());
+      if (size < bytes.size()) bytes.resize(size);
+    }
+    return bytes;
+  }
+
  private:
   const penstock_host* host_;
 };
+
+namespace detail {
+
+// How many bytes a sequence has that begins with these two; 0: none begins so.
+inline size_t utf8_length(unsigned char first, unsigned char second) {
+  if (first < 0x80) return 1;
+  if ((second & 0xC0) != 0x80 || first < 0xC2 || first > 0xF4) return 0;
+  const bool overlong = (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90);
+  const bool no_character = (first == 0xED && second > 0x9F) || (first == 0xF4 && second > 0x8F);
+  if (overlong || no_character) return 0;
+  return first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+}  // namespace detail
+
+// What a topic has to be.
+inline bool is_utf8(std::string_view text) {
+  const auto byte = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : static_cast<unsigned char>(0);
+  };
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = detail::utf8_length(byte(i), byte(i + 1));
+    if (length == 0) return false;
+    for (size_t k = 1; k < length; ++k) {
+      if ((byte(i + k) & 0xC0) != 0x80) return false;
+    }
+    i += length;
+  }
+  return true;
+}
 
 // A record with empty attributes; the caller keeps the bytes alive until emit returns.
 inline penstock_record record(std::string_view topic, std::string_view payload,

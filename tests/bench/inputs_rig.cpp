@@ -37,6 +37,10 @@ class InstantSink final : public intake::Sink {
     if (status == intake::EmitStatus::kOk) host_.durable(source, last_seq);
     return status;
   }
+  intake::EmitStatus set_aside(spool::SourceId source, const RecordView& record,
+                               std::string_view reason, uint64_t& last_seq) override {
+    return next_.set_aside(source, record, reason, last_seq);
+  }
   void flush_hint() override { next_.flush_hint(); }
   uint64_t max_emit_bytes() const override { return next_.max_emit_bytes(); }
 

@@ -199,11 +199,14 @@ TEST_P(MqttConnect, AnInputWithEverySubscriptionRefusedIsDown) {
   EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "subscription plant/# refused"));
 }
 
-TEST_P(MqttConnect, APacketOverTheLimitIsNamedWithItsSize) {
+// An agent of version 1.0 has no way to set a message aside: it stays with the broker, and is
+// named.
+TEST_P(MqttConnect, AnOlderAgentIsToldOfAPacketOverTheLimit) {
   ScriptBroker broker;
   auto settings = mqtt_settings(broker.port(), GetParam());
   settings.max_packet_bytes = 10000;
   MqttLife life(settings);
+  life.host.be_of_version_1_0();
   life.start();
   ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
   broker.publish({"plant/t", std::string(10001, 'x'), 1, false, ""});

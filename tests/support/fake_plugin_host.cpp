@@ -18,7 +18,7 @@ bool refused(penstock_emit_status status) {
 
 FakePluginHost::FakePluginHost(uint64_t max_emit_bytes) {
   host_.struct_size = sizeof(host_);
-  host_.abi_minor = PENSTOCK_ABI_MINOR;
+  host_.abi_minor = 0;  // offers what version 1.0 has
   host_.context = this;
   host_.instance_id = sdk::str("under_test");
   host_.agent_id = sdk::str("test-agent");

@@ -11,6 +11,9 @@ CommitHost::CommitHost(std::string instance_id, std::string agent_id)
   abi_.agent_id = sdk::str(agent_id_);
   abi_.max_emit_bytes = 64 << 20;
   abi_.emit = on_emit;
+  abi_.set_aside = on_set_aside;
+  abi_.remember = on_remember;
+  abi_.recall = on_recall;
   abi_.flush_hint = [](void* self) { ++static_cast<CommitHost*>(self)->hints_; };
   abi_.log = [](void* self, penstock_log_level, penstock_str text) {
     auto& host = *static_cast<CommitHost*>(self);
@@ -113,11 +116,38 @@ penstock_emit_status CommitHost::on_emit(void* self, const penstock_record* reco
                                          uint64_t* last_seq) {
   auto& host = *static_cast<CommitHost*>(self);
   penstock_emit_status status = PENSTOCK_EMIT_OK;
-  for (size_t i = 0; i < count; ++i) status = host.take(records[i], last_seq);
+  for (size_t i = 0; i < count; ++i) status = host.take(records[i], "", last_seq);
   return status;
 }
 
-penstock_emit_status CommitHost::take(const penstock_record& record, uint64_t* last_seq) {
+penstock_emit_status CommitHost::on_set_aside(void* self, const penstock_record* record,
+                                              penstock_str reason, uint64_t* last_seq) {
+  return static_cast<CommitHost*>(self)->take(*record, sdk::view(reason), last_seq);
+}
+
+int CommitHost::on_remember(void* self, penstock_str bytes) {
+  static_cast<CommitHost*>(self)->set_note(std::string(sdk::view(bytes)));
+  return 0;
+}
+
+size_t CommitHost::on_recall(void* self, char* bytes, size_t capacity) {
+  const auto note = static_cast<CommitHost*>(self)->note();
+  if (capacity > 0) note.copy(bytes, capacity);
+  return note.size();
+}
+
+void CommitHost::set_note(std::string note) {
+  const std::lock_guard lock(mutex_);
+  note_ = std::move(note);
+}
+
+std::string CommitHost::note() const {
+  const std::lock_guard lock(mutex_);
+  return note_;
+}
+
+penstock_emit_status CommitHost::take(const penstock_record& record, std::string_view reason,
+                                      uint64_t* last_seq) {
   Answer answer;
   uint64_t nth = 0;
   {
@@ -127,8 +157,11 @@ penstock_emit_status CommitHost::take(const penstock_record& record, uint64_t* l
   }
   const auto status = answer ? answer(nth, sdk::view(record.payload)) : PENSTOCK_EMIT_OK;
   if (status == PENSTOCK_EMIT_FULL || status == PENSTOCK_EMIT_CLOSED) return status;
-  StoredRecord stored{
-      0, std::string(sdk::view(record.topic)), std::string(sdk::view(record.payload)), {}};
+  StoredRecord stored{0,
+                      std::string(sdk::view(record.topic)),
+                      std::string(sdk::view(record.payload)),
+                      {},
+                      std::string(reason)};
   for (size_t i = 0; i < record.attribute_count; ++i) {
     stored.attributes[std::string(sdk::view(record.attributes[i].key))] =
         sdk::view(record.attributes[i].value);

@@ -29,6 +29,7 @@ struct StoredRecord {
   std::string topic;
   std::string payload;
   std::map<std::string, std::string> attributes;
+  std::string reason;  // of what was set aside
 };
 
 class CommitHost {
@@ -50,6 +51,10 @@ class CommitHost {
   void detach();                   // returns when no call is under way
 
   void set_max_emit_bytes(uint64_t bytes) { abi_.max_emit_bytes = bytes; }  // before start
+  void be_of_version_1_0() { abi_.abi_minor = 0; }                          // before start
+  // What the input keeps over restarts: a next life gets what the last one has left.
+  void set_note(std::string note);
+  std::string note() const;
   void answer_with(Answer answer);
   // From now on commits run by themselves; without it only commit_now() commits.
   void commit_with(Commit commit);
@@ -75,7 +80,12 @@ class CommitHost {
  private:
   static penstock_emit_status on_emit(void* self, const penstock_record* records, size_t count,
                                       uint64_t* last_seq);
-  penstock_emit_status take(const penstock_record& record, uint64_t* last_seq);
+  static penstock_emit_status on_set_aside(void* self, const penstock_record* record,
+                                           penstock_str reason, uint64_t* last_seq);
+  static int on_remember(void* self, penstock_str bytes);
+  static size_t on_recall(void* self, char* bytes, size_t capacity);
+  penstock_emit_status take(const penstock_record& record, std::string_view reason,
+                            uint64_t* last_seq);
   void dispatch();
   bool commit_batch(const Commit& commit, std::vector<StoredRecord> batch);
   void tell(uint64_t up_to);
@@ -92,6 +102,7 @@ class CommitHost {
   Answer answer_;
   Commit commit_;
   std::vector<StoredRecord> records_;
+  std::string note_;
   size_t committed_ = 0;  // of records_
   uint64_t calls_ = 0;
   bool stop_ = false;

@@ -187,12 +187,12 @@ bool ScriptBroker::on_frame(uint8_t first, const std::string& body) {
       return true;
     case 8:
       return on_subscribe(body);
-    case 12: {
-      send(frame(0xD0, ""));
-      const std::lock_guard lock(mutex_);
-      ++pings_;
+    case 10:
+      on_unsubscribe(body);
       break;
-    }
+    case 12:
+      on_ping();
+      break;
     case 14: {
       const std::lock_guard lock(mutex_);
       ++disconnects_;
@@ -272,6 +272,27 @@ bool ScriptBroker::on_subscribe(const std::string& body) {
   send(frame(0x90, body.substr(0, 2) + (level_ == 5 ? std::string(1, '\0') : "") + codes));
   changed_.notify_all();
   return true;
+}
+
+void ScriptBroker::on_unsubscribe(const std::string& body) {
+  size_t at = 2;
+  if (level_ == 5) {
+    const size_t size = read_varint(body, at);
+    at += size;
+  }
+  std::string answer = body.substr(0, 2) + (level_ == 5 ? std::string(1, '\0') : "");
+  const std::lock_guard lock(mutex_);
+  while (at < body.size()) {
+    unsubscriptions_.push_back(read_string(body, at));
+    if (level_ == 5) answer.push_back(static_cast<char>(unsubscribe_code_));
+  }
+  send(frame(0xB0, answer));
+}
+
+void ScriptBroker::on_ping() {
+  const std::lock_guard lock(mutex_);
+  ++pings_;
+  if (answers_pings_) send(frame(0xD0, ""));
 }
 
 void ScriptBroker::on_ack(const std::string& body) {
@@ -354,6 +375,16 @@ void ScriptBroker::answer_subscribe(std::function<int(const std::string&, int)> 
   answer_subscribe_ = std::move(answer);
 }
 
+void ScriptBroker::answer_unsubscribe(uint8_t code) {
+  const std::lock_guard lock(mutex_);
+  unsubscribe_code_ = code;
+}
+
+void ScriptBroker::answer_pings(bool answer) {
+  const std::lock_guard lock(mutex_);
+  answers_pings_ = answer;
+}
+
 void ScriptBroker::on_puback(std::function<void(const SeenAck&)> hook) {
   const std::lock_guard lock(mutex_);
   on_puback_ = std::move(hook);
@@ -404,6 +435,11 @@ std::vector<SeenConnect> ScriptBroker::connects() const {
 std::vector<std::string> ScriptBroker::subscriptions() const {
   const std::lock_guard lock(mutex_);
   return subscriptions_;
+}
+
+std::vector<std::string> ScriptBroker::unsubscriptions() const {
+  const std::lock_guard lock(mutex_);
+  return unsubscriptions_;
 }
 
 std::vector<SeenDelivery> ScriptBroker::deliveries() const {

@@ -66,6 +66,8 @@ class ScriptBroker {
   void answer_connect(std::function<int(const SeenConnect&)> answer);
   // The byte for SUBACK; as asked for if there is none.
   void answer_subscribe(std::function<int(const std::string& filter, int qos)> answer);
+  void answer_unsubscribe(uint8_t code);                     // MQTT 5; 0 unless told otherwise
+  void answer_pings(bool answer);                            // it does unless told otherwise
   void on_puback(std::function<void(const SeenAck&)> hook);  // as soon as it is read
 
   uint64_t publish(ScriptMessage message);  // its number, from 1; sent when the window allows
@@ -75,6 +77,7 @@ class ScriptBroker {
 
   std::vector<SeenConnect> connects() const;
   std::vector<std::string> subscriptions() const;
+  std::vector<std::string> unsubscriptions() const;
   std::vector<SeenDelivery> deliveries() const;
   std::vector<SeenAck> acks() const;
   size_t pings() const;
@@ -102,6 +105,8 @@ class ScriptBroker {
   bool on_frame(uint8_t first, const std::string& body);
   bool on_connect(const std::string& body);
   bool on_subscribe(const std::string& body);
+  void on_unsubscribe(const std::string& body);
+  void on_ping();
   void on_ack(const std::string& body);
   bool fill_window();
   void send_publish(const Outgoing& outgoing, bool dup);
@@ -142,6 +147,9 @@ class ScriptBroker {
   size_t max_unacked_ = 0;
   std::vector<SeenConnect> connects_;
   std::vector<std::string> subscriptions_;
+  std::vector<std::string> unsubscriptions_;
+  uint8_t unsubscribe_code_ = 0;
+  bool answers_pings_ = true;
   std::vector<SeenDelivery> deliveries_;
   std::vector<SeenAck> acks_;
 

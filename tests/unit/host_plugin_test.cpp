@@ -34,6 +34,14 @@ class MemorySink final : public intake::Sink {
     last_seq = payloads[source].size();
     return intake::EmitStatus::kOk;
   }
+  intake::EmitStatus set_aside(spool::SourceId source, const RecordView& record,
+                               std::string_view reason, uint64_t& last_seq) override {
+    {
+      const std::lock_guard lock(mutex_);
+      reasons.emplace_back(reason);
+    }
+    return emit(source, std::span(&record, 1), last_seq);
+  }
   void flush_hint() override {}
   uint64_t max_emit_bytes() const override { return 1 << 20; }
   size_t taken(spool::SourceId source) {
@@ -45,6 +53,7 @@ class MemorySink final : public intake::Sink {
   std::atomic<bool> closed{false};
   std::atomic<int> refused{0};
   std::map<spool::SourceId, std::vector<std::string>> payloads;
+  std::vector<std::string> reasons;
 
  private:
   std::mutex mutex_;
@@ -97,6 +106,54 @@ TEST_F(HostTest, RecordsComeInAndWatermarksGoOut) {
   host_.durable(0, 5);
   host_.stop(kSoon);
   EXPECT_EQ(stat("one", "durable"), 5u) << "the last watermark goes before stop";
+  host_.destroy();
+}
+
+TEST_F(HostTest, WhatAPluginSetsAsideIsTakenWithItsReason) {
+  add("one", "probe", "count: 2, mode: set_aside");
+  host_.start(kSoon);
+  ASSERT_TRUE(wait_until([&] { return sink_.taken(0) == 2; }, kSoon));
+  host_.quiesce(kSoon);
+  host_.stop(kSoon);
+  host_.destroy();
+  EXPECT_EQ(sink_.reasons, (std::vector<std::string>{"as told", "as told"}));
+}
+
+TEST_F(HostTest, AnInputRemembersOverRestartsAndOnlyItsOwn) {
+  const test::TempDir dir("notes");
+  for (uint64_t life = 1; life <= 3; ++life) {
+    PluginHost host("gw", Log::none(), dir.path() / "inputs");
+    config::Environment environment = config::system_environment();
+    const auto loaded = config::load_text(
+        "version: 1\nagent: {id: gw}\ninputs:\n"
+        "  one: {plugin: probe, topic: t, mode: remember}\n"
+        "  two: {plugin: probe, topic: t, mode: remember}\n",
+        "test.yaml", "/", environment);
+    std::vector<config::Problem> problems;
+    for (const auto& planned : plan_inputs(loaded.config, catalog_, problems)) {
+      if (planned.input->id == "one" || life == 3) host.add(planned, next_source_++, sink_);
+    }
+    host.start(kSoon);
+    std::map<std::string, uint64_t> lives;
+    for (const auto& [instance, stat, value] : host.stats()) {
+      if (stat == "lives") lives[instance] = value;
+      EXPECT_TRUE(stat != "remembered" || value == 1u) << instance;
+    }
+    EXPECT_EQ(lives["one"], life);
+    EXPECT_EQ(lives["two"], life == 3 ? 1u : 0u);
+    host.quiesce(kSoon);
+    host.stop(kSoon);
+    host.destroy();
+  }
+}
+
+TEST_F(HostTest, WithoutAPlaceForItAnInputIsToldThatNothingIsRemembered) {
+  add("one", "probe", "mode: remember");
+  host_.start(kSoon);
+  EXPECT_EQ(stat("one", "lives"), 1u);
+  EXPECT_EQ(stat("one", "remembered"), 0u);
+  host_.quiesce(kSoon);
+  host_.stop(kSoon);
   host_.destroy();
 }
 

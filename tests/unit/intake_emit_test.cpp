@@ -111,6 +111,47 @@ TEST_F(IntakeTest, AnOversizeRecordLeavesItsHeadAndIsCovered) {
   EXPECT_EQ(intake_.counters().unrouted, 0u);
 }
 
+TEST_F(IntakeTest, WhatAnInputSetsAsideGoesToTheQuarantineWithItsReasonInTheSameOrder) {
+  RecordView record;
+  record.topic = "plant/a/telemetry";  // has a route
+  record.payload = "head";
+  emit(plc_, "plant/a/telemetry", "1");
+  EXPECT_EQ(intake_.set_aside(plc_, record, "too big, says the input", last_seq_), EmitStatus::kOk);
+  EXPECT_EQ(last_seq_, 2u);
+  emit(plc_, "plant/a/telemetry", "3");
+  EXPECT_EQ(last_seq_, 3u);
+  const auto queued = spool_.queued();
+  EXPECT_EQ(queued[1].lane, spool::kUnroutedLane);
+  EXPECT_EQ(queued[1].refusal, "too big, says the input");
+  EXPECT_EQ(queued[1].source_seq, 2u);
+  EXPECT_EQ(stored(queued[1]).payload, "head");
+  EXPECT_EQ(stored(queued[1]).source, "plc");
+  EXPECT_EQ(queued[2].lane, queued[0].lane);
+  EXPECT_EQ(intake_.counters().set_aside, 1u);
+  EXPECT_EQ(intake_.counters().unrouted, 0u);
+
+  const std::string large(2000, 'x');
+  record.payload = large;
+  EXPECT_EQ(intake_.set_aside(plc_, record, "undecodable", last_seq_), EmitStatus::kOk);
+  EXPECT_EQ(stored(spool_.queued()[3]).payload, std::string(10, 'x'));
+  intake_.close();
+  EXPECT_EQ(intake_.set_aside(plc_, record, "late", last_seq_), EmitStatus::kClosed);
+}
+
+TEST_F(IntakeTest, WhatAnInputSetsAsideIsKeptAlsoWhereUnroutedRecordsAreDropped) {
+  auto dropping = limits();
+  dropping.drop_unrouted = true;
+  Intake intake(spool_, router(plant_routes()), {std::nullopt, Millis(20)}, dropping, Log::none());
+  const auto source = intake.add_source({"plc", {}});
+  RecordView record;
+  record.topic = "nowhere";
+  record.payload = "head";
+  EXPECT_EQ(intake.emit(source, std::span(&record, 1), last_seq_), EmitStatus::kOk);
+  EXPECT_EQ(spool_.queued().size(), 0u);
+  EXPECT_EQ(intake.set_aside(source, record, "too big", last_seq_), EmitStatus::kOk);
+  EXPECT_EQ(spool_.queued().size(), 1u);
+}
+
 TEST_F(IntakeTest, ARouteMakesNoMoreTablesThanAllowed) {
   emit(plc_, "plant/a/telemetry", "1");
   emit(plc_, "plant/b/telemetry", "1");

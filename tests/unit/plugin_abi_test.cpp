@@ -34,6 +34,11 @@ TEST(PluginAbi, FieldsOfVersionOneStayWhereTheyAre) {
   EXPECT_EQ(offsetof(penstock_host, log), 72u);
   EXPECT_EQ(offsetof(penstock_host, set_state), 80u);
 
+  // Since 1.1
+  EXPECT_EQ(offsetof(penstock_host, set_aside), 88u);
+  EXPECT_EQ(offsetof(penstock_host, remember), 96u);
+  EXPECT_EQ(offsetof(penstock_host, recall), 104u);
+
   EXPECT_EQ(offsetof(penstock_option, required), 4u);
   EXPECT_EQ(offsetof(penstock_option, name), 8u);
   EXPECT_EQ(offsetof(penstock_option, type), 16u);

@@ -29,6 +29,7 @@ class Probe final : public penstock::sdk::Input {
   void start() override {
     if (mode_ == "refuse_start") throw std::runtime_error("the probe was told not to start");
     if (mode_ == "hang_start") hang();
+    if (mode_ == "remember") remember();
     host_.set_state(PENSTOCK_STATE_UP, "probing");
     thread_ = std::thread([this] { emit_all(); });
   }
@@ -47,18 +48,28 @@ class Probe final : public penstock::sdk::Input {
   }
   std::vector<penstock::sdk::Stat> stats() const override {
     return {{"durable", "newest durable record", PENSTOCK_STAT_GAUGE, durable_},
+            {"lives", "as remembered", PENSTOCK_STAT_COUNTER, lives_},
+            {"remembered", "1: this life is kept", PENSTOCK_STAT_GAUGE, remembered_},
             {"emitted", "records taken", PENSTOCK_STAT_COUNTER, emitted_},
             {"rooms", "on_room calls", PENSTOCK_STAT_COUNTER, rooms_}};
   }
 
  private:
+  // Counts its lives.
+  void remember() {
+    const auto kept = host_.recall();
+    lives_ = kept.size() + 1;
+    remembered_ = host_.remember(kept + "x");
+  }
+
   void emit_all() {
     for (int64_t i = 1; i <= count_ && !quiesced_; ++i) {
       const std::string payload = std::to_string(i);
       const auto record = penstock::sdk::record("probe/t", payload);
       uint64_t last_seq = 0;
       const auto rooms = rooms_.load();
-      const auto status = host_.emit(std::span(&record, 1), last_seq);
+      const auto status = mode_ == "set_aside" ? host_.set_aside(record, "as told", last_seq)
+                                               : host_.emit(std::span(&record, 1), last_seq);
       if (status == PENSTOCK_EMIT_CLOSED) return;
       if (status == PENSTOCK_EMIT_FULL) {
         while (rooms_ == rooms && !quiesced_) std::this_thread::yield();
@@ -73,6 +84,8 @@ class Probe final : public penstock::sdk::Input {
   const std::string mode_;
   const int64_t count_;
   std::atomic<uint64_t> durable_{0};
+  std::atomic<uint64_t> lives_{0};
+  std::atomic<bool> remembered_{false};
   std::atomic<uint64_t> emitted_{0};
   std::atomic<uint64_t> rooms_{0};
   std::atomic<bool> quiesced_{false};
@@ -81,7 +94,8 @@ class Probe final : public penstock::sdk::Input {
 
 const penstock_option kOptions[] = {
     {sizeof(penstock_option), 0, "mode", PENSTOCK_OPTION_ENUM, "behave",
-     "behave|refuse_create|refuse_start|hang_start|hang_stop", 0, 0, "What to do."},
+     "behave|refuse_create|refuse_start|hang_start|hang_stop|remember|set_aside", 0, 0,
+     "What to do."},
     {sizeof(penstock_option), 0, "count", PENSTOCK_OPTION_INTEGER, "3", nullptr, 0, 1000000,
      "Records to emit."},
 };
