@@ -15,11 +15,13 @@ class AckBeforeCommit final : public Sink {
       : next_(next), durable_(std::move(durable)) {}
   EmitStatus emit(penstock::spool::SourceId source, std::span<const RecordView> records,
                   uint64_t& last_seq) override {
-    return lie(source, next_.emit(source, records, last_seq), last_seq);
+    const auto status = next_.emit(source, records, last_seq);  // sets last_seq: not in the call
+    return lie(source, status, last_seq);
   }
   EmitStatus set_aside(penstock::spool::SourceId source, const RecordView& record,
                        std::string_view reason, uint64_t& last_seq) override {
-    return lie(source, next_.set_aside(source, record, reason, last_seq), last_seq);
+    const auto status = next_.set_aside(source, record, reason, last_seq);
+    return lie(source, status, last_seq);
   }
   void flush_hint() override {}  // a late commit makes the window wide
   uint64_t max_emit_bytes() const override { return next_.max_emit_bytes(); }
