@@ -188,7 +188,6 @@ class SpoolImpl final : public Spool {
   void checkpoint(Lock& lock);
   void serve_reads(Lock& lock);
   Result<void> know_segment(Lock& lock, const ReadRequest& request);
-  bool is_needless(Lock& lock, LaneId lane, const IndexEntry& entry, const Error& error);
   void enter_fault(Lock& lock, Error error);
   void roll(Lock& lock, bool is_fault = true);
   bool shrink(Lock& lock);

@@ -132,12 +132,18 @@ Result<void> SpoolImpl::search_part(Lock& lock, LaneId lane, Seq from,
   return {};
 }
 
-// A row outlives the first of its segments.
+// A row outlives its segments, and what became of one is not always in `fate`: it was acknowledged,
+// or all its records went to the quarantine before it was dropped. Those nobody waits for are
+// looked for.
 void SpoolImpl::leave_out_removed(Lock& lock, LaneId lane, IndexPart& part) {
-  const Seq cursor = ledger_.cursor(lane);
+  std::set<int64_t> decided;
+  for (const auto& entry : part.entries) {
+    const SeqRange ahead{std::max(entry.first, ledger_.cursor(lane) + 1), entry.last()};
+    if (ledger_.undecided(lane, ahead).empty()) decided.insert(entry.id);
+  }
   lock.unlock();
   std::erase_if(part.entries, [&](const IndexEntry& entry) {
-    if (entry.last() > cursor) return false;
+    if (!decided.contains(entry.id)) return false;
     const auto is_there = active_->store.has(entry.id);
     return is_there && !*is_there;
   });

@@ -48,11 +48,6 @@ void SpoolImpl::serve_reads(Lock& lock) {
       request.done(SegmentPtr(std::make_shared<Segment>(request.lane, entry->first, entry->count,
                                                         std::move(decoded->run),
                                                         origin_of(decoded->header.epoch))));
-    } else if (is_needless(lock, request.lane, *entry, decoded.error())) {
-      lock.lock();
-      index_.remove(request.lane, entry->first);
-      reads_.push_front(std::move(request));
-      continue;
     } else {
       if (has_waited_enough(request.lane, *entry, decoded.error()))
         decoded.error().kind = ErrorKind::kCorrupt;
@@ -70,16 +65,6 @@ Result<void> SpoolImpl::know_segment(Lock& lock, const ReadRequest& request) {
     if (!filled) return filled;
   }
   return {};
-}
-
-// A row of the index may tell of a segment that was dropped: what cannot be read and is decided is
-// nobody's loss. Without the lock on entry and return.
-bool SpoolImpl::is_needless(Lock& lock, LaneId lane, const IndexEntry& entry, const Error& error) {
-  if (error.kind != ErrorKind::kCorrupt) return false;
-  lock.lock();
-  const bool is_decided = ledger_.undecided(lane, entry.range()).empty();
-  lock.unlock();
-  return is_decided;
 }
 
 // A read error may pass; records are given up only when it has not for salvage_wait.

@@ -269,6 +269,37 @@ TEST_F(SpoolIndex, RecordsOfMoreRowsThanFitIntoMemoryGoToQuarantineTogether) {
             "30");
 }
 
+// Dropping gives no fate to records that have one, so no row of `fate` tells of this segment.
+TEST_F(SpoolIndex, ASegmentWhoseRecordsWentToQuarantineBeforeItWasDroppedIsNotMissed) {
+  HandClock clock;
+  options_.clock = clock.reader();
+  options_.policies["r"] = {OverflowPolicy::kBlock, 100.0, Millis(1000)};
+  open();
+  const LaneId one = lane(0);
+  const auto put_one = [&] {
+    auto records = feeder_->take(one, 1);
+    records.front().received_at_us = clock.now().wall_us;
+    ASSERT_EQ(spool_->enqueue(std::move(records)), Enqueue::kTaken);
+    ASSERT_TRUE(spool_->flush());
+  };
+  for (int i = 0; i < 20; ++i) put_one();
+  ASSERT_TRUE(read_now(*spool_, one, 1));  // on its way, so it stays
+  spool_->quarantine(one, 5, "poison");
+  ASSERT_TRUE(spool_->flush());
+  clock.pass(2);
+  ASSERT_TRUE(eventually([&] { return spool_->decided(one, {2, 20}); }));
+  put_one();
+  close();
+  ASSERT_EQ(value("SELECT count(*) FROM seg"), "2");
+  ASSERT_EQ(value("SELECT count(*) FROM seg_index WHERE first_seq<5 AND last_seq>5"), "1");
+  options_.policies.clear();  // the first one is not on its way any more
+  open();
+  const auto all = read_all(*spool_, one);
+  EXPECT_EQ(all.size(), 2U);
+  EXPECT_TRUE(all.contains(21));
+  EXPECT_EQ(spool_->state(one).damaged, 0U);
+}
+
 TEST_F(SpoolIndex, RecordsFarBackGoToQuarantineWhole) {
   open();
   fill(kCommits);
