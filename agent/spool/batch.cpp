@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <optional>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "agent/base/varint.h"
 
@@ -18,11 +18,16 @@ struct Place {
   size_t bytes = 0;  // of all its runs, about
 };
 
-void note_source(Batch& batch, std::unordered_map<SourceId, size_t>& places,
-                 const Pending& record) {
-  const auto [it, is_new] = places.try_emplace(record.source, batch.durable.size());
-  if (is_new) batch.durable.emplace_back(record.source, 0);
-  batch.durable[it->second].second = record.source_seq;
+// `place` is that of the last record's source. There are few sources, and each hands over many
+// records in a row.
+void note_source(Batch& batch, size_t& place, const Pending& record) {
+  if (place >= batch.durable.size() || batch.durable[place].first != record.source) {
+    const auto found = std::find_if(batch.durable.begin(), batch.durable.end(),
+                                    [&](const auto& one) { return one.first == record.source; });
+    place = static_cast<size_t>(found - batch.durable.begin());
+    if (found == batch.durable.end()) batch.durable.emplace_back(record.source, 0);
+  }
+  batch.durable[place].second = record.source_seq;
 }
 
 void append(Run& run, const Pending& record) {
@@ -47,10 +52,12 @@ Run& run_for(Batch& batch, Place& place, const Pending& record) {
 
 Batch make_batch(std::span<const Pending* const> records) {
   Batch batch;
-  std::unordered_map<LaneId, Place> lanes;
-  std::unordered_map<SourceId, size_t> sources;
-  for (const Pending* record : records)
+  std::vector<Place> lanes;  // by id, which are dense
+  size_t source = 0;
+  for (const Pending* record : records) {
+    if (record->lane >= lanes.size()) lanes.resize(size_t{record->lane} + 1);
     lanes[record->lane].bytes += record->body.size() + kMaxVarintBytes / 2;
+  }
   for (const Pending* record : records) {
     Place& place = lanes[record->lane];
     if (!place.known) {
@@ -61,7 +68,7 @@ Batch make_batch(std::span<const Pending* const> records) {
     batch.committed[place.committed].second = record->seq;
     ++batch.records;
     batch.bytes += record->body.size();
-    note_source(batch, sources, *record);
+    note_source(batch, source, *record);
     if (!record->refusal.empty()) {
       batch.refused.push_back(record);
     } else {

@@ -37,6 +37,10 @@ struct DecodedSegment {
   std::string run;  // header.count times (varint length, bytes)
 };
 
+// What compression is for: fewer bytes on the medium, or less time while records come faster than
+// they can be packed.
+enum class Packing { kSmall, kFast };
+
 class SegmentCodec {
  public:
   SegmentCodec();
@@ -45,11 +49,12 @@ class SegmentCodec {
   SegmentCodec& operator=(SegmentCodec&&) noexcept;
 
   // `run` holds header.count >= 1 records and at most kMaxRunBytes.
-  std::string build(const SegmentHeader& header, std::string_view run);
+  std::string build(const SegmentHeader& header, std::string_view run,
+                    Packing packing = Packing::kSmall);
   Result<DecodedSegment> parse(std::string_view stored);
 
  private:
-  std::string_view pack(std::string_view run);
+  std::string_view pack(std::string_view run, Packing packing);
 
   struct Contexts;
   std::unique_ptr<Contexts> contexts_;

@@ -16,6 +16,11 @@ constexpr uint64_t kTrimBytesPerCommit = uint64_t{4} << 20;
 // second, before they would be written alone.
 constexpr Millis kAckRide = kAckDelay - Millis(100);
 
+// Another full commit waits behind this one: it is packing that holds the records up.
+Packing packing_for(size_t waiting_bytes) {
+  return waiting_bytes >= 2 * kCommitCapBytes ? Packing::kFast : Packing::kSmall;
+}
+
 }  // namespace
 
 void SpoolImpl::commit(Lock& lock, bool with_records) {
@@ -30,9 +35,10 @@ void SpoolImpl::commit(Lock& lock, bool with_records) {
 bool SpoolImpl::commit_records(Lock& lock) {
   hinted_ = false;
   const auto records = queue_.prefix(kCommitCapBytes);
+  const Packing packing = packing_for(queue_.record_bytes());
   lock.unlock();
   Batch batch = make_batch(records);
-  auto rows = encode(batch);
+  auto rows = encode(batch, packing);
   lock.lock();
   Plan attempt = plan(&batch, acks_ride());
   attempt.transaction.segments = std::move(rows);
@@ -188,13 +194,13 @@ Result<void> SpoolImpl::write(Lock& lock, Plan& plan, const Batch* batch) {
   return written;
 }
 
-std::vector<SegmentRow> SpoolImpl::encode(const Batch& batch) {
+std::vector<SegmentRow> SpoolImpl::encode(const Batch& batch, Packing packing) {
   std::vector<SegmentRow> rows;
   rows.reserve(batch.runs.size());
   for (const auto& run : batch.runs) {
     const SegmentHeader header{run.lane, run.count, run.first, run.newest_us, epochs_.back().id};
     const auto id = next_segment_id_ + static_cast<int64_t>(rows.size());
-    rows.push_back({id, header, codec_.build(header, run.bytes)});
+    rows.push_back({id, header, codec_.build(header, run.bytes, packing)});
   }
   return rows;
 }

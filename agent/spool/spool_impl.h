@@ -202,7 +202,7 @@ class SpoolImpl final : public Spool {
   bool expire_head(Lock& lock, LaneId lane, const ClockReading& now);
 
   // Spool thread, without the lock.
-  std::vector<SegmentRow> encode(const Batch& batch);
+  std::vector<SegmentRow> encode(const Batch& batch, Packing packing);
   QuarantineRow quarantine_row(const Plan::Quarantine& wanted);
   OriginPtr origin_of(uint32_t epoch) const;
   bool has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error);

@@ -39,6 +39,29 @@ class SpoolTest : public ::testing::Test {
   std::unique_ptr<Feeder> feeder_;
 };
 
+TEST_F(SpoolTest, OnlyACommitThatAnotherFullOneWaitsBehindIsPackedInAHurry) {
+  spool_ = open_or_die(options_);
+  watcher_ = std::make_unique<Watcher>();
+  Feeder feeder(*spool_);
+  const LaneId lane = spool_->lane({"route", "main.a.b"});
+  for (int part = 0; part < 5; ++part) {  // half a commit each
+    auto records = feeder.take(lane, 500);
+    for (auto& record : records) {
+      record.body.clear();
+      for (uint64_t i = 0; record.body.size() < 1024; ++i)
+        record.body += R"({"value":)" + std::to_string(record.seq * 7919 * i % 1000) + "}";
+    }
+    ASSERT_EQ(spool_->enqueue(std::move(records)), Enqueue::kTaken);
+  }
+  spool_->start(*watcher_);
+  ASSERT_TRUE(spool_->flush());
+  const auto sizes = rows("SELECT length(payload)/count FROM seg ORDER BY id");
+  ASSERT_GE(sizes.size(), 3U);
+  EXPECT_GT(std::stoi(sizes.at(0)), std::stoi(sizes.at(1)) * 11 / 10);
+  EXPECT_LT(std::stoi(sizes.at(1)), std::stoi(sizes.at(2)) * 11 / 10);
+  EXPECT_EQ(read_all(*spool_, lane).size(), 2500U);
+}
+
 TEST_F(SpoolTest, RecordsComeBackInOrderFromMemoryAndFromDisk) {
   open();
   const LaneId lane = spool_->lane({"route", "main.a.b"});

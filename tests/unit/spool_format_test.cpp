@@ -63,6 +63,20 @@ TEST(SegmentFormat, RunsThatShrinkAreCompressedFrom512Bytes) {
   }
 }
 
+TEST(SegmentFormat, WhatWasPackedInAHurryComesBackTheSame) {
+  SegmentCodec codec;
+  std::vector<std::string> records;
+  for (int i = 0; i < 500; ++i)
+    records.push_back(R"({"sensor":)" + std::to_string(i * 7919 % 1000) + R"(,"value":21.5})");
+  const std::string run = run_of(records);
+  const std::string stored = codec.build(header_of(500), run, Packing::kFast);
+  EXPECT_LT(stored.size(), run.size() / 2);
+  EXPECT_GT(stored.size(), codec.build(header_of(500), run).size()) << "or nothing was saved";
+  const auto back = codec.parse(stored);
+  ASSERT_TRUE(back) << back.error().what;
+  EXPECT_EQ(back->run, run);
+}
+
 TEST(SegmentFormat, NoiseIsNotBlownUp) {
   SegmentCodec codec;
   std::mt19937 random(1);
