@@ -30,18 +30,18 @@ constexpr const char* kTablesFile =
     "      - {name: _seq, type: BIGINT}\n";
 
 std::string config_text(const std::filesystem::path& dir, const std::string& endpoint,
-                        const std::string& input) {
+                        const std::string& inputs) {
   return fmt::format(
       "version: 1\n"
       "agent: {{id: bench}}\n"
       "spool: {{dir: {}, max_size: 2GiB, min_free: 64MiB}}\n"
       "destinations:\n"
-      "  local: {{type: zerobus, endpoint: \"{}\", auth: {{token: bench}}, schema: columns,\n"
+      "  local: {{type: zerobus, endpoint: {}, auth: {{token: bench-token}}, schema: columns,\n"
       "    backoff: {{max: 1s}}}}\n"
       "inputs:\n"
-      "  in: {{{}}}\n"
+      "{}"
       "routes:\n"
-      "  - name: r\n"
+      "  - name: bench\n"
       "    match: {{topic: \"bench/{{k}}\"}}\n"
       "    table: main.bench.t_${{topic.k}}\n"
       "    unknown_fields: ignore\n"
@@ -53,13 +53,29 @@ std::string config_text(const std::filesystem::path& dir, const std::string& end
       "      pad: {{from: \"${{payload.pad}}\", as: string, nullable: true}}\n"
       "      _origin: {{from: \"${{meta.origin}}\", as: string, nullable: true}}\n"
       "      _seq: {{from: \"${{meta.seq}}\", as: bigint, nullable: true}}\n",
-      (dir / "spool").string(), endpoint, input);
+      (dir / "spool").string(), endpoint, inputs);
 }
 
 std::filesystem::path written(const std::filesystem::path& file, const std::string& text) {
   std::filesystem::create_directories(file.parent_path());
   std::ofstream(file) << text;
   return file;
+}
+
+std::vector<std::string> server_options(const std::optional<test::TestAuthority>& tls) {
+  std::vector<std::string> options{"--store", "bitmap"};
+  if (tls) {
+    for (const auto& word : {std::string("--tls-cert"), tls->cert.string(),
+                             std::string("--tls-key"), tls->key.string()})
+      options.push_back(word);
+  }
+  return options;
+}
+
+// As a value in YAML's flow form, with the authority to trust.
+std::string endpoint(uint16_t port, const std::optional<test::TestAuthority>& tls) {
+  if (!tls) return fmt::format("\"http://127.0.0.1:{}\"", port);
+  return fmt::format("\"https://127.0.0.1:{}\", tls: {{ca: {}}}", port, tls->ca.string());
 }
 
 // The first two fields of a row: n and t.
@@ -111,12 +127,16 @@ std::string contents(const std::filesystem::path& file) {
 
 }  // namespace
 
-E2eRig::E2eRig(const std::filesystem::path& dir, const std::string& input)
+E2eRig::E2eRig(const std::filesystem::path& dir, const E2eSetup& setup)
     : dir_((std::filesystem::remove_all(dir), std::filesystem::create_directories(dir), dir)),
+      authority_(setup.tls ? std::optional(test::make_authority(dir, "bench", "127.0.0.1"))
+                           : std::nullopt),
       server_(test::build_dir() + "/bin/penstock-zerobus-local",
-              written(dir / "tables.yaml", kTablesFile), dir / "server", {"--store", "bitmap"}),
+              written(dir / "tables.yaml", kTablesFile), dir / "server",
+              server_options(authority_)),
       agent_({test::build_dir() + "/agent/penstock",
-              written(dir / "agent.yaml", config_text(dir, server_.endpoint(), input)),
+              written(dir / "agent.yaml",
+                      config_text(dir, endpoint(server_.port(), authority_), setup.inputs)),
               test::build_dir() + "/plugins",
               dir / "agent.log",
               {}}) {

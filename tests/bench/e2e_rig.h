@@ -8,12 +8,14 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/base/clock.h"
 #include "tests/support/agent_process.h"
 #include "tests/support/local_server.h"
+#include "tests/support/mqtt_certificates.h"
 
 namespace penstock::bench {
 
@@ -28,10 +30,18 @@ struct Landed {
   uint64_t repeated() const { return rows - different; }
 };
 
+struct E2eSetup {
+  std::string inputs;  // lines of YAML below `inputs:`; topics are bench/K, K one of up to kTables
+                       // words
+  bool tls = false;
+};
+
 class E2eRig {
  public:
-  // `input`: its options in YAML's flow form; topics are bench/K, K one of up to kTables words.
-  E2eRig(const std::filesystem::path& dir, const std::string& input);
+  // `input`: the options of the only one, in YAML's flow form.
+  E2eRig(const std::filesystem::path& dir, const std::string& input)
+      : E2eRig(dir, E2eSetup{"  in: {" + input + "}\n"}) {}
+  E2eRig(const std::filesystem::path& dir, const E2eSetup& setup);
 
   test::AgentProcess& agent() { return agent_; }
   void cut_server() { server_.kill_now(); }
@@ -44,9 +54,11 @@ class E2eRig {
   Landed landed() const;
   double agent_cpu_s();
   std::filesystem::path data() const { return server_.data(); }
+  std::filesystem::path spool() const { return dir_ / "spool"; }
 
  private:
   std::filesystem::path dir_;
+  std::optional<test::TestAuthority> authority_;
   test::LocalServer server_;
   test::AgentProcess agent_;
 };
