@@ -125,7 +125,8 @@ void SpoolImpl::refresh_shares() {
   for (const auto& [lane, one] : guards_)
     uses.push_back({use_of(lane), one.policy.max_share_percent});
   const uint64_t free = free_quota_bytes();
-  const auto now = shares(uses, quota_bytes(), free - std::min(free, queue_.bytes()), state_);
+  const auto now =
+      shares(uses, quota_bytes(), free - std::min<uint64_t>(free, queue_.bytes()), state_);
   wants_drops_ = false;
   size_t i = 0;
   for (auto& [lane, one] : guards_) {

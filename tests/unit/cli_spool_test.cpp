@@ -66,7 +66,10 @@ TEST_F(SpoolTools, StatTellsTheAccountOfEveryLane) {
       << outcome.out;
   EXPECT_TRUE(has(outcome.out, "committed 30 = delivered 10 + pending 20")) << outcome.out;
   EXPECT_TRUE(has(outcome.out, "agent gw-test")) << outcome.out;
-  for (const auto& line : lines_of(outcome.out)) EXPECT_LE(line.size(), 100U) << line;
+  for (const auto& line : lines_of(outcome.out)) {
+    if (has(line, spool_dir())) continue;  // as long as the path is
+    EXPECT_LE(line.size(), 100U) << line;
+  }
   const auto json = penstock({"stat", "--json", spool_dir()});
   EXPECT_EQ(json.code, 0);
   EXPECT_TRUE(has(json.out,
