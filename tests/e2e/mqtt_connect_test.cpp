@@ -1,13 +1,11 @@
 // Getting to the broker and staying there: versions, refusals, lost sessions, subscriptions, what a
 // message carries.
-#include <filesystem>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "tests/support/mqtt_rig.h"
+#include "tests/support/net.h"
 
 namespace penstock::test {
 namespace {
@@ -60,15 +58,7 @@ TEST(MqttConnectAuto, FallsBackWhateverWayTheBrokerRefusesVersionFive) {
 
 // Paho's own sockets: those of this process that are connected to the gate.
 void cut_clients_of(uint16_t gate_port) {
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    const int fd = std::stoi(entry.path().filename());
-    sockaddr_in peer{};
-    socklen_t size = sizeof peer;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
-        peer.sin_family == AF_INET && ntohs(peer.sin_port) == gate_port) {
-      ::shutdown(fd, SHUT_RDWR);
-    }
-  }
+  for (const int fd : own_connections_to(gate_port)) ::shutdown(fd, SHUT_RDWR);
 }
 
 // What a starved Paho does: it gives up its connection to the gate before the broker has answered.

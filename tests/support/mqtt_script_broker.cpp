@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/net.h"
+
 namespace penstock::test {
 namespace {
 
@@ -63,17 +65,9 @@ ScriptBroker::ScriptBroker(size_t window) : window_(window) {
   subscriptions_.reserve(256);
   deliveries_.reserve(16384);
   acks_.reserve(16384);
-  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, 8) != 0 ||
-      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::runtime_error("no loopback port for the scripted broker");
-  }
-  port_ = ntohs(address.sin_port);
+  const auto listener = listen_loopback();
+  listener_ = listener.fd;
+  port_ = listener.port;
   wakeup_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   thread_ = std::thread([this] { run(); });
 }

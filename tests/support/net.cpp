@@ -2,8 +2,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 
 #include <arpa/inet.h>
@@ -30,6 +32,35 @@ bool can_connect(uint16_t port) {
   if (fd < 0) return false;
   ::close(fd);
   return true;
+}
+
+std::vector<int> own_connections_to(uint16_t port) {
+  std::vector<int> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    const bool v6 = peer.ss_family == AF_INET6;  // also for IPv4 on a socket that takes both
+    if (!v6 && peer.ss_family != AF_INET) continue;
+    const in_port_t at = v6 ? reinterpret_cast<const sockaddr_in6&>(peer).sin6_port
+                            : reinterpret_cast<const sockaddr_in&>(peer).sin_port;
+    if (ntohs(at) == port) found.push_back(fd);
+  }
+  return found;
+}
+
+LoopbackListener listen_loopback() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 && ::listen(fd, 8) == 0 &&
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0)
+    return {fd, ntohs(address.sin_port)};
+  ::close(fd);
+  throw std::runtime_error("no port of 127.0.0.1 to listen at");
 }
 
 uint64_t kernel_drops(uint16_t port) {

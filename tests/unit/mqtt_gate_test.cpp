@@ -3,7 +3,6 @@
 #include <cstdlib>
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,18 +54,14 @@ TEST(MqttGate, T9_AConnectionFromAnotherProcessIsRefusedAndTheSessionUnharmed) {
 }
 
 TEST(MqttGate, T9_OurOwnSocketsAreRecognised) {
-  int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-  ASSERT_EQ(::listen(listener, 1), 0);
-  sockaddr_in address{};
-  socklen_t size = sizeof address;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  const int ours = connect_loopback(ntohs(address.sin_port));
-  const int accepted = ::accept(listener, nullptr, nullptr);
+  const auto listener = listen_loopback();
+  const int ours = connect_loopback(listener.port);
+  const int accepted = ::accept(listener.fd, nullptr, nullptr);
   EXPECT_TRUE(mqtt::peer_is_own_process(accepted));
   ::close(ours);
   EXPECT_FALSE(mqtt::peer_is_own_process(accepted));
   ::close(accepted);
-  ::close(listener);
+  ::close(listener.fd);
 }
 
 TEST(MqttGate, AnInputThatIsNeverStartedCanBeDestroyed) {
@@ -87,18 +82,15 @@ TEST(MqttGate, AnUnreachableBrokerIsReportedOnce) {
 }
 
 TEST(MqttGate, AnInputThatWaitsForASilentServerStopsInTime) {
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);  // accepts, says nothing
-  ASSERT_EQ(::listen(listener, 8), 0);
-  sockaddr_in address{};
-  socklen_t size = sizeof address;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  MqttLife life(mqtt_settings(ntohs(address.sin_port), Version::kV5));
+  const auto listener = listen_loopback();  // accepts, says nothing
+  MqttLife life(mqtt_settings(listener.port, Version::kV5));
   life.start();
-  ASSERT_TRUE(wait_until([&] { return ::accept(listener, nullptr, nullptr) >= 0; }, Millis(10000)));
+  ASSERT_TRUE(
+      wait_until([&] { return ::accept(listener.fd, nullptr, nullptr) >= 0; }, Millis(10000)));
   life.input().stop();
   EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_STOPPED, "", Millis(3000)));
   life.end();
-  ::close(listener);
+  ::close(listener.fd);
 }
 
 TEST(MqttGate, ANameThatCannotBeFoundIsReportedAndDoesNotDelayTheEnd) {

@@ -7,12 +7,7 @@ namespace penstock::zerobus {
 namespace {
 
 TEST(ZerobusTransport, ADyingServerEndsTheStreamAndANewOneIsFoundAgain) {
-  const auto script = [](grpc::ServerContext& context, ServerStream& stream) {
-    answer_create(stream);
-    wait_for_cancel(context);
-    return grpc::Status::OK;
-  };
-  auto server = std::make_unique<Server>(script);
+  auto server = std::make_unique<Server>(until_cancelled());
   const uint16_t port = server->port();
   const auto transport = transport_to(server->endpoint());
   auto recorder = std::make_shared<Recorder>();
@@ -29,7 +24,7 @@ TEST(ZerobusTransport, ADyingServerEndsTheStreamAndANewOneIsFoundAgain) {
   EXPECT_NE(recorder->status().message.find("refused"), std::string::npos)
       << recorder->status().message;
 
-  server = std::make_unique<Server>(script, port);
+  server = std::make_unique<Server>(until_cancelled(), port);
   ASSERT_TRUE(server->running());
   const bool found = test::wait_until(
       [&] {

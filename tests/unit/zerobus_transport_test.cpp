@@ -4,10 +4,10 @@
 #include <random>
 #include <thread>
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/net.h"
 #include "tests/support/ports.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/zerobus_transport_rig.h"
@@ -188,24 +188,17 @@ TEST(ZerobusTransport, ATokenOfOneLetterDoesNotMaskThatLetter) {
 
 // A host that takes the connection and says nothing, as one behind a broken firewall.
 TEST(ZerobusTransport, ASilentServerCanBeLeft) {
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(::listen(listener, 5), 0);
-  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  const auto transport = transport_to({"127.0.0.1", ntohs(address.sin_port), false, ""});
+  const auto listener = test::listen_loopback();
+  const auto transport = transport_to({"127.0.0.1", listener.port, false, ""});
   const auto recorder = std::make_shared<Recorder>();
   const auto stream = open(*transport, recorder);
-  const int connection = ::accept(listener, nullptr, nullptr);  // the client has connected
+  const int connection = ::accept(listener.fd, nullptr, nullptr);  // the client has connected
   EXPECT_EQ(recorder->closed_count(), 0u);
   stream->cancel();
   EXPECT_TRUE(recorder->wait_closed());
   EXPECT_EQ(recorder->status().code, code::kCancelled);
   ::close(connection);
-  ::close(listener);
+  ::close(listener.fd);
 }
 
 TEST(ZerobusTransport, TheTransportEndsItsStreamsBeforeItGoes) {
