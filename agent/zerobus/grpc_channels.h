@@ -26,10 +26,15 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include "agent/base/log.h"
+#include "agent/zerobus/endpoint.h"
 
 namespace penstock::zerobus {
 
 inline constexpr int kStreamsPerChannel = 32;
+
+// What every channel to `endpoint` is made with: its limits, when a connection counts as dead, and
+// the proxy.
+grpc::ChannelArguments channel_arguments(const Endpoint& endpoint, const std::string& user_agent);
 
 struct PooledChannel {
   std::shared_ptr<grpc::Channel> channel;

@@ -12,17 +12,11 @@
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include "agent/zerobus/grpc_call.h"
 
 namespace penstock::zerobus {
 namespace {
-
-constexpr int kMaxResponseBytes = 1 << 20;
-// A status text is a header. gRPC's own limit, 8 KiB, would replace a long one, and its code, by an
-// error of its own.
-constexpr int kMaxHeaderBytes = 1 << 20;
 
 class GrpcStream : public Stream {
  public:
@@ -68,32 +62,6 @@ Result<std::string> read_ca(const std::string& file) {
         {}};
   }
   return text.str();
-}
-
-grpc::ChannelArguments channel_arguments(const Endpoint& endpoint, const std::string& user_agent) {
-  grpc::ChannelArguments arguments;
-  // Separate channels are separate connections.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // Pings also give the connection a TCP user timeout. At most two without data (the default), so
-  // that no server counts them as abuse; an idle stream has nothing to lose.
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  // Between attempts of its own, which nobody waits for.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 500);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);  // also the limit of one connect
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_DNS_ARES_QUERY_TIMEOUT_MS, 5'000);  // default: two minutes
-  arguments.SetMaxSendMessageSize(-1);  // the batch size is bounded elsewhere
-  arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
-  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxHeaderBytes);
-  arguments.SetUserAgentPrefix(user_agent);
-  // Which proxy is decided by proxy.h; gRPC itself would look at the environment.
-  if (endpoint.proxy) {
-    arguments.SetString(GRPC_ARG_HTTP_PROXY, endpoint.proxy->url());
-  } else {
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  }
-  return arguments;
 }
 
 class GrpcTransport : public Transport {
