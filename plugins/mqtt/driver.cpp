@@ -19,11 +19,11 @@ constexpr seconds kAskAgain{60};  // for a refused subscription
 // For an answer, when nothing at all comes any more: what the broker sends first may be large.
 constexpr seconds kSilenceLimit{30};
 constexpr uint64_t kMoreThanPings = 1000;  // bytes
-// Together less than the 3 s a plugin has to stop.
 // Sooner than this no broker is too slow.
 constexpr seconds kTooSoon{10};
 constexpr int kGivenUpInSilence = 3;
 constexpr milliseconds kGivenUpRetry{50};
+// Together less than the 3 s a plugin has to stop.
 constexpr milliseconds kDrainLimit{1800};
 constexpr milliseconds kDisconnectLimit{500};
 constexpr milliseconds kHangUpLimit{400};
@@ -115,17 +115,7 @@ bool Driver::wait_for_turn() {
   return false;
 }
 
-bool Driver::connect() {
-  attempt_at_ = Clock::now();
-  ledger_ = std::make_shared<SessionLedger>(parts_.totals);
-  {
-    const std::lock_guard lock(mutex_);
-    current_ = ledger_.get();
-    end_.reset();
-    lost_ = false;
-    dismissed_.reset();
-  }
-  parts_.gate.expect(ledger_);
+PahoLink::Handlers Driver::link_handlers() {
   PahoLink::Handlers handlers;
   handlers.message = [tap = &parts_.tap, ledger = ledger_](const IncomingMessage& message) {
     tap->deliver(*ledger, message);
@@ -141,10 +131,24 @@ bool Driver::connect() {
     const std::lock_guard lock(mutex_);
     dismissed_ = reason;
   };
+  return handlers;
+}
+
+bool Driver::connect() {
+  attempt_at_ = Clock::now();
+  ledger_ = std::make_shared<SessionLedger>(parts_.totals);
+  {
+    const std::lock_guard lock(mutex_);
+    current_ = ledger_.get();
+    end_.reset();
+    lost_ = false;
+    dismissed_.reset();
+  }
+  parts_.gate.expect(ledger_);
   PahoLink::Connected result;
   try {
     link_ = std::make_unique<PahoLink>(parts_.settings, choice_.current(), parts_.gate.port(),
-                                       std::move(handlers));
+                                       link_handlers());
     result = link_->connect([this] { return should_abandon(); });
   } catch (const std::exception& problem) {
     result.detail = problem.what();

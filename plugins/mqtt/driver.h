@@ -61,6 +61,7 @@ class Driver {
   void run();
   bool wait_for_turn();
   bool may_connect();
+  PahoLink::Handlers link_handlers();  // of the session in ledger_
   bool connect();
   void explain_failure(const PahoLink::Connected& result);
   bool serve(bool session_present);  // false: the connection did not live to be used

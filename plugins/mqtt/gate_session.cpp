@@ -266,7 +266,6 @@ void GateSession::on_broker_read(Code code, size_t count) {
 }
 
 // Fills to_paho_. False: the session is over.
-
 bool GateSession::scan_broker_bytes(std::span<const uint8_t> bytes) {
   FramePiece piece;
   const uint32_t limit = owner_.config().max_packet_bytes;
