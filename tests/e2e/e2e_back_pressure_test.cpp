@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/agent_process.h"
+#include "tests/support/at_rest.h"
 #include "tests/support/feeder_mqtt.h"
 #include "tests/support/feeder_serial.h"
 #include "tests/support/feeder_udp.h"
@@ -106,10 +107,7 @@ class BackPressure : public testing::TestWithParam<const char*> {
   uint64_t drops() const { return test::kernel_drops(udp_port_); }
   // The serial line takes nothing for so long.
   bool serial_rests() const {
-    size_t before = 0;
-    return test::wait_until(
-        [&] { return std::exchange(before, sent_serial_.size()) == sent_serial_.size(); },
-        kGenerous, Millis(1500));
+    return test::wait_at_rest([&] { return sent_serial_.size(); }, kGenerous, Millis(1500));
   }
   uint64_t missing(const char* table, const test::SentLog& sent) const {
     return test::judge(table, "", sent.snapshot(), server_.lakehouse().ids(table), {}).missing;

@@ -6,6 +6,7 @@
 #include <mqtt/async_client.h>
 
 #include "plugins/mqtt/paho_link.h"
+#include "tests/support/at_rest.h"
 #include "tests/support/mqtt_rig.h"
 
 namespace penstock::test {
@@ -203,9 +204,8 @@ TEST_P(MqttAck, T11_WhatDoesNotFitTheCapStaysAtTheBroker) {
   }
   // The gate stops reading at 1 MiB; what is in socket buffers by then still arrives.
   ASSERT_TRUE(wait_until([&] { return life.stat("unacked_bytes") > 1U << 20; }, Millis(20000)));
-  size_t seen = 0;
-  wait_until([&] { return std::exchange(seen, life.host.assigned()) == life.host.assigned(); },
-             Millis(20000), Millis(500));
+  ASSERT_TRUE(wait_at_rest([&] { return life.host.assigned(); }, Millis(20000), Millis(500)));
+  const size_t seen = life.host.assigned();
   EXPECT_LT(seen * kEach, kMessages * kEach / 2);
   EXPECT_EQ(broker.acks().size(), 0U);
   life.host.commit_with(instant_commit());
@@ -225,9 +225,8 @@ TEST_P(MqttAck, TheGateStopsReadingBeforeTheAgentsQueueIsFull) {
   for (size_t i = 0; i < kMessages; ++i)
     broker.publish({"plant/t", std::string(kEach, 'x'), 1, false, ""});
   ASSERT_TRUE(wait_until([&] { return life.stat("unacked_bytes") > 1U << 19; }, Millis(20000)));
-  size_t seen = 0;
-  wait_until([&] { return std::exchange(seen, life.host.assigned()) == life.host.assigned(); },
-             Millis(20000), Millis(500));
+  ASSERT_TRUE(wait_at_rest([&] { return life.host.assigned(); }, Millis(20000), Millis(500)));
+  const size_t seen = life.host.assigned();
   EXPECT_LT(seen * kEach, kMessages * kEach * 3 / 4);
   life.host.commit_with(instant_commit());
   EXPECT_TRUE(broker.wait_acks(kMessages));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/at_rest.h"
 #include "tests/support/feeder_mqtt.h"
 #include "tests/support/mosquitto.h"
 #include "tests/support/mqtt_rig.h"
@@ -41,10 +42,7 @@ TEST_P(MqttLimits, T7_AFailedCommitAcknowledgesNothingAndEndsTheSessionUntilTher
   life.host.answer_with([&](uint64_t nth, std::string_view) {
     return full && nth > kRoom ? PENSTOCK_EMIT_FULL : PENSTOCK_EMIT_OK;
   });
-  life.host.commit_with([&](const std::vector<StoredRecord>&) {
-    std::this_thread::sleep_for(Millis(5));
-    return !full;
-  });
+  life.host.commit_with([&](const std::vector<StoredRecord>&) { return !full; });
   publish_numbers(broker, kMessages);
   life.start();
   ASSERT_TRUE(broker.wait_for([&] { return broker.connections_ended() == 1; }));
@@ -90,9 +88,8 @@ TEST_P(MqttLimits, T11_WithABlockedSpoolOnlyAboutTheCapIsTakenAndAllOfItComesInT
   ASSERT_TRUE(wait_until([&] { return sent.size() >= kMessages; }, Millis(60000)));
   ASSERT_TRUE(feeder.stop());
   // The cap, and what the sockets between broker, gate and Paho hold.
-  size_t seen = 0;
-  wait_until([&] { return std::exchange(seen, life.host.assigned()) == life.host.assigned(); },
-             Millis(20000), Millis(500));
+  ASSERT_TRUE(wait_at_rest([&] { return life.host.assigned(); }, Millis(20000), Millis(500)));
+  const size_t seen = life.host.assigned();
   EXPECT_GT(seen * kEach, kCap / 2);
   EXPECT_LT(seen * kEach, 4 * kCap);
   EXPECT_EQ(life.stat("acks_released"), 0U);

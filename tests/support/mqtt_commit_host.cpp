@@ -1,6 +1,11 @@
 #include "tests/support/mqtt_commit_host.h"
 
 namespace penstock::test {
+namespace {
+
+constexpr std::chrono::milliseconds kRetryFailed{5};
+
+}  // namespace
 
 CommitHost::CommitHost(std::string instance_id, std::string agent_id)
     : instance_id_(std::move(instance_id)), agent_id_(std::move(agent_id)) {
@@ -82,13 +87,16 @@ void CommitHost::dispatch() {
       if (stop_) return;
       commit = commit_;
     }
-    const std::lock_guard one(commit_mutex_);
+    std::unique_lock one(commit_mutex_);
     std::vector<StoredRecord> batch;
     {
       const std::lock_guard lock(mutex_);
       batch.assign(records_.begin() + static_cast<std::ptrdiff_t>(committed_), records_.end());
     }
-    if (!batch.empty()) commit_batch(commit, std::move(batch));
+    if (batch.empty() || commit_batch(commit, std::move(batch))) continue;
+    one.unlock();
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kRetryFailed, [this] { return stop_; });
   }
 }
 

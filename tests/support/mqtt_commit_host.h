@@ -38,7 +38,7 @@ class CommitHost {
   // Asked under no lock, before anything is stored; `nth` counts the calls from 1.
   using Answer = std::function<penstock_emit_status(uint64_t nth, std::string_view payload)>;
   // Makes the records of one commit durable, takes as long as it likes; false: nothing became
-  // durable.
+  // durable, and it is tried again a moment later.
   using Commit = std::function<bool(const std::vector<StoredRecord>&)>;
 
   explicit CommitHost(std::string instance_id = "plc", std::string agent_id = "gw");

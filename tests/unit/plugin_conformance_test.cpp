@@ -1,9 +1,10 @@
 // Goal: the conformance kit finds each fault it names, in a plugin that has just this one, and none
 // in one that behaves. Method: tests/support/plugins/misfit.cpp against a device in this process.
-#include <atomic>
 #include <cstring>
+#include <filesystem>
+#include <functional>
+#include <iterator>
 #include <regex>
-#include <thread>
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -15,10 +16,12 @@
 #include "agent/host/plugin_library.h"
 #include "plugins/sdk/conformance.h"
 #include "tests/support/mqtt_script_broker.h"
+#include "tests/support/paced_thread.h"
 #include "tests/support/paths.h"
 #include "tests/support/ports.h"
 #include "tests/support/pty.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/wait.h"
 
 namespace penstock::sdk {
 namespace {
@@ -87,34 +90,34 @@ TEST_F(Conformance, FindsNothingInAPluginThatBehaves) {
 
 TEST_F(Conformance, FindsNothingInTheExample) { EXPECT_EQ(text(run("heartbeat", "")), ""); }
 
-// The UDP input with answers, and senders that count them.
-class Senders final : public Source {
+// A source that sends a message every few milliseconds, in the way of the plugin it is for.
+class Paced final : public Source {
  public:
-  explicit Senders(uint16_t port) {
+  Paced(std::function<void(uint64_t n)> send, std::function<uint64_t()> acknowledged)
+      : acknowledged_(std::move(acknowledged)),
+        thread_({200}, [send = std::move(send)](size_t, uint64_t n) { send(n); }) {}
+  void begin() override { thread_.start(); }
+  void end() override { thread_.stop(); }
+  uint64_t acknowledged() const override { return acknowledged_(); }
+
+ private:
+  const std::function<uint64_t()> acknowledged_;
+  test::PacedThread thread_;
+};
+
+// Sends datagrams and counts the answers.
+class Socket {
+ public:
+  explicit Socket(uint16_t port) {
     to_.sin_family = AF_INET;
     to_.sin_port = htons(port);
     to_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   }
-  ~Senders() override {
-    end();
-    ::close(fd_);
+  ~Socket() { ::close(fd_); }
+  void send(const std::string& text) const {
+    ::sendto(fd_, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&to_), sizeof to_);
   }
-  void begin() override {
-    ending_ = false;
-    thread_ = std::thread([this] {
-      while (!ending_) {
-        const auto text = std::to_string(++number_);
-        ::sendto(fd_, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&to_),
-                 sizeof to_);
-        std::this_thread::sleep_for(5ms);
-      }
-    });
-  }
-  void end() override {
-    ending_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  uint64_t acknowledged() const override {
+  uint64_t answers() {
     char bytes[64];
     while (::recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT) > 0) ++count_;
     return count_;
@@ -123,10 +126,7 @@ class Senders final : public Source {
  private:
   const int fd_ = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   sockaddr_in to_{};
-  std::thread thread_;
-  std::atomic<bool> ending_{true};
-  uint64_t number_ = 1'000'000;
-  mutable uint64_t count_ = 0;
+  uint64_t count_ = 0;
 };
 
 TEST_F(Conformance, FindsNothingInTheUdpInputWithAnswers) {
@@ -136,7 +136,9 @@ TEST_F(Conformance, FindsNothingInTheUdpInputWithAnswers) {
   const std::vector<config::OptionValue> values{
       {"listen", config::OptionType::kString, "127.0.0.1:" + std::to_string(port), 0},
       {"ack_bytes", config::OptionType::kInteger, "", 7}};
-  Senders senders(port);
+  Socket socket(port);
+  Paced senders([&](uint64_t n) { socket.send(std::to_string(1'000'000 + n)); },
+                [&] { return socket.answers(); });
   const auto native = host::native_values(values);
   const auto report = run_conformance(library->descriptor(), native, &senders, limits);
   EXPECT_EQ(text(report), "");
@@ -144,37 +146,15 @@ TEST_F(Conformance, FindsNothingInTheUdpInputWithAnswers) {
   EXPECT_GT(senders.acknowledged(), 0u);
 }
 
-// The MQTT input and a broker that counts what it acknowledges.
-class Broker final : public Source {
- public:
-  ~Broker() override { end(); }
-  uint16_t port() const { return broker_.port(); }
-  void begin() override {
-    ending_ = false;
-    thread_ = std::thread([this] {
-      while (!ending_) {
-        broker_.publish({"plant/t", std::to_string(++number_), 1, false, ""});
-        std::this_thread::sleep_for(5ms);
-      }
-    });
-  }
-  void end() override {
-    ending_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  uint64_t acknowledged() const override { return broker_.acks().size(); }
-
- private:
-  test::ScriptBroker broker_{100};
-  std::thread thread_;
-  std::atomic<bool> ending_{true};
-  uint64_t number_ = 0;
-};
-
 TEST_F(Conformance, FindsNothingInTheMqttInput) {
   auto library = host::find_plugin(test::build_dir() + "/plugins", "mqtt");
   ASSERT_TRUE(library) << library.error().what;
-  Broker broker;
+  test::ScriptBroker broker(100);
+  Paced messages(
+      [&](uint64_t n) {
+        broker.publish({"plant/t", std::to_string(n), 1, false, ""});
+      },
+      [&] { return broker.acks().size(); });
   const std::vector<config::OptionValue> values{
       {"server", config::OptionType::kString, "mqtt://127.0.0.1:" + std::to_string(broker.port()),
        0},
@@ -186,7 +166,7 @@ TEST_F(Conformance, FindsNothingInTheMqttInput) {
   limits.record = 20s;
   limits.lives = 2;
   const auto native = host::native_values(values);
-  const auto report = run_conformance(library->descriptor(), native, &broker, limits);
+  const auto report = run_conformance(library->descriptor(), native, &messages, limits);
   // Some fifty bytes stay with every connection of the client library; no thread, no descriptor.
   for (const auto& finding : report.findings) {
     EXPECT_EQ(finding.fault, Fault::kLeak) << text(report);
@@ -194,45 +174,21 @@ TEST_F(Conformance, FindsNothingInTheMqttInput) {
         << text(report);
   }
   EXPECT_TRUE(report.notes.empty()) << report.notes.front();
-  EXPECT_GT(broker.acknowledged(), 0u);
+  EXPECT_GT(messages.acknowledged(), 0u);
 }
-
-// The serial input and a device that never stops.
-class Line final : public Source {
- public:
-  explicit Line(std::filesystem::path link) : pty_(std::move(link)) { pty_.plug(); }
-  ~Line() override { end(); }
-  void begin() override {
-    ending_ = false;
-    thread_ = std::thread([this] {
-      while (!ending_) {
-        pty_.write("reading " + std::to_string(++number_) + "\n");
-        std::this_thread::sleep_for(5ms);
-      }
-    });
-  }
-  void end() override {
-    ending_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  uint64_t acknowledged() const override { return 0; }  // a line has no way to
-
- private:
-  test::PtyLine pty_;
-  std::thread thread_;
-  std::atomic<bool> ending_{true};
-  uint64_t number_ = 0;
-};
 
 TEST_F(Conformance, FindsNothingInTheSerialInput) {
   auto library = host::find_plugin(test::build_dir() + "/plugins", "serial");
   ASSERT_TRUE(library) << library.error().what;
   const test::TempDir dir("conformance");
-  Line line(dir.path() / "port");
+  test::PtyLine line(dir.path() / "port");
+  line.plug();
+  Paced readings([&](uint64_t n) { line.write("reading " + std::to_string(n) + "\n"); },
+                 [] { return uint64_t{0}; });  // a line has no way to acknowledge
   const std::vector<config::OptionValue> values{
-      {"device", config::OptionType::kPath, (dir.path() / "port").string(), 0}};
+      {"device", config::OptionType::kPath, line.link().string(), 0}};
   const auto native = host::native_values(values);
-  const auto report = run_conformance(library->descriptor(), native, &line, limits);
+  const auto report = run_conformance(library->descriptor(), native, &readings, limits);
   EXPECT_EQ(text(report), "");
   EXPECT_TRUE(report.notes.empty()) << report.notes.front();
   EXPECT_GT(report.records, 0u);
@@ -246,16 +202,19 @@ struct Broken {
 
 class BrokenPlugin : public Conformance, public testing::WithParamInterface<Broken> {};
 
+size_t threads_of_this_process() {
+  const std::filesystem::directory_iterator threads("/proc/self/task");
+  return static_cast<size_t>(std::distance(begin(threads), end(threads)));
+}
+
 TEST_P(BrokenPlugin, IsFoundByItsFaultAndNoOther) {
+  const size_t threads = threads_of_this_process();
   const auto report = run("misfit", GetParam().mode);
   EXPECT_TRUE(report.found(GetParam().fault)) << text(report);
   EXPECT_EQ(report.findings.size(), 1u) << text(report);
   EXPECT_NE(text(report).find(GetParam().says), std::string::npos) << text(report);
-  // The last of its threads may still be on its way.
-  if (GetParam().fault == Fault::kCallAfterDestroy) {
-    auto kept = report.kept;
-    std::this_thread::sleep_for(600ms);
-  }
+  // The last of its threads may still be on its way, and call into what the report keeps.
+  EXPECT_TRUE(test::wait_until([&] { return threads_of_this_process() <= threads; }, 30s));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,16 +1,9 @@
 // The serial input where lines go wrong in earnest: full speed, noise, a frame without an end, an
 // adapter that comes back under its stable path, a host without room.
 #include <chrono>
-#include <optional>
 #include <random>
 
-#include <gtest/gtest.h>
-
-#include "plugins/serial/serial_input.h"
-#include "tests/support/fake_plugin_host.h"
-#include "tests/support/pty.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/wait.h"
+#include "tests/unit/serial_fixture.h"
 
 namespace penstock::serial {
 namespace {
@@ -19,16 +12,7 @@ using test::stat;
 using test::wait_until;
 using namespace std::chrono_literals;
 
-constexpr auto kDeadline = 30s;
-
-struct SerialLine : testing::Test {
-  SerialLine() { values.text("device", line.link().string(), PENSTOCK_OPTION_PATH); }
-  void start_up() {
-    line.plug();
-    input.emplace(host.face(), values.options());
-    input->start();
-    ASSERT_TRUE(host.wait_state(PENSTOCK_STATE_UP, line.link().string())) << host.last_state_text();
-  }
+struct SerialLine : SerialFixture {
   // As fast as the line takes it, in pieces that have nothing to do with the frames.
   void pour(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -37,16 +21,7 @@ struct SerialLine : testing::Test {
       bytes.remove_prefix(piece.size());
     }
   }
-  // Also what of the last piece the line did not take at once.
-  void flush(char byte) {
-    ASSERT_TRUE(wait_until([&] { return line.write({&byte, 1}); }, kDeadline, 1ms));
-  }
 
-  test::FakePluginHost host;
-  test::TempDir dir{"serial"};
-  test::PtyLine line{dir.path() / "port"};
-  test::OptionValues values;
-  std::optional<SerialInput> input;  // after the host: destroyed first
   std::mt19937 random{7};
 };
 

@@ -2,18 +2,12 @@
 // orderly end.
 #include <algorithm>
 #include <chrono>
-#include <optional>
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "plugins/serial/serial_input.h"
-#include "tests/support/fake_plugin_host.h"
-#include "tests/support/pty.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/wait.h"
+#include "tests/unit/serial_fixture.h"
 
 namespace penstock::serial {
 namespace {
@@ -22,40 +16,21 @@ using test::stat;
 using test::wait_until;
 using namespace std::chrono_literals;
 
-constexpr auto kDeadline = 30s;
 using Texts = std::vector<std::string>;
 
-struct SerialReader : testing::Test {
-  SerialReader() { values.text("device", line.link().string(), PENSTOCK_OPTION_PATH); }
-
-  void start() {
-    input.emplace(host.face(), values.options());
-    input->start();
-  }
-  void start_up() {
-    line.plug();
-    start();
-    ASSERT_TRUE(host.wait_state(PENSTOCK_STATE_UP, line.link().string())) << host.last_state_text();
-  }
-  // All of it, however little the line takes at once: a single byte is only taken when nothing
-  // before it is left.
+struct SerialReader : SerialFixture {
+  // All of it, however little the line takes at once.
   void send(std::string_view bytes) {
     const auto most = bytes.substr(0, bytes.size() - 1);
     for (size_t from = 0; from < most.size(); from += 512) {
       const auto piece = most.substr(from, 512);
       ASSERT_TRUE(wait_until([&] { return line.write(piece); }, kDeadline, 1ms));
     }
-    ASSERT_TRUE(wait_until([&] { return line.write(bytes.substr(most.size())); }, kDeadline, 1ms));
+    flush(bytes.back());
   }
   bool wait_stat(std::string_view name, uint64_t value) {
     return wait_until([&] { return stat(*input, name) >= value; }, kDeadline);
   }
-
-  test::FakePluginHost host;
-  test::TempDir dir{"serial"};
-  test::PtyLine line{dir.path() / "port"};
-  test::OptionValues values;
-  std::optional<SerialInput> input;  // after the host: destroyed first
 };
 
 std::string numbered_lines(int from, int to) {
