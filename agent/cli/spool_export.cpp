@@ -193,9 +193,7 @@ void Exporter::records(const spool::OfflineLane& lane) {
         if (arguments_.only_quarantine) return;
         unreadable_ += segment.count;
         gap(lane, segment.epoch, {segment.first, segment.last()}, "missing", 0, error.what);
-        std::fprintf(stderr, "penstock spool: lane %u, records %llu..%llu cannot be read: %s\n",
-                     lane.id, static_cast<unsigned long long>(segment.first),
-                     static_cast<unsigned long long>(segment.last()), error.what.c_str());
+        report_unreadable(lane.id, segment, error);
       });
 }
 

@@ -27,6 +27,12 @@ std::string to_text(const spool::Finding& finding) {
   return text;
 }
 
+void report_unreadable(uint32_t lane, const spool::StoredSegment& segment, const Error& error) {
+  std::fprintf(stderr, "penstock spool: lane %u, records %llu..%llu cannot be read: %s\n", lane,
+               static_cast<unsigned long long>(segment.first),
+               static_cast<unsigned long long>(segment.last()), error.what.c_str());
+}
+
 bool flush_output() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
   if (errno == EPIPE) return true;

@@ -1,4 +1,5 @@
-// What the commands on a spool say in the same words: errors, findings, and where output went wrong.
+// What the commands on a spool say in the same words: errors, findings, and where output went
+// wrong.
 #pragma once
 
 #include <string>
@@ -6,6 +7,7 @@
 
 #include "agent/base/result.h"
 #include "agent/spool/offline_file.h"
+#include "agent/spool/offline_ledger.h"
 
 namespace penstock::cli {
 
@@ -18,6 +20,9 @@ int report(const Error& error);
 
 // "1.db page 7, lane 2, records 5..9: what\n  -> advice"
 std::string to_text(const spool::Finding& finding);
+
+// Says on standard error that these records could not be read.
+void report_unreadable(uint32_t lane, const spool::StoredSegment& segment, const Error& error);
 
 // False, after saying so, when what was printed did not get out. A closed pipe is no failure.
 bool flush_output();

@@ -251,9 +251,7 @@ int spool_ls(const SpoolArguments& arguments) {
       },
       [&unreadable](const auto& lane, const auto& segment, const Error& error) {
         unreadable += segment.count;
-        std::fprintf(stderr, "penstock spool: lane %u, records %llu..%llu cannot be read: %s\n",
-                     lane.id, static_cast<unsigned long long>(segment.first),
-                     static_cast<unsigned long long>(segment.last()), error.what.c_str());
+        report_unreadable(lane.id, segment, error);
       });
   if (count == 0) std::fprintf(stderr, "no such records\n");
   const bool good = flush_output() && unreadable == 0 && spool->findings().empty();
