@@ -69,10 +69,8 @@ void check_routes(config::Loaded& loaded) {
 
 }  // namespace
 
-config::Loaded check_config(const std::filesystem::path& file,
-                            const std::filesystem::path& plugin_dir, bool tolerate_plugins,
-                            const config::Environment& environment, host::CrashNotes* crashes) {
-  auto loaded = config::load_file(file, environment);
+void check_loaded(config::Loaded& loaded, const std::filesystem::path& plugin_dir,
+                  bool tolerate_plugins, host::CrashNotes* crashes) {
   host::PluginCatalog catalog(plugin_dir, crashes);
   for (const auto& planned : host::plan_inputs(loaded.config, catalog, loaded.problems)) {
     check_input(planned, loaded.config, tolerate_plugins, loaded.problems);
@@ -80,7 +78,6 @@ config::Loaded check_config(const std::filesystem::path& file,
   check_routes(loaded);
   std::stable_sort(loaded.problems.begin(), loaded.problems.end(),
                    [](const auto& a, const auto& b) { return a.at < b.at; });
-  return loaded;
 }
 
 }  // namespace penstock::app

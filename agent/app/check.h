@@ -9,12 +9,11 @@
 
 namespace penstock::app {
 
-// Loads `file` and the plugins it names. All problems at once, sorted as found; an input whose
-// plugin cannot be loaded is an error for `check`, and for `run` (`tolerate_plugins`) only a
-// warning: it must not stop the other inputs. `crashes`: plugins that are left out.
-config::Loaded check_config(const std::filesystem::path& file,
-                            const std::filesystem::path& plugin_dir, bool tolerate_plugins,
-                            const config::Environment& environment = config::system_environment(),
-                            host::CrashNotes* crashes = nullptr);
+// Adds to what loading has found what the plugins and the modules find, and sorts all by position.
+// An input whose plugin cannot be loaded is an error for `check`, and for `run`
+// (`tolerate_plugins`) only a warning: it must not stop the other inputs. `crashes`: plugins that
+// are left out.
+void check_loaded(config::Loaded& loaded, const std::filesystem::path& plugin_dir,
+                  bool tolerate_plugins, host::CrashNotes* crashes = nullptr);
 
 }  // namespace penstock::app

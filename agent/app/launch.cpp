@@ -17,11 +17,9 @@ std::string count_of_errors(const config::Loaded& loaded) {
   return fmt::format("{} error{}", errors, errors == 1 ? "" : "s");
 }
 
-// Before any plugin is loaded. Without them the agent runs all the same.
-std::unique_ptr<host::CrashNotes> open_crash_notes(const std::filesystem::path& config_file,
-                                                   const config::Environment& environment) {
-  const auto loaded = config::load_file(config_file, environment);
-  if (!loaded.ok()) return nullptr;  // check_config says why
+// Without them the agent runs all the same.
+std::unique_ptr<host::CrashNotes> open_crash_notes(const config::Loaded& loaded) {
+  if (!loaded.ok()) return nullptr;
   auto notes = host::CrashNotes::open(loaded.config.spool.dir);
   return notes ? *std::move(notes) : nullptr;
 }
@@ -30,8 +28,9 @@ std::unique_ptr<host::CrashNotes> open_crash_notes(const std::filesystem::path& 
 void load(Launch& out, const std::filesystem::path& config_file, const AgentSettings& settings,
           const config::Environment& environment) {
   out.crashes.reset();  // one at a time
-  out.crashes = open_crash_notes(config_file, environment);
-  out.loaded = check_config(config_file, settings.plugin_dir, true, environment, out.crashes.get());
+  out.loaded = config::load_file(config_file, environment);
+  out.crashes = open_crash_notes(out.loaded);  // before any plugin is loaded
+  check_loaded(out.loaded, settings.plugin_dir, true, out.crashes.get());
 }
 
 // The files to fall back to; none when they are those of `now`, word by word.

@@ -36,7 +36,8 @@ std::filesystem::path default_state_dir() {
 }
 
 int check(const Common& common) {
-  const auto loaded = app::check_config(common.config, common.plugin_dir, false);
+  auto loaded = config::load_file(common.config, config::system_environment());
+  app::check_loaded(loaded, common.plugin_dir, false);
   for (const auto& problem : loaded.problems)
     std::fprintf(stderr, "%s\n", to_string(problem).c_str());
   const auto errors = std::count_if(loaded.problems.begin(), loaded.problems.end(),

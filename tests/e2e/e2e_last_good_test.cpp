@@ -120,5 +120,26 @@ TEST_F(LastGood, WithoutAnIdTheHostNameNamesTheAgent) {
   EXPECT_EQ(one.stop(), 0);
 }
 
+// What the spool's directory says of plugins is known before any of them is loaded.
+TEST_F(LastGood, APluginThatCrashedTheAgentThreeTimesIsLeftOutOfTheNextStart) {
+  std::string boot;
+  double since_boot_s = 0;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+  std::ifstream("/proc/uptime") >> since_boot_s;
+  std::filesystem::create_directories(dir_.path() / "spool");
+  std::ofstream notes(dir_.path() / "spool" / "plugin-crashes");
+  for (int i = 0; i < 3; ++i)
+    notes << boot << ' ' << static_cast<uint64_t>(since_boot_s * 1000) << " udp\n";
+  notes.close();
+  write(config());
+  auto one = agent();
+  one.start();
+  ASSERT_TRUE(one.wait_ready()) << one.log();
+  EXPECT_THAT(one.log(), HasSubstr("warning: plugin udp crashed the agent 3 times"))
+      << "the check made a trial instance of it";
+  EXPECT_THAT(one.log(), HasSubstr("udp/u: this input is left out, the others go on"));
+  EXPECT_EQ(one.stop(), 0);
+}
+
 }  // namespace
 }  // namespace penstock::e2e
