@@ -40,6 +40,14 @@ struct BenchProgram {
   std::vector<std::pair<std::string, std::function<void(Report&)>>> parts;
 };
 
+// Parts of a program are functions of its settings, which are complete only once they run.
+template <class Own>
+auto parts_of(const Own& settings) {
+  return [&settings](void (*measure)(const Own&, Report&)) {
+    return [&settings, measure](Report& report) { measure(settings, report); };
+  };
+}
+
 int bench_main(int argc, char** argv, const BenchProgram& program);
 
 double seconds_since(MonoTime start);

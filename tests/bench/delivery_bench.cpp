@@ -19,9 +19,7 @@ int child(int argc, char** argv) {
 
 int parent(int argc, char** argv) {
   DeliverySettings settings;
-  const auto part = [&settings](void (*measure)(const DeliverySettings&, Report&)) {
-    return [&settings, measure](Report& report) { measure(settings, report); };
-  };
+  const auto part = parts_of(settings);
   const auto official = [&settings](const std::string& dir) {
     settings.official = std::filesystem::absolute(dir);
   };

@@ -2,19 +2,14 @@
 // wire to the server's files.
 #include "tests/bench/e2e_bench.h"
 
-#include <cstring>
-
 #include "tests/bench/load_udp.h"
 #include "tests/bench/receive_buffer.h"
 
 int main(int argc, char** argv) {
   using namespace penstock::bench;
-  if (argc >= 3 && std::strcmp(argv[1], "--child") == 0)
-    return std::strcmp(argv[2], "udp") == 0 ? child_udp(argc - 3, argv + 3) : 2;
+  if (const auto done = run_as_udp_sender(argc, argv)) return *done;
   E2eSettings settings;
-  const auto part = [&settings](void (*measure)(const E2eSettings&, Report&)) {
-    return [&settings, measure](Report& report) { measure(settings, report); };
-  };
+  const auto part = parts_of(settings);
   return bench_main(argc, argv,
                     {"e2e",
                      settings,

@@ -1,7 +1,6 @@
 // How much goes through when everything works: the highest lossless rate, CPU time, latency.
 #include <algorithm>
 #include <stdexcept>
-#include <thread>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -13,6 +12,7 @@
 #include "tests/bench/spool_bench_rig.h"
 #include "tests/support/net.h"
 #include "tests/support/ports.h"
+#include "tests/support/wait.h"
 #include "tests/support/wall_clock.h"
 
 namespace penstock::bench {
@@ -21,11 +21,6 @@ namespace {
 // What waits for its batch and its commit when the last datagram is out; not the rate's fault.
 constexpr double kBatching_s = 0.5;
 constexpr double kSlowRate = 5000;
-
-std::string udp_options(uint16_t port) {
-  return fmt::format(
-      "plugin: udp, listen: \"127.0.0.1:{}\", topic: \"bench/${{attr.source_port}}\"", port);
-}
 
 // An agent that receives datagrams, for one trial after the other.
 class UdpRun {
@@ -55,8 +50,7 @@ class UdpRun {
     const auto sent = sender.wait();
     const uint64_t lost = test::kernel_drops(port_) - drops;
     expected_ += sent.count - lost;
-    if (!rig_.wait_rows(expected_, Millis(60000)))
-      throw std::runtime_error("rows are missing:\n" + rig_.agent().log());
+    rig_.wait_rows(expected_, Millis(60000));
     const double seconds = std::max(sent.seconds, seconds_since(start) - kBatching_s);
     cpu_per_million_ = (rig_.agent_cpu_s() - cpu) / static_cast<double>(sent.count) * 1e6;
     if (lost > 0) return std::nullopt;
@@ -131,14 +125,10 @@ void measure_e2e_mqtt(const E2eSettings& settings, Report& report) {
     };
     for (int run = 0; run < settings.runs(); ++run) {
       LoadBroker broker;
-      E2eRig rig(settings.dir / "run",
-                 fmt::format("plugin: mqtt, server: \"mqtt://127.0.0.1:{}\", protocol: \"3.1.1\", "
-                             "subscribe: [{{filter: \"#\", qos: 1}}]",
-                             broker.port()));
+      E2eRig rig(settings.dir / "run", broker.input_options());
       const auto ran = broker.run(load, 120);
       const MonoTime acked = read_clock().mono;
-      if (!rig.wait_rows(load.messages, Millis(60000)))
-        throw std::runtime_error("rows are missing:\n" + rig.agent().log());
+      rig.wait_rows(load.messages, Millis(60000));
       const double landing = std::max(0.0, seconds_since(acked) - kBatching_s);
       rate.values.push_back(static_cast<double>(load.messages) / (ran.seconds + landing));
     }
@@ -167,17 +157,18 @@ void measure_e2e_slow(const E2eSettings& settings, Report& report) {
     LandingWatch watch(trial.rig().data());
     watch.look();
     const size_t before = watch.ages_ms().size();
-    UdpLoad load;
-    // A sender of our own, so that we can look meanwhile.
+    UdpLoad load;  // sent by ourselves, so that we can look meanwhile
     load.port = trial.port();
     load.from = trial.ports();
     load.per_second = kSlowRate;
     load.count = static_cast<uint64_t>(kSlowRate * settings.trial_s());
     UdpSender sender(load, settings.dir);
-    while (watch.ages_ms().size() < before + load.count) {
-      std::this_thread::sleep_for(Millis(5));
+    const auto landed = [&] {
       watch.look();
-    }
+      return watch.ages_ms().size() >= before + load.count;
+    };
+    if (!test::wait_until(landed, Millis(60000), Millis(5)))
+      throw std::runtime_error("datagrams were lost at 5 k/s");
     sender.wait();
     late.values.push_back(percentile(
         {watch.ages_ms().begin() + static_cast<ptrdiff_t>(before), watch.ages_ms().end()}, 0.99));

@@ -12,6 +12,7 @@
 #include "tests/support/http_admin.h"
 #include "tests/support/paths.h"
 #include "tests/support/ports.h"
+#include "tests/support/wait.h"
 #include "tests/support/wall_clock.h"
 
 namespace penstock::bench {
@@ -157,8 +158,9 @@ uint64_t E2eRig::rows() const {
   }
 }
 
-bool E2eRig::wait_rows(uint64_t rows, Millis within) const {
-  return test::wait_until([&] { return this->rows() >= rows; }, within, Millis(10));
+void E2eRig::wait_rows(uint64_t rows, Millis within) const {
+  if (!test::wait_until([&] { return this->rows() >= rows; }, within, Millis(10)))
+    throw std::runtime_error("rows are missing:\n" + agent_.log());
 }
 
 Landed E2eRig::landed() const {
@@ -204,6 +206,11 @@ void LandingWatch::look() {
                       ages_ms_.push_back((now_us - static_cast<double>(row.t)) / 1000);
                     }));
   }
+}
+
+std::string udp_options(uint16_t port) {
+  return fmt::format(
+      "plugin: udp, listen: \"127.0.0.1:{}\", topic: \"bench/${{attr.source_port}}\"", port);
 }
 
 std::vector<uint16_t> sender_ports(size_t count) {

@@ -49,7 +49,8 @@ class E2eRig {
 
   // Rows the server says it has, repeated ones too; 0 while it is cut.
   uint64_t rows() const;
-  bool wait_rows(uint64_t rows, Millis within) const;
+  // Throws with the agent's log when it does not have them in time.
+  void wait_rows(uint64_t rows, Millis within) const;
   // Reads all files.
   Landed landed() const;
   double agent_cpu_s();
@@ -81,7 +82,10 @@ class LandingWatch {
   std::vector<double> ages_ms_;
 };
 
-// Free UDP ports: with `topic: bench/${attr.source_port}` each is a table of its own.
+// A UDP input at this port for which each port of a sender is a table of its own, in YAML's flow
+// form.
+std::string udp_options(uint16_t port);
+// Free ports for that many tables.
 std::vector<uint16_t> sender_ports(size_t count);
 
 }  // namespace penstock::bench

@@ -19,13 +19,6 @@ BrokerLoad load_of(size_t payload_bytes, uint64_t messages) {
   return load;
 }
 
-std::string input_options(uint16_t port) {
-  return fmt::format(
-      "plugin: mqtt, server: \"mqtt://127.0.0.1:{}\", protocol: \"3.1.1\", "
-      "subscribe: [{{filter: \"#\", qos: 1}}]",
-      port);
-}
-
 struct Carried {
   double per_second = 0;
   BrokerRun run;
@@ -34,7 +27,7 @@ struct Carried {
 // With `instant` the queue is as large as all of the load: that rate is what receiving alone makes.
 Carried carry(const InputsSettings& settings, const BrokerLoad& load, bool instant) {
   LoadBroker broker;
-  InputsRigOptions options{settings.dir / "spool", input_options(broker.port())};
+  InputsRigOptions options{settings.dir / "spool", broker.input_options()};
   options.instant = instant;
   if (instant) options.memory = "2GiB";
   InputsRig rig(options);

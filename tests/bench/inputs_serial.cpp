@@ -1,5 +1,5 @@
 // The serial input on a pseudo terminal that is written to as fast as it takes bytes.
-#include <atomic>
+#include <chrono>
 #include <thread>
 
 #include <spdlog/fmt/fmt.h>
@@ -10,6 +10,13 @@
 #include "tests/support/pty.h"
 
 namespace penstock::bench {
+namespace {
+
+// Where the line is full: short, for its rate is what is measured.
+constexpr std::chrono::microseconds kNap{50};
+constexpr double kLimit_s = 60;
+
+}  // namespace
 
 void measure_serial(const InputsSettings& settings, Report& report) {
   Finding rate;
@@ -28,14 +35,14 @@ void measure_serial(const InputsSettings& settings, Report& report) {
                                pty.link().string())});
     rig.wait_up();
     const MonoTime start = read_clock().mono;
-    for (uint64_t sent = 0; sent < lines;) {
+    for (uint64_t sent = 0; sent < lines && seconds_since(start) < kLimit_s;) {
       if (pty.write(line)) {
         ++sent;
       } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
+        std::this_thread::sleep_for(kNap);
       }
     }
-    while (!rig.wait_durable(lines, Millis(1000)) && seconds_since(start) < 60) pty.write("");
+    while (!rig.wait_durable(lines, Millis(1000)) && seconds_since(start) < kLimit_s) pty.write("");
     if (rig.durable() != lines) throw std::runtime_error("lines were lost on the way");
     rate.values.push_back(static_cast<double>(lines * line.size()) / 1e6 / seconds_since(start));
   }

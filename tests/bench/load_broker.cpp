@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/net.h"
+
 namespace penstock::bench {
 namespace {
 
@@ -54,17 +56,15 @@ struct LoadBroker::Run {
   std::vector<Clock::time_point> sent_at = std::vector<Clock::time_point>(65536);
 };
 
-LoadBroker::LoadBroker() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, 4) != 0 ||
-      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::runtime_error("the load broker cannot listen");
-  }
-  port_ = ntohs(address.sin_port);
+LoadBroker::LoadBroker() {
+  const auto listener = test::listen_loopback();
+  listener_ = listener.fd;
+  port_ = listener.port;
+}
+
+std::string LoadBroker::input_options() const {
+  return "plugin: mqtt, server: \"mqtt://127.0.0.1:" + std::to_string(port_) +
+         "\", protocol: \"3.1.1\", subscribe: [{filter: \"#\", qos: 1}]";
 }
 
 LoadBroker::~LoadBroker() {

@@ -33,7 +33,8 @@ class LoadBroker {
   ~LoadBroker();
   LoadBroker(const LoadBroker&) = delete;
 
-  uint16_t port() const { return port_; }
+  // An MQTT input that takes its messages, in YAML's flow form.
+  std::string input_options() const;
   // Returns when every message is acknowledged; throws std::runtime_error after `limit_s`.
   BrokerRun run(const BrokerLoad& load, double limit_s);
 

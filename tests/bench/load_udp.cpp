@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -22,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kBatch = 32;
 constexpr std::chrono::microseconds kNap{100};
 constexpr std::chrono::seconds kLimit{300};
+constexpr std::string_view kChild = "--child-udp";
 
 // The datagrams of one sendmmsg.
 class Batch {
@@ -98,13 +101,9 @@ UdpSent send_all(const UdpLoad& load) {
 }  // namespace
 
 UdpSender::UdpSender(const UdpLoad& load, const std::filesystem::path& dir) {
-  std::vector<std::string> command{"/proc/self/exe",
-                                   "--child",
-                                   "udp",
-                                   std::to_string(load.port),
-                                   std::to_string(load.bytes),
-                                   std::to_string(load.count),
-                                   std::to_string(load.per_second),
+  std::vector<std::string> command{"/proc/self/exe",           std::string(kChild),
+                                   std::to_string(load.port),  std::to_string(load.bytes),
+                                   std::to_string(load.count), std::to_string(load.per_second),
                                    std::to_string(load.first)};
   for (const uint16_t port : load.from) command.push_back(std::to_string(port));
   const auto output = dir / "sender.log";
@@ -125,16 +124,16 @@ UdpSent UdpSender::wait() {
   return sent;
 }
 
-int child_udp(int argc, char** argv) {
-  if (argc < 6) return 2;
+std::optional<int> run_as_udp_sender(int argc, char** argv) {
+  if (argc < 8 || argv[1] != kChild) return std::nullopt;
   UdpLoad load;
-  load.port = static_cast<uint16_t>(std::stoul(argv[0]));
-  load.bytes = std::stoul(argv[1]);
-  load.count = std::stoull(argv[2]);
-  load.per_second = std::stod(argv[3]);
-  load.first = std::stoull(argv[4]);
+  load.port = static_cast<uint16_t>(std::stoul(argv[2]));
+  load.bytes = std::stoul(argv[3]);
+  load.count = std::stoull(argv[4]);
+  load.per_second = std::stod(argv[5]);
+  load.first = std::stoull(argv[6]);
   load.from.clear();
-  for (int i = 5; i < argc; ++i) load.from.push_back(static_cast<uint16_t>(std::stoul(argv[i])));
+  for (int i = 7; i < argc; ++i) load.from.push_back(static_cast<uint16_t>(std::stoul(argv[i])));
   const auto sent = send_all(load);
   std::printf("sent %llu %.6f %.6f\n", static_cast<unsigned long long>(sent.count), sent.seconds,
               sent.cpu_s);

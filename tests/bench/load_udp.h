@@ -1,14 +1,14 @@
-// Datagrams at a pace, from a process of its own (this program as `--child udp ...`), so that its
+// Datagrams at a pace, from a process of its own (this program, started once more), so that its
 // CPU time is not the receiver's.
 //
-// A datagram is JSON, {"n":N,"t":SENT,...} padded to its size: N from 0, SENT microseconds since
-// 1970. Throws std::runtime_error when the child fails.
+// A datagram is JSON, {"n":N,"t":SENT,...} padded to its size: N counts the datagrams, SENT is in
+// microseconds since 1970. Throws std::runtime_error when the child fails.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "tests/support/process.h"
@@ -35,12 +35,13 @@ class UdpSender {
  public:
   UdpSender(const UdpLoad& load, const std::filesystem::path& dir);
   UdpSent wait();
-  bool running() { return process_->running(); }
 
  private:
   std::unique_ptr<test::Process> process_;
 };
 
-int child_udp(int argc, char** argv);
+// First thing in main: the exit code of the child that a UdpSender has made of this program, or
+// nothing where it is none.
+std::optional<int> run_as_udp_sender(int argc, char** argv);
 
 }  // namespace penstock::bench

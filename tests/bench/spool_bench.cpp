@@ -56,9 +56,7 @@ int main(int argc, char** argv) {
                                              : child_memory(argv[3], argv[4]);
   }
   Settings settings;
-  const auto part = [&settings](void (*measure)(const Settings&, Report&)) {
-    return [&settings, measure](Report& report) { measure(settings, report); };
-  };
+  const auto part = parts_of(settings);
   return bench_main(argc, argv,
                     {"spool",
                      settings,

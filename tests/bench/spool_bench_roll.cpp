@@ -47,10 +47,10 @@ Result<double> roll_ms(const std::filesystem::path& dir, bool full_disk) {
   options.dir = dir / "spool";
   options.commit_within = Millis(0);
   options.forward = false;
-  Rig rig(options);
   std::mutex mutex;
   std::condition_variable changed;
   uint64_t durable = 0;
+  Rig rig(options);  // goes first: its hook still runs while it stops
   rig.durable_hook = [&](uint64_t up_to) {
     const std::lock_guard lock(mutex);
     durable = up_to;
