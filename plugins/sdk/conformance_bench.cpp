@@ -188,6 +188,15 @@ void ConformanceBench::look_at(const penstock_record* records, size_t count) {
     bad_record_ = problem_of(record_at(records, i));
 }
 
+// Under the lock. What is refused with FULL is owed until it comes again.
+void ConformanceBench::note_owed(const penstock_record* records, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const std::string payload(view(record_at(records, i).payload));
+    if (answer_ == PENSTOCK_EMIT_OK) owed_.erase(payload);
+    if (answer_ == PENSTOCK_EMIT_FULL) owed_.insert(payload);
+  }
+}
+
 // Under the lock. Whether this call, which begins with `payload`, is the one to be answered so.
 bool ConformanceBench::too_big(std::string_view payload) {
   const size_t hash = std::hash<std::string_view>{}(payload) | 1;
@@ -219,14 +228,7 @@ penstock_emit_status ConformanceBench::take(const penstock_record* records, size
     }
     look_at(records, count);
     if (!bad_record_.empty()) return PENSTOCK_EMIT_CLOSED;
-    for (size_t i = 0; i < count; ++i) {
-      const std::string payload(view(record_at(records, i).payload));
-      if (answer_ == PENSTOCK_EMIT_OK) {
-        if (const auto owed = owed_.find(payload); owed != owed_.end()) owed_.erase(owed);
-      } else if (answer_ == PENSTOCK_EMIT_FULL && owed_.count(payload) == 0) {
-        owed_.insert(payload);
-      }
-    }
+    note_owed(records, count);
     if (answer_ != PENSTOCK_EMIT_OK) {
       ++refused_;
       return answer_;

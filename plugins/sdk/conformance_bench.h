@@ -66,6 +66,7 @@ class ConformanceBench {
 
   penstock_emit_status take(const penstock_record* records, size_t count, uint64_t* last_seq);
   void look_at(const penstock_record* records, size_t count);
+  void note_owed(const penstock_record* records, size_t count);
   bool note_call(const char* name);
   bool too_big(std::string_view payload);
   bool wait(std::chrono::milliseconds limit, const std::function<bool()>& condition) const;
@@ -86,7 +87,7 @@ class ConformanceBench {
   uint64_t refused_ = 0;
   uint64_t stopped_emits_ = 0;
   uint64_t seq_ = 0;
-  std::multiset<std::string> owed_;  // payloads refused with FULL and not offered since
+  std::set<std::string> owed_;  // payloads refused with FULL and not offered since
   bool reported_ = false;
   penstock_state state_ = PENSTOCK_STATE_STARTING;
   std::string late_call_;
