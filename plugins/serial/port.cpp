@@ -108,8 +108,8 @@ void set_low_latency(OpenedPort& port) {
   const bool known = ::ioctl(port.fd, TIOCGSERIAL, &settings) == 0;
   settings.flags |= ASYNC_LOW_LATENCY;
   if (known && ::ioctl(port.fd, TIOCSSERIAL, &settings) == 0) return;
-  port.notes.emplace_back(std::string("low latency is not settable here (") +
-                          std::strerror(errno) + ")");
+  port.notes.emplace_back(std::string("low latency is not settable here (") + std::strerror(errno) +
+                          ")");
 }
 
 }  // namespace

@@ -31,9 +31,15 @@ LocalServer::LocalServer(std::filesystem::path binary, std::filesystem::path tab
 
 void LocalServer::start() {
   process_.reset();
-  std::vector<std::string> command{
-      binary_.string(), "--tables", tables_.string(), "--data",  data_.string(),
-      "--listen",       "127.0.0.1:" + std::to_string(port_),    "--admin", "127.0.0.1:0"};
+  std::vector<std::string> command{binary_.string(),
+                                   "--tables",
+                                   tables_.string(),
+                                   "--data",
+                                   data_.string(),
+                                   "--listen",
+                                   "127.0.0.1:" + std::to_string(port_),
+                                   "--admin",
+                                   "127.0.0.1:0"};
   command.insert(command.end(), options_.begin(), options_.end());
   process_ = std::make_unique<Process>(ProcessSpec{std::move(command), {}, log_});
   const auto ready = process_->wait_for_line("ready grpc=", std::chrono::seconds(30));
