@@ -6,6 +6,7 @@
 
 #include "tests/bench/footprint_bench.h"
 #include "tests/bench/load_udp.h"
+#include "tests/support/at_rest.h"
 
 namespace penstock::bench {
 namespace {
@@ -79,9 +80,11 @@ void measure_idle(const FootprintSettings& settings, Report& report) {
   open_everything(gateway, settings);
   const pid_t pid = gateway.rig().agent().pid();
   const double quiet_s = settings.quick ? 5 : 20;
-  std::this_thread::sleep_for(std::chrono::seconds(3));  // what follows the last row
+  const auto written = [pid] { return number_in(proc(pid) / "io", "write_bytes"); };
+  if (!test::wait_at_rest(written, Millis(30000), Millis(2000)))
+    throw std::runtime_error("the agent does not come to rest");
   const Wakeups before = wakeups(pid);
-  std::this_thread::sleep_for(std::chrono::duration<double>(quiet_s));
+  std::this_thread::sleep_for(std::chrono::duration<double>(quiet_s));  // what is measured
   const Wakeups after = wakeups(pid);
   woken.values.push_back(static_cast<double>(after.all - before.all) / quiet_s);
   woken.note = fmt::format("voluntary switches of all threads; {:.1f} in threads of ours",
