@@ -36,7 +36,9 @@ class Recovery {
   Result<void> open_all();
   Result<void> open_one(uint32_t number);
   void park(uint32_t number, const Error& why);
+  bool is_unused(Connection& db, uint32_t number) const;
   bool is_newest_good() const;
+  Result<void> knows_lanes(const Ledger& ledger) const;
   Result<bool> take_newest();
   Result<void> begin_fresh();
   Result<std::unique_ptr<Generation>> blank();
@@ -76,6 +78,17 @@ void Recovery::park(uint32_t number, const Error& why) {
   out_.parked.push_back(number);
 }
 
+// Was nothing ever committed to this file, which has no epochs? A bit that flipped in the table's
+// root page looks the same; other tables and the copy know better.
+bool Recovery::is_unused(Connection& db, uint32_t number) const {
+  if (copy_ && copy_->active == number) return false;
+  for (const char* table : {"seg", "lane_state", "quarantine", "fate", "clock"}) {
+    const auto rows = db.number(fmt::format("SELECT EXISTS(SELECT 1 FROM {})", table));
+    if (!rows || *rows != 0) return false;
+  }
+  return true;
+}
+
 Result<void> Recovery::open_one(uint32_t number) {
   auto db = open_existing(file(number), sizing_);
   if (!db && (db.error().kind == ErrorKind::kCorrupt || db.error().kind == ErrorKind::kRejected)) {
@@ -89,6 +102,9 @@ Result<void> Recovery::open_one(uint32_t number) {
   }
   if (!db) return std::move(db).error();
   auto epochs = read_epochs(*db);
+  if (epochs && epochs->empty() && !is_unused(*db, number)) {
+    epochs = Error{ErrorKind::kCorrupt, "it was written to, but its table of epochs is empty", {}};
+  }
   auto store = Store::make(std::move(*db), sizing_);
   if (!store) {
     park(number, store.error());
@@ -118,6 +134,20 @@ bool Recovery::is_newest_good() const {
          (!copy_ || copy_->active <= newest);
 }
 
+// A lane in the copy was on disk before the copy was written: a file that does not name it has lost
+// rows. To go on with it would give that lane's numbers out again.
+Result<void> Recovery::knows_lanes(const Ledger& ledger) const {
+  if (!copy_) return {};
+  for (const auto& row : copy_->lanes) {
+    if (ledger.has(row.lane) && ledger.state(row.lane).key == row.key) continue;
+    return Error{ErrorKind::kCorrupt,
+                 fmt::format("its table of lanes does not name lane {} (route '{}', table '{}')",
+                             row.lane, row.key.route, row.key.table),
+                 {}};
+  }
+  return {};
+}
+
 // False: it cannot go on. Everything of it stays among the older ones.
 Result<bool> Recovery::take_newest() {
   if (!is_newest_good()) return false;
@@ -125,7 +155,8 @@ Result<bool> Recovery::take_newest() {
   out_.older.pop_back();
   out_.active->store.thaw();
   auto loaded = load_all({});
-  Result<void> done = loaded ? continue_epoch(false) : Result<void>(loaded.error());
+  Result<void> done = loaded ? knows_lanes(loaded->ledger) : Result<void>(loaded.error());
+  if (done) done = continue_epoch(false);
   if (done) {
     out_.loaded = std::move(*loaded);
     return true;

@@ -37,7 +37,7 @@ class Scan {
       for (const auto& entry : it->second) doubtful_.emplace_back(it->first, entry);
       it = out_.lanes.erase(it);
     }
-    if (!doubtful_.empty()) place_doubtful();
+    if (auto placed = place_doubtful(); !placed) return std::move(placed).error();
     return std::move(out_);
   }
 
@@ -49,7 +49,7 @@ class Scan {
   Seq indexed_to(LaneId lane) const;
   bool fits(LaneId lane, const Entries& entries);
   bool has_gap(LaneId lane, SeqRange gap) const;
-  void place_doubtful();
+  Result<void> place_doubtful();
   bool insert(LaneId lane, const IndexEntry& entry);
   bool touches(LaneId lane, const IndexEntry& entry) const;
   std::optional<SegmentHeader> header_of(int64_t id);
@@ -160,12 +160,20 @@ bool Scan::has_gap(LaneId lane, SeqRange gap) const {
   return false;
 }
 
-void Scan::place_doubtful() {
+// A sound segment of a lane without a row: the file has lost rows of `lane_state`. To go on with it
+// would give that lane's numbers out again.
+Result<void> Scan::place_doubtful() {
   std::vector<std::pair<LaneId, IndexEntry>> unreadable;
   for (auto& [lane, entry] : doubtful_) {
     if (const auto header = header_of(entry.id)) {
       const IndexEntry truth{entry.id, header->first, header->count, entry.bytes, entry.generation};
       if (insert(header->lane, truth)) continue;
+      if (context_.strict && !ledger_.has(header->lane)) {
+        return Error{ErrorKind::kCorrupt,
+                     "it holds segments of lane " + std::to_string(header->lane) +
+                         ", which its table of lanes does not name",
+                     {}};
+      }
       log_.error("spool segment {} (lane {}, records {}..{}) has no place and is left out",
                  entry.id, header->lane, truth.first, truth.last());
     } else {
@@ -176,6 +184,7 @@ void Scan::place_doubtful() {
     if (touches(lane, entry) && insert(lane, entry)) continue;
     log_.error("spool segment {} cannot be read and is left out", entry.id);
   }
+  return {};
 }
 
 // False when the lane is unknown or other records of it are there already.
