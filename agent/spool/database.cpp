@@ -179,10 +179,29 @@ std::vector<Setting> required_settings(const Sizing& sizing) {
   };
 }
 
-Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing) {
-  auto db = Connection::open(file);
+OpenTrouble trouble_of(int sqlite_code) {
+  switch (sqlite_code) {
+    case SQLITE_IOERR:
+      return OpenTrouble::kReadError;
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return OpenTrouble::kUnopenable;
+    default:
+      return OpenTrouble::kOther;
+  }
+}
+
+Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing,
+                                 OpenTrouble* trouble) {
+  int code = SQLITE_OK;
+  auto db = Connection::open(file, &code);
+  auto good = db ? set_up(*db, sizing) : Result<void>();
+  if (db && !good) code = db->last_code();
+  if (trouble != nullptr) *trouble = trouble_of(code);
   if (!db) return std::move(db).error();
-  if (auto good = set_up(*db, sizing); !good) return std::move(good).error().in(file.string());
+  if (!good) return std::move(good).error().in(file.string());
   return db;
 }
 

@@ -36,7 +36,15 @@ extern const char kIndexSchema[];
 
 // Opens a file to read it, or to make its tables if it has none. kDenied: locked, not permitted or
 // not a spool; kRejected: in a newer format; kCorrupt: damaged; kFull: no room to create it.
-Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing);
+// `trouble` says more of a failure.
+enum class OpenTrouble {
+  kOther,
+  kReadError,   // of the medium; it may answer again
+  kUnopenable,  // not a file, not permitted, read-only
+};
+Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing,
+                                 OpenTrouble* trouble = nullptr);
+OpenTrouble trouble_of(int sqlite_code);
 
 // Grows the WAL and syncs the directory: before the first commit to a file.
 Result<void> prepare_for_writing(const std::filesystem::path& file, const Sizing& sizing,

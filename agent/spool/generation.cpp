@@ -56,7 +56,7 @@ uint64_t generation_bytes(const fs::path& dir, uint32_t number) {
 }
 
 Result<void> remove_generation(const fs::path& dir, uint32_t number) {
-  for (const char* suffix : {"", "-wal", "-journal"}) {
+  for (const char* suffix : {"", "-wal", "-journal", ".parked"}) {
     const fs::path file = generation_file(dir, number) += suffix;
     std::error_code failed;
     fs::remove(file, failed);

@@ -15,6 +15,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/result.h"
+#include "agent/spool/remains.h"
 #include "agent/spool/sizing.h"
 #include "agent/spool/store.h"
 
@@ -32,6 +33,9 @@ struct Generation {
   bool is_kept = false;                           // its quarantine cannot be read: see Counters
   MonoTime not_before{};                          // the next step, after one that did not work
   std::optional<std::map<LaneId, Seq>> begins{};  // lane_state.first_seq, once it was needed
+  bool has_strangers = false;                     // segments of lanes that nobody knows
+  std::optional<RemainsScan> remains{};           // begun when it was empty
+  bool is_examined = false;
 };
 
 // The numbers of the generation files in `dir`, ascending. A WAL without its database, left by a

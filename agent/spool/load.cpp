@@ -232,6 +232,7 @@ Result<void> Load::read_segments(const Source& source) {
       indexed->covered_id, indexed->ranges, source.from.is_active};
   auto scanned = scan_segments(*source.from.db, context, log_);
   if (!scanned) return std::move(scanned).error();
+  if (scanned->has_strangers) out_.with_strangers.insert(source.from.generation);
   out_.next_segment_id = std::max({out_.next_segment_id, scanned->next_id, indexed->covered_id});
   if (source.from.is_active) out_.sums = std::move(indexed->sums);
   std::map<LaneId, SeqRanges> held_now;
@@ -259,7 +260,12 @@ Result<Load::Indexed> Load::read_index(const Source& source) {
     if (!next) return std::move(next).error();
     if (!*next) return indexed;
     at = **next;
-    if (at > int64_t{kMaxLane} || !out_.ledger.has(static_cast<LaneId>(at))) continue;
+    if (at > int64_t{kMaxLane}) continue;
+    if (!out_.ledger.has(static_cast<LaneId>(at))) {
+      if (source.from.is_active) return unfitting("rows of unknown lane " + std::to_string(at));
+      out_.with_strangers.insert(source.from.generation);
+      continue;
+    }
     if (auto done = read_lane_index(source, *rows, static_cast<LaneId>(at), indexed); !done)
       return std::move(done).error();
   }

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "agent/base/log.h"
@@ -29,6 +30,7 @@ struct Loaded {
   bool index_is_stale = false;         // the rows there are not to be relied on
   int64_t next_segment_id = 1;         // above all ids in all generations
   std::vector<ClockMark> marks;
+  std::set<uint32_t> with_strangers{};  // generations with segments of lanes that nobody knows
 };
 
 struct LoadSource {

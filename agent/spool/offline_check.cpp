@@ -2,6 +2,8 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "agent/spool/kept_files.h"
+
 namespace penstock::spool {
 namespace {
 
@@ -14,6 +16,7 @@ class Check {
 
   std::vector<Finding> run() {
     findings_ = spool_.findings();
+    kept_files();
     for (const auto& generation : spool_.generations()) generation.check_structure(findings_);
     for (const auto& [id, lane] : spool_.lanes()) {
       segments(lane);
@@ -30,6 +33,7 @@ class Check {
   }
   const OfflineFile& newest() const { return spool_.generations().front(); }
 
+  void kept_files();
   void segments(const OfflineLane& lane);
   void quarantine(const OfflineLane& lane);
   void account(const OfflineLane& lane);
@@ -39,6 +43,24 @@ class Check {
   CheckCounts& counts_;
   std::vector<Finding> findings_;
 };
+
+// The account of the lanes says what is wrong with the records; here is where they may be.
+void Check::kept_files() {
+  for (const auto& kept : list_kept(spool_.dir())) {
+    findings_.push_back({kept_file(spool_.dir(), kept),
+                         {},
+                         {},
+                         {},
+                         "kept: records in it are counted as damaged",
+                         "penstock spool repair gets out of it what can be had"});
+  }
+  for (const auto& generation : spool_.generations()) {
+    if (!read_parked_mark(spool_.dir(), generation.number())) continue;
+    findings_.push_back(
+        generation.finding({}, "the agent could not open or read it and has gone on in a new file",
+                           "penstock spool repair gets out of it what is counted as damaged"));
+  }
+}
 
 void Check::segments(const OfflineLane& lane) {
   for (const auto& segment : lane.segments) {

@@ -6,6 +6,7 @@
 
 #include "agent/base/varint.h"
 #include "agent/spool/imported_lane.h"
+#include "agent/spool/kept_files.h"
 #include "agent/spool/offline_writer.h"
 
 namespace penstock::spool {
@@ -55,6 +56,15 @@ Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& d
   }
   if (generations.empty()) return denied(newer->front().what);
   return generations;
+}
+
+std::vector<OfflineFile> open_kept(const std::filesystem::path& dir) {
+  std::vector<OfflineFile> files;
+  for (const auto& kept : list_kept(dir)) {
+    if (auto file = OfflineFile::open(kept_file(dir, kept), kept.number))
+      files.push_back(std::move(*file));
+  }
+  return files;
 }
 
 uint32_t newest_in_use(const std::vector<OfflineFile>& files) {

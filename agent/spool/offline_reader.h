@@ -46,6 +46,9 @@ struct RecordFilter {
 Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& dir,
                                                   std::vector<Finding>* newer = nullptr);
 
+// Files of `dir` that are no generation any more (kept_files.h), those that can be read.
+std::vector<OfflineFile> open_kept(const std::filesystem::path& dir);
+
 // The number of the file that takes commits, of `files` newest first: one that was made beforehand
 // and never written to has no epoch yet.
 uint32_t newest_in_use(const std::vector<OfflineFile>& files);

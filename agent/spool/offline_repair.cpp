@@ -12,6 +12,7 @@
 #include "agent/spool/directory.h"
 #include "agent/spool/lanes_file.h"
 #include "agent/spool/lock_file.h"
+#include "agent/spool/offline_salvage.h"
 #include "agent/spool/offline_writer.h"
 
 namespace penstock::spool {
@@ -22,8 +23,12 @@ constexpr char kLostRoute[] = "_lost";
 
 class Repair {
  public:
-  Repair(std::vector<OfflineFile> generations, std::optional<LanesCopy> copy, int64_t wall_us)
-      : generations_(std::move(generations)), copy_(std::move(copy)), wall_us_(wall_us) {}
+  Repair(std::filesystem::path dir, std::vector<OfflineFile> generations,
+         std::optional<LanesCopy> copy, int64_t wall_us)
+      : dir_(std::move(dir)),
+        generations_(std::move(generations)),
+        copy_(std::move(copy)),
+        wall_us_(wall_us) {}
 
   void collect();
   Result<void> write(OfflineWriter& writer);
@@ -39,18 +44,23 @@ class Repair {
   bool is_sound(uint32_t file, FoundTable table) const { return sound_.contains({file, table}); }
   std::vector<Part> parts_of(const OfflineLane& lane, RepairedLane& out) const;
   void carve_file(uint32_t file);
+  void take_kept();
+  void salvage();
   void take_carved(uint32_t file, const RowPlace& place, FoundRow&& row);
   void take_copy();
   void name_lost_lanes();
   Result<void> write_epochs(OfflineWriter& writer);
   Result<void> write_lane(OfflineWriter& writer, const OfflineLane& lane);
-  Result<void> write_segment(OfflineWriter& writer, const StoredSegment& segment, SeqRange wanted);
+  Result<void> write_late(OfflineWriter& writer, const LateLane& late);
+  Result<void> write_segment(OfflineWriter& writer, const StoredSegment& segment, SeqRange wanted,
+                             std::optional<LaneId> lane = {});
   Result<void> write_quarantine(OfflineWriter& writer, const OfflineLane& lane);
   Result<void> commit_if_due(OfflineWriter& writer) {
     return writer.waiting_bytes() < kCommitBytes ? Result<void>() : writer.commit();
   }
 
-  std::vector<OfflineFile> generations_;  // newest first
+  const std::filesystem::path dir_;
+  std::vector<OfflineFile> generations_;  // newest first; behind them files that were kept
   const std::optional<LanesCopy> copy_;   // of the file `lanes`
   const int64_t wall_us_;
   SegmentCodec codec_;
@@ -58,6 +68,9 @@ class Repair {
   std::set<std::tuple<LaneId, Seq, uint32_t, uint32_t>> proven_;  // lane, first, count, epoch
   std::map<LaneId, OfflineLane> lanes_;
   std::vector<StoredSegment> overlaps_;
+  std::vector<StoredSegment> sound_segments_;  // all there are
+  std::vector<StoredSegment> kept_;            // of these, those in kept files
+  std::vector<LateLane> late_;
   std::set<LaneId> lost_rows_;
   std::set<std::pair<uint32_t, FoundTable>> sound_;  // tables that gave all their rows
   RepairAccount account_;
@@ -110,8 +123,58 @@ void Repair::collect() {
   note_sound_tables();
   for (const uint32_t file : damaged) carve_file(file);
   take_copy();
+  take_kept();
   name_lost_lanes();
+  sound_segments_ = rows_.segments;
   lanes_ = make_lanes(rows_, overlaps_);
+  salvage();
+}
+
+// Segments alone, and what lanes and epochs nobody else knows: the account is that of the others.
+void Repair::take_kept() {
+  for (auto& kept : open_kept(dir_)) {
+    const auto file = static_cast<uint32_t>(generations_.size());
+    generations_.push_back(std::move(kept));
+    RepairedFile& out = account_.files.emplace_back();
+    out.file = generations_[file].file();
+    out.was_carved = true;
+    out.pages = carve(generations_[file].image(), [&](const RowPlace& place, FoundRow&& row) {
+      if (auto* epoch = std::get_if<FoundEpoch>(&row))
+        rows_.epochs.emplace(epoch->id, std::move(*epoch));
+      if (auto* lane = std::get_if<FoundLane>(&row)) {
+        lane->file = file;
+        rows_.lanes.emplace(lane->lane, std::move(*lane));
+      }
+      auto* found = std::get_if<FoundSegment>(&row);
+      if (found == nullptr) return;
+      StoredSegment segment{*found, file, place};
+      if (!prove(segment)) return;
+      if (!proven_.emplace(segment.lane, segment.first, segment.count, segment.epoch).second)
+        return;
+      ++account_.files[file].carved;
+      kept_.push_back(segment);
+    });
+  }
+  const auto is_lost = [this](const StoredSegment& one) { return !rows_.lanes.contains(one.lane); };
+  std::copy_if(kept_.begin(), kept_.end(), std::back_inserter(rows_.segments), is_lost);
+  std::erase_if(kept_, is_lost);
+}
+
+void Repair::salvage() {
+  std::map<uint32_t, std::optional<ParkedEnds>> marks;  // by file
+  for (uint32_t file = 0; file < generations_.size(); ++file)
+    marks[file] = read_parked_mark(dir_, generations_[file].number());
+  Salvage salvage(lanes_, rows_.epochs);
+  for (const auto* segments : {&sound_segments_, &kept_}) {
+    for (const auto& segment : *segments) {
+      const auto& mark = marks[segment.file];
+      salvage.offer(segment, mark ? &*mark : nullptr);
+    }
+  }
+  for (const auto& segment : kept_) {
+    if (salvage.is_wanted_ahead(segment)) overlaps_.push_back(segment);
+  }
+  late_ = salvage.settle();
 }
 
 // Rows without a checksum are taken from loose pages only where their table is broken.
@@ -208,6 +271,9 @@ Result<void> Repair::write(OfflineWriter& writer) {
   for (const auto& [id, lane] : lanes_) {
     if (auto done = write_lane(writer, lane); !done) return done;
   }
+  for (const auto& late : late_) {
+    if (auto done = write_late(writer, late); !done) return done;
+  }
   return writer.commit();
 }
 
@@ -276,15 +342,39 @@ Result<void> Repair::write_lane(OfflineWriter& writer, const OfflineLane& lane) 
   return commit_if_due(writer);
 }
 
+// Numbers between them are the business of the lane they left.
+Result<void> Repair::write_late(OfflineWriter& writer, const LateLane& late) {
+  RepairedLane out{late.id, late.key, true, 0, 0, 0, {}};
+  const Seq first = late.parts.front().first.first;
+  Seq next = first;
+  for (const auto& [range, segment] : late.parts) {
+    if (range.first > next) {
+      writer.add_fate({late.id,
+                       {next, range.first - 1},
+                       FateKind::kDiscarded,
+                       wall_us_,
+                       "not among the records that were found again"});
+    }
+    if (auto done = write_segment(writer, *segment, range, late.id); !done) return done;
+    next = range.last + 1;
+    out.kept += range.size();
+    if (auto done = commit_if_due(writer); !done) return done;
+  }
+  writer.set_lane({late.id, late.key, first - 1, next, {}, 1, 0, 0});
+  account_.lanes.push_back(std::move(out));
+  return commit_if_due(writer);
+}
+
+// `lane`: other than the one it was in.
 Result<void> Repair::write_segment(OfflineWriter& writer, const StoredSegment& segment,
-                                   SeqRange wanted) {
+                                   SeqRange wanted, std::optional<LaneId> lane) {
   auto stored = blob_at(generations_[segment.file].image(), segment.place, FoundTable::kSegment);
   if (!stored) return std::move(stored).error();
   auto decoded = codec_.parse(*stored);
   if (!decoded) return std::move(decoded).error();
   SegmentHeader header = decoded->header;
   ++account_.segments;
-  if (wanted.first == segment.first && wanted.last == segment.last()) {
+  if (!lane && wanted.first == segment.first && wanted.last == segment.last()) {
     writer.add_stored_segment(header, *std::move(stored));
     return {};
   }
@@ -294,6 +384,7 @@ Result<void> Repair::write_segment(OfflineWriter& writer, const StoredSegment& s
     const auto body = take_bytes(rest);
     if (body && seq >= wanted.first) append_bytes(*body, run);
   }
+  header.lane = lane.value_or(header.lane);
   header.first = wanted.first;
   header.count = static_cast<uint32_t>(wanted.size());
   writer.add_segment(header, run);
@@ -330,7 +421,7 @@ Result<RepairAccount> repair_spool(const std::filesystem::path& from,
   }
   auto lock = LockFile::take(into / "LOCK");
   if (!lock) return std::move(lock).error();
-  Repair repair(std::move(*generations), LanesFile(from).read(), read_clock().wall_us);
+  Repair repair(from, std::move(*generations), LanesFile(from).read(), read_clock().wall_us);
   repair.collect();
   auto writer = OfflineWriter::open(into, 1, bytes, log);
   if (!writer) return std::move(writer).error();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <thread>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -9,6 +10,8 @@
 
 namespace penstock::spool {
 namespace {
+
+constexpr Millis kReadRetry{100};
 
 class Recovery {
  public:
@@ -21,7 +24,16 @@ class Recovery {
         out_{.lanes_file = LanesFile(options.dir)} {}
 
   Result<Recovered> run() {
+    patient_until_ = read_clock().mono + options_.salvage_wait;
     copy_ = out_.lanes_file.read();
+    if (auto done = finish_keeping(options_.dir); !done)
+      log_.warning("spool: {}", done.error().what);
+    out_.kept = list_kept(options_.dir);
+    for (const auto& kept : out_.kept) {
+      log_.error("{}: kept; penstock spool repair gets out of it what can be had",
+                 kept_file(options_.dir, kept).string());
+      out_.newest = kept.number;
+    }
     if (auto done = open_all(); !done) return std::move(done).error();
     auto good = take_newest();
     if (!good) return std::move(good).error();
@@ -35,6 +47,7 @@ class Recovery {
  private:
   Result<void> open_all();
   Result<void> open_one(uint32_t number);
+  Result<Connection> open_patiently(uint32_t number, OpenTrouble& trouble);
   void park(uint32_t number, const Error& why);
   bool is_unused(Connection& db, uint32_t number) const;
   bool is_newest_good() const;
@@ -45,6 +58,7 @@ class Recovery {
   std::vector<LaneRow> remembered_lanes();
   Result<Loaded> load_all(std::vector<LaneRow> lanes);
   Result<void> continue_epoch(bool broken);
+  void mark_given_up();
   Result<void> settle_files();
   std::string file(uint32_t number) const { return generation_file(options_.dir, number).string(); }
 
@@ -57,6 +71,7 @@ class Recovery {
   std::vector<std::unique_ptr<Generation>> blanks_;  // nothing was ever committed to them
   std::map<uint32_t, EpochRow> epochs_;
   bool epochs_unread_ = false;  // of the newest used file
+  MonoTime patient_until_{};    // with read errors
   Recovered out_;
 };
 
@@ -67,7 +82,7 @@ Result<void> Recovery::open_all() {
     for (const auto& epoch : copy_->epochs) epochs_[epoch.id] = epoch;
   }
   for (const uint32_t number : *numbers) {
-    out_.newest = number;
+    out_.newest = std::max(out_.newest, number);
     if (auto done = open_one(number); !done) return done;
   }
   return {};
@@ -89,8 +104,23 @@ bool Recovery::is_unused(Connection& db, uint32_t number) const {
   return true;
 }
 
+// A read error may pass, and a file that is parked costs: the start waits for it, once for all.
+Result<Connection> Recovery::open_patiently(uint32_t number, OpenTrouble& trouble) {
+  for (bool is_first = true;; is_first = false) {
+    auto db = open_existing(file(number), sizing_, &trouble);
+    if (db && !read_epochs(*db)) trouble = trouble_of(db->last_code());
+    if (trouble != OpenTrouble::kReadError || read_clock().mono >= patient_until_) return db;
+    if (is_first) {
+      log_.warning("{}: {}; tried again", file(number),
+                   db ? "its table of epochs cannot be read" : db.error().what);
+    }
+    std::this_thread::sleep_for(kReadRetry);
+  }
+}
+
 Result<void> Recovery::open_one(uint32_t number) {
-  auto db = open_existing(file(number), sizing_);
+  OpenTrouble trouble = OpenTrouble::kOther;
+  auto db = open_patiently(number, trouble);
   if (!db && (db.error().kind == ErrorKind::kCorrupt || db.error().kind == ErrorKind::kRejected)) {
     park(number, db.error());
     return {};
@@ -227,12 +257,28 @@ Result<void> Recovery::begin_fresh() {
   if (auto done = continue_epoch(true); !done) return done;
   const auto name = generation_file(options_.dir, out_.active->number);
   if (auto ready = prepare_for_writing(name, sizing_, log_); !ready) return ready;
+  mark_given_up();
   auto begun =
       out_.active->store.apply(activation(out_.loaded.ledger, out_.epochs, out_.loaded.marks));
   if (!begun) return std::move(begun).error().in(name.string());
   if (!is_first)
     log_.error("spool: collection goes on in {}, epoch {}", name.string(), out_.epochs.back().name);
   return {};
+}
+
+// Of the files that are newer than what the lanes are known by: what they hold from here on was
+// acknowledged too, and its numbers are given out again.
+void Recovery::mark_given_up() {
+  ParkedEnds ends;
+  for (const auto& state : out_.loaded.ledger.states()) ends[state.id] = state.next_seq;
+  const uint32_t newest = out_.older.empty() ? 0 : out_.older.back()->number;
+  std::vector<uint32_t> given_up = out_.parked;
+  if (newest > 0) given_up.push_back(newest);
+  for (const uint32_t number : given_up) {
+    if (number < newest) continue;
+    if (auto written = write_parked_mark(options_.dir, number, ends); !written)
+      log_.warning("{}: {}", file(number), written.error().what);
+  }
 }
 
 // A file with tables and nothing in them, newer than all others.
@@ -261,6 +307,9 @@ Result<void> Recovery::settle_files() {
   for (const auto& generation : out_.older)
     others += generation_bytes(options_.dir, generation->number);
   for (const uint32_t number : out_.parked) others += generation_bytes(options_.dir, number);
+  for (const auto& kept : out_.kept) others += kept_bytes(options_.dir, kept);
+  for (const auto& generation : out_.older)
+    generation->has_strangers = out_.loaded.with_strangers.contains(generation->number);
   std::vector<uint32_t> numbers;
   for (const auto& generation : blanks_) numbers.push_back(generation->number);
   blanks_.clear();

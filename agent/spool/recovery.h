@@ -16,6 +16,7 @@
 #include "agent/base/result.h"
 #include "agent/spool/generation.h"
 #include "agent/spool/identity.h"
+#include "agent/spool/kept_files.h"
 #include "agent/spool/lanes_file.h"
 #include "agent/spool/load.h"
 #include "agent/spool/spool.h"
@@ -26,6 +27,7 @@ struct Recovered {
   std::unique_ptr<Generation> active{};
   std::vector<std::unique_ptr<Generation>> older{};  // oldest first
   std::vector<uint32_t> parked{};
+  std::vector<KeptFile> kept{};
   std::optional<uint32_t> spare{};
   uint32_t newest = 0;  // the highest number in use
   std::vector<EpochRow> epochs{};

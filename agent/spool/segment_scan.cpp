@@ -174,6 +174,7 @@ Result<void> Scan::place_doubtful() {
                          ", which its table of lanes does not name",
                      {}};
       }
+      out_.has_strangers = out_.has_strangers || !ledger_.has(header->lane);
       log_.error("spool segment {} (lane {}, records {}..{}) has no place and is left out",
                  entry.id, header->lane, truth.first, truth.last());
     } else {

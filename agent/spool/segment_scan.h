@@ -28,6 +28,7 @@ inline constexpr LaneId kMaxLane = 1 << 20;
 struct ScannedSegments {
   std::map<LaneId, std::vector<IndexEntry>> lanes;  // ascending and disjoint
   int64_t next_id = 1;
+  bool has_strangers = false;  // sound ones of lanes that the ledger does not know
 };
 
 struct ScanContext {

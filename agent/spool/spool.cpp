@@ -66,6 +66,7 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surrounding
       active_(std::move(found.active)),
       older_(std::move(found.older)),
       parked_(std::move(found.parked)),
+      kept_(std::move(found.kept)),
       spare_(found.spare),
       newest_number_(found.newest),
       index_sums_(std::move(found.loaded.sums)),
@@ -83,6 +84,7 @@ SpoolImpl::SpoolImpl(const Options& options, Log log, LockFile lock, Surrounding
   index_.limit(options.index_entries);
   counters_.older_files = older_.size();
   counters_.parked_files = parked_.size();
+  counters_.kept_files = kept_.size();
   counters_.live_bytes = active_->store.live_bytes();
   counters_.quarantine_bytes = ledger_.quarantine_bytes();
   for (const auto& state : ledger_.states()) guard(state.id);

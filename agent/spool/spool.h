@@ -94,8 +94,9 @@ struct Counters {
   uint64_t rolls = 0;             // to a new file because one could not be written, in this run
   uint64_t older_files = 0;       // generations that are only read
   uint64_t parked_files = 0;      // that could not be opened; a person should look
-  // Older ones that hold nothing pending, but whose quarantine or fates cannot be read: they stay,
-  // so that `penstock spool repair` may still find it. A person should look.
+  // Older ones that hold nothing pending, but whose quarantine or fates cannot be read or records
+  // of which are counted as damaged: they stay, so that `penstock spool repair` may still find it
+  // (kept_files.h). A person should look.
   uint64_t kept_files = 0;
   uint64_t index_entries = 0;  // segments whose place is in memory
   SpoolState state = SpoolState::kGreen;

@@ -10,6 +10,7 @@
 //   spool_read.cpp    segments back to the lanes
 //   spool_index.cpp   what of the index is in memory, what in rows
 //   spool_roll.cpp    on to the next file when one fails, and what becomes of the old ones
+//   spool_kept.cpp    old ones that a person may still get something from
 //   spool_retention.cpp  shares, overflow, the quarantine's quota
 //   spool_age.cpp     max_age
 #pragma once
@@ -108,7 +109,13 @@ class SpoolImpl final : public Spool {
     MonoTime at;
   };
 
-  enum class Step { kNone, kEvacuate, kCarryOver, kRemove };  // what an older generation needs
+  enum class Step {
+    kNone,
+    kEvacuate,
+    kCarryOver,
+    kExamine,
+    kRemove
+  };  // what an older generation needs
   // A part of the quarantine and the fates of an older generation, and how far it goes.
   struct Carried {
     Transaction transaction;
@@ -122,6 +129,7 @@ class SpoolImpl final : public Spool {
   void limit_sizes(std::vector<Pending>& records) const;
   void note_unwritten();
   void set_kept(Generation& older, const Error* why);
+  uint64_t bytes_of_others() const;
   CommitView view() const;
   Step next_step(const Generation& older) const;
   std::optional<MonoTime> chores_at() const;
@@ -194,7 +202,9 @@ class SpoolImpl final : public Spool {
   bool house_keeping(Lock& lock);
   bool carry_over(Lock& lock, Generation& from);
   bool evacuate(Lock& lock, Generation& from);
+  bool examine(Lock& lock, Generation& older);
   bool remove_empty(Lock& lock, size_t at);
+  bool keep(Lock& lock, size_t at, KeptFor why);
   void replace_spare(Lock& lock);
   void copy_lanes(Lock& lock);
   void after_commit(Lock& lock);
@@ -210,7 +220,10 @@ class SpoolImpl final : public Spool {
   Result<std::unique_ptr<Generation>> begin(uint32_t number, const Transaction& first);
   Result<Carried> quarantine_and_fates_of(Generation& from);
   Result<std::vector<SeqRange>> without_fate(LaneId lane, SeqRange range);
+  Generation& newer_than(const Generation& generation);
   Result<bool> is_own(const Generation& generation, LaneId lane, Seq seq);
+  Result<RemainsOf> remains_of(Generation& older);
+  uint64_t limit_kept(uint64_t quota);
   Store* store_of(uint32_t generation);
   void add_epoch(const EpochRow& epoch);
   Result<void> share_out();
@@ -229,6 +242,7 @@ class SpoolImpl final : public Spool {
   std::unique_ptr<Generation> active_;
   std::vector<std::unique_ptr<Generation>> older_;  // oldest first
   std::vector<uint32_t> parked_;
+  std::vector<KeptFile> kept_;  // ascending
   std::optional<uint32_t> spare_;
   uint32_t newest_number_;
   MonoTime spare_not_before_{};

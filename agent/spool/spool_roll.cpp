@@ -36,10 +36,7 @@ Store* SpoolImpl::store_of(uint32_t generation) {
 
 // What the active generation may take beside the others.
 Result<void> SpoolImpl::share_out() {
-  uint64_t others = 0;
-  for (const auto& older : older_) others += generation_bytes(options_.dir, older->number);
-  for (const uint32_t number : parked_) others += generation_bytes(options_.dir, number);
-  return active_->store.resize(sizing_for(options_.max_size_bytes, others));
+  return active_->store.resize(sizing_for(options_.max_size_bytes, bytes_of_others()));
 }
 
 // The active file must not be written any more (P5).
@@ -168,6 +165,7 @@ bool SpoolImpl::house_keeping(Lock& lock) {
     if (step == Step::kNone) continue;
     const bool done = step == Step::kEvacuate    ? evacuate(lock, *older_[i])
                       : step == Step::kCarryOver ? carry_over(lock, *older_[i])
+                      : step == Step::kExamine   ? examine(lock, *older_[i])
                                                  : remove_empty(lock, i);
     if (!done) older_[i]->not_before = now + kFileRetry;
     return true;
@@ -194,7 +192,8 @@ SpoolImpl::Step SpoolImpl::next_step(const Generation& older) const {
   }
   if (!older.is_carried) return full_ ? Step::kNone : Step::kCarryOver;
   // What emptied it must be on disk: cursors are, before segments leave the index.
-  return ledger_.pending_fates().empty() ? Step::kRemove : Step::kNone;
+  if (!ledger_.pending_fates().empty()) return Step::kNone;
+  return older.is_examined ? Step::kRemove : Step::kExamine;
 }
 
 // `why`: what stands against removing an older file; null: nothing any more.
@@ -236,12 +235,16 @@ bool SpoolImpl::carry_over(Lock& lock, Generation& from) {
   return true;
 }
 
+Generation& SpoolImpl::newer_than(const Generation& generation) {
+  for (size_t i = 0; i + 1 < older_.size(); ++i) {
+    if (older_[i].get() == &generation) return *older_[i + 1];
+  }
+  return *active_;
+}
+
 // Rows for numbers that a newer generation gave out itself belong to a commit that failed.
 Result<bool> SpoolImpl::is_own(const Generation& generation, LaneId lane, Seq seq) {
-  Generation* newer = active_.get();
-  for (size_t i = 0; i + 1 < older_.size(); ++i) {
-    if (older_[i].get() == &generation) newer = older_[i + 1].get();
-  }
+  Generation* newer = &newer_than(generation);
   if (!newer->begins) {
     auto rows = read_lanes(newer->store.connection());
     if (!rows) return std::move(rows).error();
@@ -367,6 +370,11 @@ bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
 }
 
 bool SpoolImpl::remove_empty(Lock& lock, size_t at) {
+  if (const auto why = older_[at]->remains->verdict()) {
+    if (!keep(lock, at, *why)) return false;
+    if (auto shared = share_out(); !shared) log_.warning("spool: {}", shared.error().what);
+    return true;
+  }
   const uint32_t number = older_[at]->number;
   lock.unlock();
   auto removed = remove_generation(options_.dir, number);
@@ -386,9 +394,7 @@ bool SpoolImpl::remove_empty(Lock& lock, size_t at) {
 
 void SpoolImpl::replace_spare(Lock& lock) {
   const uint32_t number = newest_number_ + 1;
-  uint64_t used = generation_bytes(options_.dir, active_->number);
-  for (const auto& older : older_) used += generation_bytes(options_.dir, older->number);
-  for (const uint32_t parked : parked_) used += generation_bytes(options_.dir, parked);
+  const uint64_t used = generation_bytes(options_.dir, active_->number) + bytes_of_others();
   if (used + sizing_.spare_bytes > options_.max_size_bytes) return;
   lock.unlock();
   auto made = make_spare(options_.dir, number, spare_sizing(options_.max_size_bytes), log_);

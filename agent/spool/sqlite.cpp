@@ -125,7 +125,7 @@ std::string_view Statement::bytes_at(int column) const {
              : std::string_view(static_cast<const char*>(data), static_cast<size_t>(size));
 }
 
-Result<Connection> Connection::open(const std::filesystem::path& file) {
+Result<Connection> Connection::open(const std::filesystem::path& file, int* failed_with) {
   configure_library();
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI |
                          SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -133,6 +133,7 @@ Result<Connection> Connection::open(const std::filesystem::path& file) {
   const int code = sqlite3_open_v2(uri_of(file).c_str(), &raw, kFlags, nullptr);
   Connection connection;
   connection.handle_.reset(raw);
+  if (code != SQLITE_OK && failed_with != nullptr) *failed_with = code & 0xFF;
   if (code != SQLITE_OK) return make_error(raw, code, "open " + file.string());
   connection.checkpoint_on_close(false);
   return connection;
@@ -174,6 +175,8 @@ Result<std::string> Connection::text(const std::string& sql) {
 Error Connection::error(int code, std::string_view doing) const {
   return make_error(handle(), code, doing);
 }
+
+int Connection::last_code() const { return sqlite3_errcode(handle()) & 0xFF; }
 
 bool Connection::in_transaction() const { return sqlite3_get_autocommit(handle()) == 0; }
 

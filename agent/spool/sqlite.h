@@ -53,7 +53,8 @@ class Connection {
  public:
   // Opens or creates `file` with psow=0: a medium that garbles the sector being written must not
   // reach synced bytes. Closing does not checkpoint until checkpoint_on_close().
-  static Result<Connection> open(const std::filesystem::path& file);
+  // `code`: gets SQLite's primary result code when that fails.
+  static Result<Connection> open(const std::filesystem::path& file, int* code = nullptr);
 
   Result<void> exec(const std::string& sql);
   Result<Statement> prepare(std::string_view sql);
@@ -62,6 +63,7 @@ class Connection {
   Result<std::string> text(const std::string& sql);
   Error error(int code, std::string_view doing) const;
 
+  int last_code() const;  // SQLite's primary result code of the last call
   bool in_transaction() const;
   // Closing copies the WAL back only if this said so: not from a file that may be damaged.
   void checkpoint_on_close(bool wanted);

@@ -70,6 +70,7 @@ class FaultVfs {
   // Writes that would make a file longer, or all, answer SQLITE_FULL.
   void set_disk_full(bool full, bool overwrites_too = false);
   void fail_reads(bool fail);
+  int failed_reads();  // so far
   // Writes and truncations of a database after its first failed write or sync.
   int writes_after_failure();
   int syncs();
@@ -116,6 +117,7 @@ class FaultVfs {
   bool disk_full_ = false;
   bool overwrites_fail_ = false;
   bool reads_fail_ = false;
+  int failed_reads_ = 0;
   int writes_after_failure_ = 0;
   int syncs_ = 0;
   int writes_until_hook_ = 0;

@@ -467,7 +467,13 @@ void FaultVfs::deleted(const std::string& name) {
 
 bool FaultVfs::reads_fail() {
   const std::lock_guard lock(mutex_);
+  failed_reads_ += reads_fail_ ? 1 : 0;
   return reads_fail_;
+}
+
+int FaultVfs::failed_reads() {
+  const std::lock_guard lock(mutex_);
+  return failed_reads_;
 }
 
 void note_unlink(const char* path) {

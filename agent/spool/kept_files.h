@@ -1,0 +1,62 @@
+// Files that are no generation any more and yet not removed, and what is known of parked ones.
+//
+// Kept files hold nothing that waits, but records that are counted as damaged: either sound ones,
+// found when a parked file could be opened again (`<n>.kept.db`, never removed by the agent), or
+// pages that `penstock spool repair` may still get something from (`<n>.damaged.db`, removed oldest
+// first when they are more than the quarantine's quota). Each with its `-wal`. Nobody opens them
+// but the offline tools.
+//
+// `<n>.db.parked` is written when collection goes on in a new file because generation n could not
+// be opened: the first number of each lane that was given out again. Records from there on that are
+// found in it later were acknowledged, but are in nobody's account.
+//
+// Blocking; one thread, LOCK held.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "agent/base/log.h"
+#include "agent/base/result.h"
+#include "agent/spool/types.h"
+
+namespace penstock::spool {
+
+enum class KeptFor {
+  kRecords,  // sound ones
+  kPages,    // what a carver may find
+};
+
+struct KeptFile {
+  uint32_t number = 0;  // it had as a generation
+  KeptFor why = KeptFor::kPages;
+  auto operator<=>(const KeptFile&) const = default;
+};
+
+std::filesystem::path kept_file(const std::filesystem::path& dir, const KeptFile& kept);
+uint64_t kept_bytes(const std::filesystem::path& dir, const KeptFile& kept);
+
+// Ascending.
+std::vector<KeptFile> list_kept(const std::filesystem::path& dir);
+
+// Renames the files of a generation, the database first; each name is on disk before the next
+// step. kDenied: not done, or half done: again later, or finish_keeping() at the next start.
+Result<void> keep_generation(const std::filesystem::path& dir, const KeptFile& kept);
+// The logs of kept files whose renaming was cut short.
+Result<void> finish_keeping(const std::filesystem::path& dir);
+
+Result<void> remove_kept(const std::filesystem::path& dir, const KeptFile& kept);
+
+// Of lanes: the first number that does not belong to the parked file any more.
+using ParkedEnds = std::map<LaneId, Seq>;
+
+// On disk on return. One that is there already is left: it was written when the file was parked.
+Result<void> write_parked_mark(const std::filesystem::path& dir, uint32_t number,
+                               const ParkedEnds& ends);
+// nullopt: generation `number` never was parked.
+std::optional<ParkedEnds> read_parked_mark(const std::filesystem::path& dir, uint32_t number);
+
+}  // namespace penstock::spool

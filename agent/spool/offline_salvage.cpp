@@ -1,0 +1,120 @@
+#include "agent/spool/offline_salvage.h"
+
+#include <algorithm>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "agent/spool/imported_lane.h"
+#include "agent/spool/rows.h"
+
+namespace penstock::spool {
+namespace {
+
+constexpr auto kDamaged = static_cast<int64_t>(FateKind::kDamaged);
+
+// The part of `range` that is in `set`.
+std::vector<SeqRange> common(const SeqRanges& set, SeqRange range) {
+  if (range.empty() || !set.overlaps(range)) return {};
+  SeqRanges others;
+  for (const auto& part : set.missing_in(range)) others.add(part);
+  return others.missing_in(range);
+}
+
+}  // namespace
+
+Salvage::Salvage(std::map<LaneId, OfflineLane>& lanes, const std::map<uint32_t, FoundEpoch>& epochs)
+    : lanes_(lanes), epochs_(epochs) {
+  for (const auto& [id, lane] : lanes_) {
+    for (const auto& fate : lane.fates) {
+      if (fate.kind == kDamaged) damaged_[id].add(fate.range);
+    }
+  }
+}
+
+void Salvage::offer(const StoredSegment& segment, const ParkedEnds* parked) {
+  const auto found = lanes_.find(segment.lane);
+  if (found == lanes_.end()) return;
+  const OfflineLane& lane = found->second;
+  SeqRange range{segment.first, segment.last()};
+  if (parked != nullptr) {
+    // Of a lane that nobody knew when the file was parked, everything.
+    const auto end = parked->find(segment.lane);
+    const SeqRange again{std::max(range.first, end != parked->end() ? end->second : 1), range.last};
+    take_late(segment, again);
+    if (!again.empty()) range.last = again.first - 1;
+  }
+  for (const auto& part : common(damaged_[segment.lane], range)) {
+    const SeqRange behind{part.first, std::min(part.last, lane.cursor)};
+    const SeqRange ahead{std::max(part.first, lane.cursor + 1), part.last};
+    if (!ahead.empty()) found_[segment.lane].add(ahead);
+    // Lanes that carry another's records have no second name to send them under.
+    if (behind.empty() || lane.key.route.find('@') != lane.key.route.npos) continue;
+    found_[segment.lane].add(behind);
+    take_late(segment, behind);
+  }
+}
+
+bool Salvage::is_wanted_ahead(const StoredSegment& segment) const {
+  const auto lane = lanes_.find(segment.lane);
+  const auto found = found_.find(segment.lane);
+  if (lane == lanes_.end() || found == found_.end()) return false;
+  const SeqRange ahead{std::max(segment.first, lane->second.cursor + 1), segment.last()};
+  return !ahead.empty() && found->second.overlaps(ahead);
+}
+
+void Salvage::take_late(const StoredSegment& segment, SeqRange range) {
+  if (range.empty() || lanes_.at(segment.lane).key.route.find('@') != std::string::npos) return;
+  Late& late = late_[{segment.lane, segment.epoch}];
+  for (const auto& part : late.taken.missing_in(range)) {
+    late.taken.add(part);
+    late.parts.emplace_back(part, &segment);
+  }
+}
+
+// The rest of its damage stays. What is behind the cursor is in its counts, too.
+void Salvage::forget_damage(OfflineLane& lane) {
+  const SeqRanges& found = found_.at(lane.id);
+  lane.behind.damaged -= std::min(lane.behind.damaged, found.count_in({1, lane.cursor}));
+  std::vector<FoundFate> fates;
+  for (auto& fate : lane.fates) {
+    if (fate.kind != kDamaged) {
+      fates.push_back(std::move(fate));
+      continue;
+    }
+    for (const auto& part : found.missing_in(fate.range))
+      fates.push_back({fate.lane, part, fate.kind, fate.at_us, fate.reason});
+  }
+  lane.fates = std::move(fates);
+  lane.decided = {};
+  for (const auto& fate : lane.fates) lane.decided.add(fate.range);
+  for (const auto& record : lane.quarantine) lane.decided.add({record.seq, record.seq});
+}
+
+LaneKey Salvage::key_of(LaneId lane, uint32_t epoch) const {
+  const LaneKey& key = lanes_.at(lane).key;
+  const auto row = epochs_.find(epoch);
+  // As the agent names records of an epoch that nobody knows.
+  const std::string agent = row != epochs_.end() ? row->second.agent_id
+                            : epochs_.empty()    ? "unknown"
+                                                 : epochs_.rbegin()->second.agent_id;
+  const std::string name =
+      row != epochs_.end() ? row->second.name : fmt::format("unknown-{:08x}", epoch);
+  return {imported_route(key.route, fmt::format("{}/{}/{}", agent, name, lane)), key.table};
+}
+
+std::vector<LateLane> Salvage::settle() {
+  for (auto& [id, lane] : lanes_) {
+    if (found_.contains(id)) forget_damage(lane);
+  }
+  std::vector<LateLane> lanes;
+  LaneId next = lanes_.empty() ? 1 : lanes_.rbegin()->first + 1;
+  for (auto& [of, late] : late_) {
+    LateLane lane{next++, key_of(of.first, of.second), std::move(late.parts)};
+    std::sort(lane.parts.begin(), lane.parts.end(),
+              [](const auto& a, const auto& b) { return a.first.first < b.first.first; });
+    lanes.push_back(std::move(lane));
+  }
+  return lanes;
+}
+
+}  // namespace penstock::spool

@@ -1,0 +1,217 @@
+// What the agent could not read, or not yet, is there for whoever can: no file goes in which
+// records that are counted as damaged may still be found.
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <optional>
+
+#include "agent/spool/kept_files.h"
+#include "agent/spool/offline_check.h"
+#include "agent/spool/offline_repair.h"
+#include "tests/crash/spool_fault_vfs.h"
+#include "tests/unit/spool_fixture.h"
+
+namespace penstock::spool::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SpoolKept : public ::testing::Test {
+ protected:
+  void open() {
+    spool_ = open_or_die(options_);
+    watcher_ = std::make_unique<Watcher>();
+    spool_->start(*watcher_);
+    feeder_ = std::make_unique<Feeder>(*spool_);
+    lane_ = spool_->lane({"r", "t"});
+  }
+  void close() {
+    spool_->stop();
+    spool_.reset();
+  }
+  void put(int commits, size_t size) {
+    for (int i = 0; i < commits; ++i) {
+      feeder_->put(lane_, 5, size);
+      ASSERT_TRUE(spool_->flush());
+    }
+  }
+  bool has(const std::string& name) const { return fs::exists(options_.dir / name); }
+  fs::path repaired() {
+    const fs::path into = dir_.path() / "repaired";
+    fs::remove_all(into);
+    auto account = repair_spool(options_.dir, into, Log::none());
+    EXPECT_TRUE(account) << account.error().what;
+    return into;
+  }
+
+  TempDir dir_;
+  Options options_ = options_in(dir_.path() / "spool");
+  std::unique_ptr<Spool> spool_;
+  std::unique_ptr<Watcher> watcher_;
+  std::unique_ptr<Feeder> feeder_;
+  LaneId lane_ = 0;
+};
+
+// The records of the lane that `origin` numbered.
+std::map<Seq, std::string> late_records(Spool& spool, const std::string& origin) {
+  for (const auto& lane : spool.lanes()) {
+    if (lane.key.route == "r@" + origin) return read_all(spool, lane.id, lane.cursor + 1);
+  }
+  return {};
+}
+
+// The copy of the lanes is ten records older than the file: those were acknowledged too.
+TEST_F(SpoolKept, NoRecordOfAParkedFileThatCanBeReadAgainIsLost) {
+  open();
+  put(10, 300);
+  spool_->acknowledge(lane_, 15);
+  ASSERT_TRUE(spool_->flush());
+  const std::string origin = spool_->origin_prefix() + "/" + std::to_string(lane_);
+  close();
+  fs::copy_file(options_.dir / "lanes", dir_.path() / "lanes");
+  open();
+  put(2, 300);
+  close();
+  fs::copy_file(dir_.path() / "lanes", options_.dir / "lanes",
+                fs::copy_options::overwrite_existing);
+  query(options_.dir / "1.db", "PRAGMA user_version=2");
+  open();
+  EXPECT_EQ(spool_->counters().parked_files, 1U);
+  EXPECT_EQ(spool_->state(lane_).damaged, 35U);
+  put(1, 40);  // 51..55 once more
+  close();
+  query(options_.dir / "1.db", "PRAGMA user_version=1");
+  for (int time = 0; time < 2; ++time) {
+    open();
+    EXPECT_TRUE(eventually([&] { return spool_->counters().kept_files == 1; }));
+    EXPECT_EQ(spool_->counters().parked_files, 0U);
+    EXPECT_EQ(spool_->counters().older_files, 0U);
+    EXPECT_EQ(spool_->state(lane_).damaged, 35U);
+    EXPECT_EQ(read_all(*spool_, lane_, 51).size(), 5U);
+    close();
+  }
+  EXPECT_TRUE(has("1.kept.db") && has("1.kept.db-wal"));
+  EXPECT_FALSE(has("1.db") || has("1.db-wal"));
+  {
+    auto spool = OfflineSpool::open(options_.dir);
+    ASSERT_TRUE(spool) << spool.error().what;
+    CheckCounts counts;
+    const auto findings = check_spool(*spool, counts);
+    ASSERT_EQ(findings.size(), 1U);
+    EXPECT_NE(findings[0].advice.find("penstock spool repair"), std::string::npos);
+  }
+  options_.dir = repaired();
+  open();
+  const auto late = late_records(*spool_, origin);
+  EXPECT_EQ(late.size(), 45U);
+  for (Seq seq = 16; seq <= 60; ++seq) {
+    ASSERT_TRUE(late.contains(seq)) << seq;
+    EXPECT_EQ(late.at(seq), Feeder::body(lane_, seq, 300));
+  }
+  EXPECT_EQ(spool_->state(lane_).damaged, 0U) << "handed over";
+  EXPECT_EQ(read_all(*spool_, lane_, 51).size(), 5U);
+  for (const auto& lane : spool_->lanes()) {
+    expect_balanced(lane);
+    const auto segment = read_now(*spool_, lane.id, lane.cursor + 1);
+    if (lane.key.route != "r@" + origin) continue;
+    ASSERT_TRUE(segment && *segment != nullptr);
+    ASSERT_NE((*segment)->origin(), nullptr);
+    EXPECT_EQ((*segment)->origin()->prefix + "/" + std::to_string(lane_), origin);
+  }
+  close();
+}
+
+// Repair before the agent has seen that the file can be read again.
+TEST_F(SpoolKept, RepairTakesDamageBackWhereverTheRecordsAre) {
+  open();
+  put(10, 300);
+  const std::string origin = spool_->origin_prefix() + "/" + std::to_string(lane_);
+  close();
+  query(options_.dir / "1.db", "PRAGMA user_version=2");
+  open();
+  put(1, 40);
+  close();
+  query(options_.dir / "1.db", "PRAGMA user_version=1");
+  options_.dir = repaired();
+  open();
+  EXPECT_EQ(late_records(*spool_, origin).size(), 50U);
+  EXPECT_EQ(spool_->state(lane_).damaged, 0U);
+  close();
+}
+
+TEST_F(SpoolKept, AReadErrorThatPassesParksNothing) {
+  FaultVfs vfs;
+  open();
+  put(10, 300);
+  close();
+  vfs.fail_reads(true);
+  auto opened = std::async(std::launch::async, [&] { return Spool::open(options_, Log::none()); });
+  EXPECT_TRUE(eventually([&] { return vfs.failed_reads() > 0; }));
+  vfs.fail_reads(false);
+  auto spool = opened.get();
+  ASSERT_TRUE(spool) << spool.error().what;
+  EXPECT_EQ((*spool)->counters().parked_files, 0U);
+  EXPECT_EQ((*spool)->state(lane_).damaged, 0U);
+  EXPECT_EQ((*spool)->state(lane_).next_seq, 51U);
+}
+
+class SpoolKeptPages : public SpoolKept {
+ protected:
+  // A file with one segment that cannot be read, given up by its lane; all else delivered.
+  void empty_a_damaged_file() {
+    std::optional<FaultVfs> vfs(std::in_place);
+    open();
+    put(40, 3000);
+    vfs->fail_sync_of("1.db-wal");
+    put(1, 300);
+    ASSERT_EQ(spool_->counters().rolls, 1U);
+    close();
+    vfs.reset();
+    query(options_.dir / "1.db", "UPDATE seg SET payload=x'00' WHERE first_seq=51");
+    open();
+    spool_->damaged(lane_, 51, 55, "cannot be read");
+    spool_->acknowledge(lane_, spool_->state(lane_).next_seq - 1);
+    ASSERT_TRUE(spool_->flush());
+  }
+};
+
+TEST_F(SpoolKeptPages, ADamagedFileIsKeptForRepair) {
+  options_.quarantine_bytes = 32 << 20;
+  empty_a_damaged_file();
+  EXPECT_TRUE(eventually([&] { return spool_->counters().kept_files == 1; }));
+  EXPECT_EQ(spool_->counters().older_files, 0U);
+  EXPECT_TRUE(has("1.damaged.db") && !has("1.db"));
+  put(1, 300);
+  close();
+  open();
+  EXPECT_EQ(spool_->counters().kept_files, 1U);
+  EXPECT_EQ(spool_->state(lane_).damaged, 5U);
+  close();
+}
+
+TEST_F(SpoolKeptPages, OneThatIsMoreThanTheQuotaGoes) {
+  options_.quarantine_bytes = 1 << 10;
+  empty_a_damaged_file();
+  EXPECT_TRUE(eventually([&] { return spool_->counters().older_files == 0; }));
+  EXPECT_TRUE(eventually([&] { return !has("1.damaged.db-wal"); }));
+  EXPECT_FALSE(has("1.db") || has("1.damaged.db"));
+  EXPECT_EQ(spool_->counters().kept_files, 0U);
+  close();
+}
+
+// A power cut between the two names.
+TEST_F(SpoolKept, AKeptFileWithoutItsLogGetsItAtTheNextStart) {
+  open();
+  put(10, 300);
+  close();
+  fs::copy_file(options_.dir / "1.db", options_.dir / "7.kept.db");
+  fs::copy_file(options_.dir / "1.db-wal", options_.dir / "7.db-wal");
+  open();
+  EXPECT_EQ(spool_->counters().kept_files, 1U);
+  EXPECT_TRUE(has("7.kept.db-wal"));
+  EXPECT_FALSE(has("7.db-wal"));
+  close();
+}
+
+}  // namespace
+}  // namespace penstock::spool::testing
