@@ -18,11 +18,16 @@ namespace {
 constexpr uint32_t kBaudTolerancePercent =
     3;  // a receiver that samples mid-bit loses the place beyond about this
 
+}  // namespace
+
 std::string advice(int error) {
   switch (error) {
     case EACCES:
-    case EPERM:
       return "; add the agent's user to the group that owns the device (dialout)";
+    case EPERM:  // not from the file's mode: the service's device rules, made when it started
+      return "; the service may not use this kind of device: load its driver and restart the "
+             "service (modprobe -a usbserial cdc_acm; systemctl restart penstock), or add "
+             "DeviceAllow= for it to penstock.service";
     case EBUSY:
     case EWOULDBLOCK:
       return "; another program or input uses it";
@@ -32,6 +37,8 @@ std::string advice(int error) {
       return "";
   }
 }
+
+namespace {
 
 OpenedPort failed(OpenedPort port, const std::string& doing, const std::string& path, int error) {
   if (port.fd >= 0) {

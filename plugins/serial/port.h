@@ -23,6 +23,10 @@ struct OpenedPort {
   std::string trouble;             // collecting works, but a person should know; may be empty
 };
 
+// What a person can do about errno `error` of opening or setting a port, from "; " on; may be
+// empty.
+std::string advice(int error);
+
 OpenedPort open_port(const std::string& path, const LineSettings& line);
 
 // Gives the exclusive use up again: it would outlive the descriptor where another one is open. Does

@@ -98,6 +98,16 @@ TEST_F(SerialPort, MissingDeviceGivesTheReason) {
   EXPECT_NE(missing.what.find("nothing: No such file"), std::string::npos) << missing.what;
 }
 
+// systemd's device rules answer EPERM, the mode of the device file EACCES: another group mends only
+// the second.
+TEST(SerialAdvice, AForbiddenKindOfDeviceIsNotTakenForAMissingGroup) {
+  EXPECT_NE(advice(EACCES).find("dialout"), std::string::npos);
+  EXPECT_EQ(advice(EACCES).find("modprobe"), std::string::npos);
+  EXPECT_EQ(advice(EPERM).find("dialout"), std::string::npos);
+  for (const char* part : {"modprobe -a usbserial cdc_acm", "restart", "DeviceAllow="})
+    EXPECT_NE(advice(EPERM).find(part), std::string::npos) << part;
+}
+
 TEST(SerialSettings, DescribeIsTheUsualShortForm) {
   LineSettings settings;
   settings.baud = 19200;
