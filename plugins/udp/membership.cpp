@@ -117,10 +117,10 @@ LinkWatch::LinkWatch()
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
   address.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
-  if (fd_ >= 0 && ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    ::close(fd_);
-    fd_ = -1;
-  }
+  if (fd_ >= 0 && ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return;
+  missing_ = std::string("netlink: ") + std::strerror(errno);
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
 }
 
 LinkWatch::~LinkWatch() {

@@ -68,13 +68,15 @@ class LinkWatch {
   LinkWatch(const LinkWatch&) = delete;
   LinkWatch& operator=(const LinkWatch&) = delete;
 
-  // Readable when there is something to take; -1: this system does not tell.
+  // Readable when there is something to take; -1: this system does not tell, see missing().
   int fd() const { return fd_; }
+  const std::string& missing() const { return missing_; }
   // Takes what waits. True when a link came back or an address was added.
   bool take();
 
  private:
   int fd_ = -1;
+  std::string missing_;
   LinkStates links_;
 };
 

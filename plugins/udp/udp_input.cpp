@@ -31,7 +31,13 @@ UdpInput::UdpInput(sdk::Host host, const sdk::Options& options)
       membership_(settings_.multicast),
       batch_(settings_.max_datagram_bytes),
       builder_(settings_, counters_) {
-  if (membership_.wanted()) links_.emplace();
+  if (!membership_.wanted()) return;
+  links_.emplace();
+  if (links_->fd() >= 0) return;
+  host_.log(PENSTOCK_LOG_WARNING,
+            "the kernel's news of links cannot be had (" + links_->missing() +
+                "): after an unplugged adapter or cable the groups are not joined again before a "
+                "restart; in a service allow AF_NETLINK (RestrictAddressFamilies=)");
 }
 
 UdpInput::~UdpInput() { end_thread(); }

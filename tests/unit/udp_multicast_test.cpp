@@ -1,5 +1,8 @@
 // UDP multicast: only what was joined comes in, SSM takes one source, and a group is joined again
 // when its interface comes back.
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -7,10 +10,14 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "plugins/udp/udp_input.h"
@@ -178,6 +185,39 @@ TEST_F(Multicast, AGroupIsJoinedAgainWhenItsInterfaceComesBack) {
     input.reset();
   }).join();
   if (!possible) GTEST_SKIP() << "needs root and `ip` for a network of its own";
+}
+
+// As a service without AF_NETLINK in RestrictAddressFamilies= is: for this thread and those it
+// starts.
+void forbid_netlink() {
+  sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[0])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(rules), rules};
+  ASSERT_EQ(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  ASSERT_EQ(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), 0);
+}
+
+TEST_F(Multicast, WithoutNewsOfLinksItSaysSoOnceAndCollects) {
+  std::thread([&] {
+    ASSERT_NO_FATAL_FAILURE(forbid_netlink());
+    const auto port = start("239.255.77.1");
+    send_to("239.255.77.1", port, "127.0.0.1", "ours");
+    EXPECT_TRUE(host.wait_records(1));
+    input.reset();
+  }).join();
+  const auto logs = host.logs();
+  EXPECT_EQ(std::count_if(logs.begin(), logs.end(),
+                          [](const std::string& line) {
+                            return line.find("not joined again") != line.npos &&
+                                   line.find("AF_NETLINK") != line.npos;
+                          }),
+            1);
 }
 
 }  // namespace
