@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/spool/directory.h"
+#include "agent/spool/volatile_fs.h"
 
 namespace penstock::spool {
 namespace {
@@ -109,9 +110,12 @@ Result<void> ensure_schema(Connection& db) {
   if (*ours == 2) return Error{ErrorKind::kCorrupt, "is a spool with a damaged header", {}};
   if (*tables != 0 || *application != 0)
     return refused("is a database, but not a spool; move it away");
-  return db.exec(
+  const auto sql =
       fmt::format("BEGIN IMMEDIATE;{}{}PRAGMA application_id={};PRAGMA user_version={};COMMIT;",
-                  kSchema, kIndexSchema, kApplicationId, kSchemaVersion));
+                  kSchema, kIndexSchema, kApplicationId, kSchemaVersion);
+  const int code = sqlite3_exec(db.handle(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return db.error(code, "create the tables");  // not with the text of it all
+  return {};
 }
 
 // Writes zeros behind what the WAL holds, up to `bytes`: no frame begins with zeros, so SQLite sees
@@ -141,6 +145,49 @@ Result<void> set_up(Connection& db, const Sizing& sizing) {
   if (auto set = apply_file_controls(db, sizing); !set) return set;
   if (auto made = ensure_schema(db); !made) return made;
   return check_settings(db, sizing);
+}
+
+// What a spool takes before its first record: the log made beforehand, tables, first transaction.
+uint64_t least_free_bytes(const Sizing& sizing) {
+  constexpr int64_t kTablesBytes = 256 << 10;
+  return static_cast<uint64_t>(sizing.wal_bytes + kTablesBytes);
+}
+
+Error no_room(const std::filesystem::path& file, const Sizing& sizing) {
+  const auto dir = file.parent_path();
+  const auto kib = [](uint64_t bytes) { return fmt::format("{} KiB", bytes >> 10); };
+  const auto free = free_bytes(dir);
+  return {ErrorKind::kFull,
+          fmt::format("cannot create the spool in {}: the disk is full ({} free, {} needed); make "
+                      "room, or set spool.dir to another disk",
+                      dir.string(), free ? kib(*free) : "?", kib(least_free_bytes(sizing))),
+          {}};
+}
+
+// Nothing there yet, and no room for what every spool has. Asked before anything is written: the
+// log would take the last of the disk, and the tables find no room.
+bool cannot_begin(const std::filesystem::path& file, const Sizing& sizing) {
+  std::error_code failed;
+  const auto size = std::filesystem::file_size(file, failed);
+  const bool is_new = failed ? failed == std::errc::no_such_file_or_directory : size == 0;
+  if (!is_new) return false;
+  const auto free = free_bytes(file.parent_path());
+  return free && *free < least_free_bytes(sizing);
+}
+
+// Did the creation of its tables fail, so that nothing was ever in it?
+bool is_unmade(Connection& db) {
+  if (db.in_transaction() && !db.exec("ROLLBACK")) return false;
+  const auto tables = db.number("SELECT count(*) FROM sqlite_schema");
+  const auto application = db.number("PRAGMA application_id");
+  return tables && *tables == 0 && application && *application == 0;
+}
+
+void remove_unmade(const std::filesystem::path& file) {
+  for (const char* suffix : {"", "-wal", "-journal"}) {
+    std::error_code ignored;
+    std::filesystem::remove(std::filesystem::path(file) += suffix, ignored);
+  }
 }
 
 }  // namespace
@@ -195,14 +242,20 @@ OpenTrouble trouble_of(int sqlite_code) {
 
 Result<Connection> open_existing(const std::filesystem::path& file, const Sizing& sizing,
                                  OpenTrouble* trouble) {
+  if (trouble != nullptr) *trouble = OpenTrouble::kOther;
+  if (cannot_begin(file, sizing)) return no_room(file, sizing);
   int code = SQLITE_OK;
   auto db = Connection::open(file, &code);
   auto good = db ? set_up(*db, sizing) : Result<void>();
   if (db && !good) code = db->last_code();
   if (trouble != nullptr) *trouble = trouble_of(code);
   if (!db) return std::move(db).error();
-  if (!good) return std::move(good).error().in(file.string());
-  return db;
+  if (good) return db;
+  if (good.error().kind != ErrorKind::kFull || !is_unmade(*db))
+    return std::move(good).error().in(file.string());
+  *db = Connection();
+  remove_unmade(file);
+  return no_room(file, sizing);
 }
 
 Result<void> prepare_for_writing(const std::filesystem::path& file, const Sizing& sizing,

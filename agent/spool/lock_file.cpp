@@ -9,6 +9,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "agent/spool/directory.h"
+
 namespace penstock::spool {
 namespace {
 
@@ -28,10 +30,7 @@ Error failed(const std::filesystem::path& file, const std::string& why) {
 
 Result<LockFile> LockFile::take(const std::filesystem::path& file) {
   const int fd = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-  if (fd < 0) {
-    return failed(file, std::string(strerror(errno)) +
-                            "; the spool directory must be writable by the user the agent runs as");
-  }
+  if (fd < 0) return failed(file, why_not_writable(errno));
   LockFile lock(fd);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed(file, strerror(errno));

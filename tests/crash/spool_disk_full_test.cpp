@@ -4,6 +4,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "agent/spool/database.h"
+#include "tests/crash/spool_fault_vfs.h"
 #include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
@@ -103,6 +105,63 @@ TEST_F(DiskFull, AtZeroBytesAcknowledgementsMakeRoomAndCollectionGoesOn) {
   open();  // on the full disk
   EXPECT_EQ(spool_->state(lane).next_seq, next);
   EXPECT_EQ(spool_->state(lane).damaged, 0U);
+}
+
+// A first start: what is said is for a person, and what could not be made is not left lying about.
+TEST_F(DiskFull, AFirstStartWithoutRoomSaysHowMuchIsMissingAndLeavesNothing) {
+  ASSERT_NO_FATAL_FAILURE(eat_the_disk());
+  const auto other = mount() / "other";
+  const auto without_folder = Spool::open(options_, Log::none());
+  ASSERT_FALSE(without_folder);
+  EXPECT_EQ(without_folder.error().kind, ErrorKind::kFull);
+  EXPECT_NE(without_folder.error().what.find("the disk is full: make room"), std::string::npos);
+  std::filesystem::remove(other);
+  int refused = 0;
+  for (const uintmax_t kib : {0, 100, 300, 1200, 3600, 5000, 5600, 6400}) {
+    std::filesystem::create_directory(options_.dir);
+    ASSERT_NO_FATAL_FAILURE(eat_the_disk());
+    std::filesystem::resize_file(other, std::filesystem::file_size(other) - (kib << 10));
+    for (int start = 0; start < 2; ++start) {
+      SCOPED_TRACE(std::to_string(kib) + " KiB free, start " + std::to_string(start));
+      const auto spool = Spool::open(options_, Log::none());
+      if (spool) continue;
+      ++refused;
+      EXPECT_EQ(spool.error().kind, ErrorKind::kFull);
+      const std::string& what = spool.error().what;
+      EXPECT_NE(what.find("cannot create the spool in " + options_.dir.string()), what.npos)
+          << what;
+      EXPECT_NE(what.find(" KiB free, "), what.npos) << what;
+      EXPECT_EQ(what.find("CREATE TABLE"), what.npos) << what;
+      for (const auto& entry : std::filesystem::directory_iterator(options_.dir))
+        EXPECT_EQ(entry.path().filename(), "LOCK");
+    }
+    std::filesystem::remove_all(options_.dir);
+    std::filesystem::remove(other);
+  }
+  EXPECT_GE(refused, 8);
+  open();
+}
+
+// Where statvfs does not tell, as under a quota: at each write of the creation.
+TEST(DiskFullCreation, LeavesNothingWhereverItFindsNoRoom) {
+  int refused = 0;
+  for (int n = 0;; ++n) {
+    SCOPED_TRACE("operation " + std::to_string(n));
+    const TempDir dir;
+    FaultVfs vfs;
+    vfs.fail_operation(n, FaultVfs::Fault::kNoSpace);
+    const auto db = open_existing(dir.path() / "1.db", sizing_for(8 << 20));
+    if (db && vfs.operations() <= n) break;
+    if (db) continue;
+    EXPECT_EQ(db.error().what.find("CREATE TABLE"), std::string::npos) << db.error().what;
+    if (db.error().kind != ErrorKind::kFull) continue;  // a sync that fails is an I/O error
+    ++refused;
+    EXPECT_NE(db.error().what.find("cannot create the spool in " + dir.path().string()),
+              std::string::npos)
+        << db.error().what;
+    EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+  }
+  EXPECT_GE(refused, 3);
 }
 
 TEST_F(DiskFull, ItGoesOnByItselfWhenOthersMakeRoom) {

@@ -3,6 +3,8 @@
 #include <fstream>
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,6 +179,42 @@ TEST(SpoolOpen, ADirectoryThatCannotBeWrittenIsDenied) {
   EXPECT_EQ(line.rfind("denied: ", 0), 0U) << line;
   EXPECT_NE(line.find("LOCK"), std::string::npos) << line;
   EXPECT_NE(line.find("Permission denied"), std::string::npos) << line;
+}
+
+// A child with a mount namespace of its own, in which the directory is read-only: what the sandbox
+// of a service makes of a folder that its unit does not name.
+TEST(SpoolOpen, AReadOnlyPlaceIsDeniedWithBothItsCauses) {
+  if (geteuid() != 0) GTEST_SKIP() << "a mount of its own needs root";
+  const TempDir dir;
+  const std::string place = dir.path().string();
+  const std::filesystem::path report = place + ".report";
+  write_file(report, "");
+  const int report_fd = open(report.c_str(), O_WRONLY);
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool is_mounted =
+        unshare(CLONE_NEWNS) == 0 && mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        mount(place.c_str(), place.c_str(), "", MS_BIND, nullptr) == 0 &&
+        mount("", place.c_str(), "", MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+    if (!is_mounted) _exit(2);
+    const std::string text =
+        refusal_of(options_in(place)).what + "\n" + refusal_of(options_in(place + "/below")).what;
+    _exit(write(report_fd, text.data(), text.size()) < 0 ? 3 : 0);
+  }
+  close(report_fd);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  std::ifstream in(report);
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  std::filesystem::remove(report);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 2) GTEST_SKIP() << "no mounts here";
+  ASSERT_EQ(status, 0);
+  for (const std::string_view wanted : {"ReadWritePaths=", "data-disk.conf", "mounted read-only"}) {
+    const auto first = text.find(wanted);
+    EXPECT_NE(first, text.npos) << wanted << " in " << text;
+    EXPECT_NE(text.find(wanted, text.find('\n')), text.npos) << "for a folder to be made: " << text;
+  }
+  EXPECT_EQ(text.find("the user the agent runs as"), text.npos) << text;
 }
 
 TEST(SpoolOpen, AFileInThePlaceOfTheDirectoryIsDenied) {
