@@ -195,4 +195,15 @@ void Agent::stop() {
 
 void Agent::touch(std::function<void()> done) { boost::asio::post(parts_->io, std::move(done)); }
 
+std::optional<MonoTime> Agent::spool_busy_since() const { return parts_->spool->busy_since(); }
+
+std::vector<std::string> Agent::failed_inputs() const {
+  std::vector<std::string> failed;
+  for (const auto& one : parts_->host->status()) {
+    if (one.state == host::InstanceState::kFailed)
+      failed.push_back("input " + one.id + ": " + one.text);
+  }
+  return failed;
+}
+
 }  // namespace penstock::app

@@ -54,6 +54,11 @@ class Agent {
 
   // Runs `done` on the agent thread: proof that it makes progress.
   void touch(std::function<void()> done);
+  // Spool::busy_since.
+  std::optional<MonoTime> spool_busy_since() const;
+
+  // Inputs that do not run and will not by themselves, a line each: which and why. After start.
+  std::vector<std::string> failed_inputs() const;
 
  private:
   struct Parts;

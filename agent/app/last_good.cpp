@@ -42,7 +42,7 @@ std::optional<config::SourceFile> take_file(std::string_view& rest) {
 
 }  // namespace
 
-LastGood::LastGood(std::filesystem::path state_dir) {
+LastGood::LastGood(const std::filesystem::path& state_dir) {
   std::error_code ignored;
   if (!state_dir.empty() && std::filesystem::is_directory(state_dir, ignored))
     file_ = state_dir / kName;

@@ -18,7 +18,7 @@ namespace penstock::app {
 class LastGood {
  public:
   // An empty directory or one that does not exist: nothing is kept.
-  explicit LastGood(std::filesystem::path state_dir);
+  explicit LastGood(const std::filesystem::path& state_dir);
 
   // Does nothing when that is what is kept already.
   Result<void> save(const std::vector<config::SourceFile>& sources) const;

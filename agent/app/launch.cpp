@@ -49,9 +49,8 @@ std::vector<config::SourceFile> files_to_fall_back_to(const LastGood& last_good,
   return *std::move(files);
 }
 
-// A plain failure to start is worth a restart; it is returned as its message.
-std::unique_ptr<Agent> start_agent(const Launch& launch, AgentSettings settings,
-                                   std::string& failure) {
+// Null on failure, which is worth a restart.
+std::unique_ptr<Agent> start_agent(const Launch& launch, AgentSettings settings, Error& failure) {
   const auto& loaded = launch.loaded;
   settings.crashes = launch.crashes.get();
   const Log log = log_of(loaded);
@@ -64,10 +63,16 @@ std::unique_ptr<Agent> start_agent(const Launch& launch, AgentSettings settings,
            loaded.config.spool.dir.string());
   auto agent = std::make_unique<Agent>(loaded.config, std::move(settings), on_fault, log);
   if (auto started = agent->start(); !started) {
-    failure = started.error().what;
+    failure = std::move(started).error();
     return nullptr;
   }
   return agent;
+}
+
+// A full disk, or a spool that is still in use, passes: the next start is to be with the new
+// configuration.
+bool is_of_the_configuration(const Error& failure) {
+  return failure.kind != ErrorKind::kFull && failure.kind != ErrorKind::kTransient;
 }
 
 // False when there is nothing to fall back to; else `out` has it, and it was said.
@@ -117,15 +122,16 @@ Launch launch(const std::filesystem::path& config_file, const AgentSettings& set
       return out;
     }
   }
-  std::string failure;
+  Error failure;
   out.agent = start_agent(out, settings, failure);
-  if (!out.agent && out.instead_of.empty()) {
-    auto why = fmt::format("the agent does not start with {}: {}", config_file.string(), failure);
+  if (!out.agent && out.instead_of.empty() && is_of_the_configuration(failure)) {
+    auto why =
+        fmt::format("the agent does not start with {}: {}", config_file.string(), failure.what);
     if (fall_back(out, std::move(why), last_good, settings))
       out.agent = start_agent(out, settings, failure);
   }
   if (!out.agent) {
-    log_of(out.loaded).error("not started: {}", failure);
+    log_of(out.loaded).error("not started: {}", failure.what);
     out.exit_code = kExitFailure;
   }
   return out;

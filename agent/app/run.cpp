@@ -1,15 +1,18 @@
 #include "agent/app/run.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
 #include <poll.h>
 #include <signal.h>
+#include <spdlog/fmt/fmt.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "agent/app/last_good.h"
 #include "agent/app/launch.h"
+#include "agent/ops/progress_watch.h"
 #include "agent/ops/service_manager.h"
 
 namespace penstock::app {
@@ -47,34 +50,74 @@ class Doorbell {
   int signals_ = -1;
 };
 
-// Returns when the agent is to stop. A ping goes out only if the agent thread answered the one
-// before.
-void keep_watch(Doorbell& doorbell, Agent& agent, ops::ServiceManager& systemd, const Log& log) {
-  auto answered = std::make_shared<std::atomic<bool>>(true);
-  for (;;) {
-    int number = 0;
-    switch (doorbell.wait(systemd.watchdog_interval(), number)) {
-      case Wake::kTick:
-        if (answered->exchange(false)) {
-          systemd.alive();
-          agent.touch([answered] { *answered = true; });
-        }
-        break;
-      case Wake::kSignal:
-        if (number == SIGHUP) {
-          log.warning(
-              "reloading is not supported yet; restart the agent to use a changed configuration");
-          break;
-        }
-        log.info("stopping on signal {}", number);
+// Looks after the agent until it is to stop.
+class Keeper {
+ public:
+  Keeper(Agent& agent, ops::ServiceManager& systemd, std::string status, const Log& log)
+      : agent_(agent), systemd_(systemd), status_(std::move(status)), log_(log) {}
+
+  void run(Doorbell& doorbell) {
+    const auto tick = std::min(systemd_.watchdog_interval().value_or(kLook), kLook);
+    for (;;) {
+      int number = 0;
+      if (doorbell.wait(tick, number) == Wake::kTick) {
+        look();
+      } else if (number == SIGHUP) {
+        log_.warning(
+            "reloading is not supported yet; restart the agent to use a changed configuration");
+      } else {
+        log_.info("stopping on signal {}", number);
         return;
+      }
     }
   }
+
+ private:
+  static constexpr Millis kLook{5000};
+
+  void look() {
+    const auto verdict =
+        watch_.look({read_clock().mono, answered_->exchange(false), agent_.spool_busy_since()});
+    agent_.touch([answered = answered_] { *answered = true; });
+    if (verdict.is_alive) systemd_.alive();
+    tell(verdict);
+  }
+
+  void tell(const ops::ProgressWatch::Verdict& verdict) {
+    using News = ops::ProgressWatch::News;
+    const auto seconds = verdict.stalled.count() / 1000;
+    if (verdict.news == News::kStalled) {
+      log_.error(
+          "the spool has been waiting for its disk for {} s: the disk fails, or is far too slow; "
+          "records wait at their sources, and after {} s the watchdog restarts the agent",
+          seconds, ops::ProgressWatch::kIoStallLimit.count() / 1000);
+      systemd_.status("ALARM: the spool's disk does not answer");
+    } else if (verdict.news == News::kOver) {
+      log_.warning("the spool's disk answers again, after {} s", seconds);
+      systemd_.status(status_);
+    }
+  }
+
+  Agent& agent_;
+  ops::ServiceManager& systemd_;
+  const std::string status_;
+  const Log& log_;
+  ops::ProgressWatch watch_;
+  std::shared_ptr<std::atomic<bool>> answered_ = std::make_shared<std::atomic<bool>>(true);
+};
+
+// What `systemctl status` shows.
+std::string status_of(const Launch& run) {
+  if (!run.instead_of.empty()) return "ALARM: on the last good configuration: " + run.instead_of;
+  const auto failed = run.agent->failed_inputs();
+  if (failed.empty()) return "collecting";
+  return fmt::format("ALARM: {} of the inputs not running: {}", failed.size(),
+                     fmt::join(failed, "; "));
 }
 
 }  // namespace
 
-int run_agent(const std::filesystem::path& config_file, AgentSettings settings) {
+int run_agent(const std::filesystem::path& config_file, const AgentSettings& settings) {
   Doorbell doorbell;
   ops::ServiceManager systemd;
   const LastGood last_good(settings.state_dir);
@@ -86,10 +129,10 @@ int run_agent(const std::filesystem::path& config_file, AgentSettings settings) 
     if (auto saved = last_good.save(run.loaded.sources); !saved)
       log.warning("the configuration is not kept as the last good one: {}", saved.error().what);
   }
-  systemd.ready(is_present ? "collecting"
-                           : "ALARM: on the last good configuration: " + run.instead_of);
+  const std::string status = status_of(run);
+  systemd.ready(status);
   log.info("agent ready");
-  keep_watch(doorbell, *run.agent, systemd, log);
+  Keeper(*run.agent, systemd, status, log).run(doorbell);
   systemd.stopping();
   run.agent->stop();
   log.info("stopped");

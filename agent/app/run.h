@@ -16,6 +16,6 @@ inline constexpr int kExitFailure = 1;
 // does not start with, it runs on the last good one of settings.state_dir; without one it returns
 // kExitConfig or kExitFailure. Call it from main before any thread exists: it blocks the signals
 // for all of them.
-int run_agent(const std::filesystem::path& config_file, AgentSettings settings);
+int run_agent(const std::filesystem::path& config_file, const AgentSettings& settings);
 
 }  // namespace penstock::app

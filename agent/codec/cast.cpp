@@ -239,7 +239,7 @@ Result<Cell> cast_variant(const Value& value, std::string& scratch) {
   const bool plain_text = value.kind == Kind::kText || value.kind == Kind::kBytes;
   if (!plain_text) return text_cell(value.text);
   if (!value.json.empty()) return text_cell(value.json);
-  const auto text = cast_text(value, 0);
+  auto text = cast_text(value, 0);
   if (!text) return text;
   scratch.clear();
   append_json_string(value.text, scratch);

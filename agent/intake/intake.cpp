@@ -44,12 +44,14 @@ std::string expand_topic(const Expression& topic, const RecordView& record) {
 }  // namespace
 
 Intake::Intake(spool::Spool& spool, route::Router router,
-               std::vector<std::optional<Millis>> commit_within, Limits limits, Log log)
+               std::vector<std::optional<Millis>> commit_within, Limits limits, Log log,
+               ClockTrust::Ask clock_is_set)
     : spool_(spool),
       router_(std::move(router)),
       commit_within_(std::move(commit_within)),
       limits_(limits),
-      log_(std::move(log)) {
+      log_(std::move(log)),
+      clock_(std::move(clock_is_set)) {
   for (const auto& state : spool_.lanes()) {
     lanes_[state.id] = {state.id, state.next_seq};
     lane_ids_[state.key] = state.id;
@@ -75,8 +77,9 @@ Intake::Prepared Intake::refuse(const RecordView& record, std::string reason,
 
 // With what the source knows; `topic` is where an expanded one lives.
 RecordView Intake::complete(const Source& source, RecordView record, const Now& now,
-                            std::string& topic) const {
+                            std::string& topic) {
   record.source = source.spec.id;
+  record.time_quality = clock_.at(now);
   if (record.received_at_us == 0) record.received_at_us = now.wall_us;
   if (record.topic.empty()) {
     topic = expand_topic(source.spec.topic, record);
@@ -92,7 +95,7 @@ RecordView Intake::head_of(RecordView record) const {
   return record;
 }
 
-Intake::Prepared Intake::prepare(const Source& source, RecordView record, const Now& now) const {
+Intake::Prepared Intake::prepare(const Source& source, RecordView record, const Now& now) {
   std::string topic;
   record = complete(source, record, now, topic);
   if (const size_t size = size_of(record); size > limits_.max_record_bytes) {

@@ -26,6 +26,7 @@
 
 #include "agent/base/expression.h"
 #include "agent/base/log.h"
+#include "agent/base/wall_clock.h"
 #include "agent/intake/sink.h"
 #include "agent/route/router.h"
 #include "agent/spool/spool.h"
@@ -60,7 +61,8 @@ class Intake final : public Sink {
  public:
   // `spool` and what the Router refers to must outlive this. `commit_within` by route index.
   Intake(spool::Spool& spool, route::Router router,
-         std::vector<std::optional<Millis>> commit_within, Limits limits, Log log);
+         std::vector<std::optional<Millis>> commit_within, Limits limits, Log log,
+         ClockTrust::Ask clock_is_set = wall_clock_is_set);
 
   // Before the first emit only.
   spool::SourceId add_source(SourceSpec source);
@@ -104,10 +106,9 @@ class Intake final : public Sink {
 
   Source* find_source(spool::SourceId id);
   EmitStatus admit(spool::SourceId source_id, std::vector<Prepared> prepared, uint64_t& last_seq);
-  RecordView complete(const Source& source, RecordView record, const Now& now,
-                      std::string& topic) const;
+  RecordView complete(const Source& source, RecordView record, const Now& now, std::string& topic);
   RecordView head_of(RecordView record) const;
-  Prepared prepare(const Source& source, RecordView record, const Now& now) const;
+  Prepared prepare(const Source& source, RecordView record, const Now& now);
   Prepared refuse(const RecordView& record, std::string reason, const Now& now) const;
   bool assign_lane(Prepared& prepared);
   void take(Prepared& prepared, Call& call);
@@ -122,6 +123,7 @@ class Intake final : public Sink {
   const std::vector<std::optional<Millis>> commit_within_;
   const Limits limits_;
   const Log log_;
+  ClockTrust clock_;
 
   mutable std::mutex mutex_;  // guards all below; the spool's own lock is taken inside it
   bool closed_ = false;

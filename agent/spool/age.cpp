@@ -4,26 +4,20 @@
 #include <cstdlib>
 #include <fstream>
 
-#include <sys/timex.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "agent/base/wall_clock.h"
 
 namespace penstock::spool {
 namespace {
 
-constexpr int64_t kStepUs = 1'000'000;                  // smaller corrections are not worth a mark
-constexpr size_t kMaxMarks = 256;                       // segments below the oldest do not expire
-constexpr int64_t kEarliestUs = 1'767'225'600'000'000;  // 2026-01-01
+constexpr int64_t kStepUs = 1'000'000;  // smaller corrections are not worth a mark
+constexpr size_t kMaxMarks = 256;       // segments below the oldest do not expire
 
 std::string boot_id() {
   std::string id;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
   return id;
-}
-
-bool kernel_is_synchronised() {
-  timex state{};
-  return adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0;
 }
 
 }  // namespace
@@ -36,9 +30,7 @@ ClockReading read_clock_reading() {
   clock_gettime(CLOCK_BOOTTIME, &since_boot);
   now.boot_us = since_boot.tv_sec * int64_t{1'000'000} + since_boot.tv_nsec / 1000;
   now.wall_us = read_clock().wall_us;
-  const bool plausible = now.wall_us >= kEarliestUs;
-  now.is_set = plausible && (kernel_is_synchronised() || access("/dev/rtc0", F_OK) == 0 ||
-                             access("/sys/class/rtc/rtc0", F_OK) == 0);
+  now.is_set = wall_clock_is_set(now.wall_us);
   return now;
 }
 

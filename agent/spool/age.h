@@ -22,8 +22,7 @@ struct ClockReading {
   int64_t wall_us = 0;  // since 1970-01-01 UTC, as the system believes
   bool is_set = false;  // the wall clock can be believed
 };
-// Of this machine. The clock counts as set when the kernel says it is synchronised, or when there
-// is a hardware clock and it shows a time later than the making of this program.
+// Of this machine; base/wall_clock.h says when its clock counts as set.
 ClockReading read_clock_reading();
 
 struct ClockMark {

@@ -77,6 +77,10 @@ Result<void> apply_file_controls(Connection& db, const Sizing& sizing) {
   int persist = 1;
   int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
   if (code != SQLITE_OK) return db.error(code, "keep the WAL file");
+  int persists = -1;
+  code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &persists);
+  if (code != SQLITE_OK) return db.error(code, "read back that the WAL file is kept");
+  if (persists != 1) return refused("SQLite does not keep the WAL file");
   auto chunk = static_cast<int>(sizing.chunk_bytes);
   code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
   if (code != SQLITE_OK) return db.error(code, "set the chunk size");

@@ -39,15 +39,17 @@ std::string select(std::string_view where, bool with_entries) {
          " FROM seg_index WHERE lane=? AND first_seq" + std::string(where);
 }
 
-Result<std::optional<IndexRow>> one_row(Connection& db, const std::string& sql, LaneId lane,
-                                        Seq first, bool with_entries) {
-  auto query = db.prepare(sql);
-  if (!query) return std::move(query).error();
-  auto there = query->bind(1, int64_t{lane}).bind(2, first).step();
-  if (!there) return std::move(there).error();
-  if (!*there) return std::optional<IndexRow>();
-  return std::optional(take_row(*query, with_entries));
-}
+// A statement that is read no further when this goes: it would keep its read transaction open.
+class Reading {
+ public:
+  explicit Reading(Statement& query) : query_(query) {}
+  ~Reading() { query_.reset(); }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+
+ private:
+  Statement& query_;
+};
 
 Error damaged(LaneId lane) {
   return {
@@ -91,35 +93,69 @@ Result<int64_t> IndexReader::covered_id() {
 
 Result<std::optional<int64_t>> IndexReader::lane_behind(int64_t lane) {
   if (!has_rows_) return std::optional<int64_t>();
-  auto found = db_->number("SELECT coalesce(min(lane), -1) FROM seg_index WHERE lane>" +
-                           std::to_string(lane));
-  if (!found) return std::move(found).error();
-  return *found > lane ? std::optional(*found) : std::nullopt;
+  auto query = prepared(kNextLane);
+  if (!query) return std::move(query).error();
+  const Reading reading(**query);
+  auto there = (*query)->bind(1, lane).step();
+  if (!there) return std::move(there).error();
+  const int64_t found = *there ? (*query)->int_at(0) : -1;
+  return found > lane ? std::optional(found) : std::nullopt;
+}
+
+Result<Statement*> IndexReader::prepared(Query which) {
+  auto& kept = prepared_[which];
+  if (!kept) {
+    const bool with_entries = which == kAtOrBeforeFull || which == kBehindFull;
+    const bool descends = which == kAtOrBefore || which == kAtOrBeforeFull;
+    auto query = db_->prepare(
+        which == kNextLane ? "SELECT coalesce(min(lane), -1) FROM seg_index WHERE lane>?"
+        : which == kBelow  ? select("<? ORDER BY first_seq", false)
+        : descends         ? select("<=? ORDER BY first_seq DESC LIMIT 1", with_entries)
+                           : select(">? ORDER BY first_seq LIMIT 1", with_entries));
+    if (!query) return std::move(query).error();
+    kept = std::move(*query);
+  }
+  return &*kept;
+}
+
+Result<IndexReader::Row> IndexReader::one_row(Query which, LaneId lane, Seq first) {
+  auto query = prepared(which);
+  if (!query) return std::move(query).error();
+  const Reading reading(**query);
+  auto there = (*query)->bind(1, int64_t{lane}).bind(2, first).step();
+  if (!there) return std::move(there).error();
+  if (!*there) return Row();
+  return Row(take_row(**query, which == kAtOrBeforeFull || which == kBehindFull));
 }
 
 Result<IndexReader::Row> IndexReader::at_or_before(LaneId lane, Seq first, bool with_entries) {
-  return one_row(*db_, select("<=? ORDER BY first_seq DESC LIMIT 1", with_entries), lane, first,
-                 with_entries);
+  return one_row(with_entries ? kAtOrBeforeFull : kAtOrBefore, lane, first);
 }
 
 Result<IndexReader::Row> IndexReader::behind(LaneId lane, Seq first, bool with_entries) {
-  return one_row(*db_, select(">? ORDER BY first_seq LIMIT 1", with_entries), lane, first,
-                 with_entries);
+  return one_row(with_entries ? kBehindFull : kBehind, lane, first);
+}
+
+Result<void> IndexReader::moved_here(LaneId lane, uint32_t generation, Seq below,
+                                     std::vector<SegmentIndex::Absent>& absents) {
+  auto query = prepared(kBelow);
+  if (!query) return std::move(query).error();
+  const Reading reading(**query);
+  (*query)->bind(1, int64_t{lane}).bind(2, below);
+  for (;;) {
+    auto there = (*query)->step();
+    if (!there) return std::move(there).error();
+    if (!*there) return {};
+    const IndexRow row = take_row(**query, false);
+    if (!is_sound(row)) return damaged(lane);
+    join(absents, {row.range, generation, row.segments, row.bytes});
+  }
 }
 
 Result<IndexedLane> IndexReader::lane(LaneId lane, uint32_t generation, Seq begins, Seq ends) {
   IndexedLane out;
-  auto moved = db_->prepare(select("<? ORDER BY first_seq", false));
-  if (!moved) return std::move(moved).error();
-  moved->bind(1, int64_t{lane}).bind(2, std::min(begins, ends));
-  for (;;) {
-    auto there = moved->step();
-    if (!there) return std::move(there).error();
-    if (!*there) break;
-    const IndexRow row = take_row(*moved, false);
-    if (!is_sound(row)) return damaged(lane);
-    join(out.absents, {row.range, generation, row.segments, row.bytes});
-  }
+  auto done = moved_here(lane, generation, std::min(begins, ends), out.absents);
+  if (!done) return std::move(done).error();
   auto head = behind(lane, begins - 1, false);
   if (!head) return std::move(head).error();
   auto tail = at_or_before(lane, ends - 1, false);

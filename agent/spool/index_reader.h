@@ -5,6 +5,7 @@
 // rows around it name. Files of earlier versions have no such table, and so no rows.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -57,8 +58,16 @@ class IndexReader {
   explicit IndexReader(Connection& db) : db_(&db) {}
   Result<Row> at_or_before(LaneId lane, Seq first, bool with_entries);
   Result<Row> behind(LaneId lane, Seq first, bool with_entries);
+  Result<void> moved_here(LaneId lane, uint32_t generation, Seq below,
+                          std::vector<SegmentIndex::Absent>& absents);
+
+  enum Query { kNextLane, kBelow, kAtOrBefore, kAtOrBeforeFull, kBehind, kBehindFull, kQueries };
+  Result<Row> one_row(Query which, LaneId lane, Seq first);
+  // Compiled once: at a start with many lanes and files that was half of its time.
+  Result<Statement*> prepared(Query which);
 
   Connection* db_;
+  std::array<std::optional<Statement>, kQueries> prepared_;
   bool has_rows_ = false;
 };
 

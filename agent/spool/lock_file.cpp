@@ -34,8 +34,10 @@ Result<LockFile> LockFile::take(const std::filesystem::path& file) {
   LockFile lock(fd);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed(file, strerror(errno));
-    return failed(file,
-                  "in use by " + holder_of(fd) + "; stop it or give this agent its own spool.dir");
+    auto busy = failed(
+        file, "in use by " + holder_of(fd) + "; stop it or give this agent its own spool.dir");
+    busy.kind = ErrorKind::kTransient;  // it may be ending
+    return busy;
   }
   // Only a hint for people: losing it is no failure.
   const std::string pid = std::to_string(getpid()) + "\n";

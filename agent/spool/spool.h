@@ -45,7 +45,8 @@ struct Options {
   size_t commit_bytes = 256 << 10;  // a commit closes at this many bytes of records
   size_t queue_bytes = 12 << 20;    // accepted but not yet committed
   size_t tail_bytes = 8 << 20;      // committed segments kept in memory for the lanes
-  size_t index_entries = 128 * 1024;  // segments whose place is kept in memory, 32 bytes each
+  size_t index_entries = size_t{128}
+                         << 10;  // segments whose place is kept in memory, 32 bytes each
   // Segments that a start has to look for, at most: the places of older ones are in rows of their
   // own. With more than 16 lanes a sixteenth of this for each.
   size_t index_unwritten = 1024;
@@ -166,9 +167,12 @@ class Spool {
   // segments and less what is decided already, have the fate `damaged`. It is written to the `fate`
   // table no later than a cursor past it; the cursor passes the range by itself once it reaches it.
   // Idempotent.
-  virtual void damaged(LaneId, Seq /*first*/, Seq /*last*/, std::string /*reason*/) {}
+  virtual void damaged(LaneId lane, Seq first, Seq last, std::string reason) = 0;
 
   virtual Counters counters() const = 0;
+  // When the spool's thread began what it is at, mostly a file operation; none while it waits for
+  // work. Any thread; never waits.
+  virtual std::optional<MonoTime> busy_since() const { return std::nullopt; }
 
   // Commits everything that is queued and returns once that is durable (or failed). Not from a
   // callback.

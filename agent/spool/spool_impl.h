@@ -59,6 +59,7 @@ class SpoolImpl final : public Spool {
   SeqRange segment_range(LaneId lane, Seq from) const override;
   void damaged(LaneId lane, Seq first, Seq last, std::string reason) override;
   Counters counters() const override;
+  std::optional<MonoTime> busy_since() const override;
   Admission admit(LaneId lane) override;
   void turned_away(LaneId lane, uint64_t count) override;
   void rewound(LaneId lane, Seq from) override;
@@ -271,6 +272,8 @@ class SpoolImpl final : public Spool {
   bool wal_grows_ = false;              // the last checkpoint found no room
 
   std::atomic<const Origin*> current_origin_ = nullptr;
+  static constexpr MonoTime::rep kWaiting = std::numeric_limits<MonoTime::rep>::min();
+  std::atomic<MonoTime::rep> busy_since_ = kWaiting;
   mutable std::mutex mutex_;
   std::condition_variable wake_;  // the spool thread has something to look at
   std::condition_variable done_;  // a flush or the thread has ended

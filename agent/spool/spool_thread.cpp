@@ -12,6 +12,8 @@ std::optional<MonoTime> earlier(std::optional<MonoTime> a, std::optional<MonoTim
   return a ? a : b;
 }
 
+MonoTime::rep ticks(MonoTime time) { return time.time_since_epoch().count(); }
+
 }  // namespace
 
 CommitView SpoolImpl::view() const {
@@ -32,6 +34,7 @@ CommitView SpoolImpl::view() const {
 void SpoolImpl::run() {
   Lock lock(mutex_);
   for (;;) {
+    busy_since_ = ticks(read_clock().mono);
     if (fault_ && !stopping_ && read_clock().mono >= roll_at_) roll(lock);
     expire(lock);
     const auto decision = fault_ ? CommitDecision{.wake_at = roll_at_} : policy_.decide(view());
@@ -47,6 +50,7 @@ void SpoolImpl::run() {
       serve_reads(lock);
     } else if (wait && !flushing() && !house_keeping(lock)) {
       const auto wake_at = earlier(earlier(decision.wake_at, chores_at()), expiry_due());
+      busy_since_ = kWaiting;
       if (wake_at) {
         wake_.wait_until(lock, *wake_at);
       } else {
@@ -60,7 +64,13 @@ void SpoolImpl::run() {
     rest = Error{ErrorKind::kFull, "the spool stopped with records it found no room for", {}};
   end_flush(fault_ ? fault_ : rest);
   running_ = false;
+  busy_since_ = kWaiting;
   done_.notify_all();
+}
+
+std::optional<MonoTime> SpoolImpl::busy_since() const {
+  const MonoTime::rep since = busy_since_;
+  return since == kWaiting ? std::nullopt : std::optional(MonoTime(MonoTime::duration(since)));
 }
 
 // Ends a flush once what it asked for is on disk, or cannot be.

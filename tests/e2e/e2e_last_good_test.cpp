@@ -100,6 +100,26 @@ TEST_F(LastGood, ASpoolThatCannotBeUsedDoesNotStopCollection) {
   collects();
 }
 
+TEST_F(LastGood, ASpoolThatIsStillInUseIsNoReasonToFallBack) {
+  write(config());
+  ASSERT_NO_FATAL_FAILURE(run_once());
+  auto before = agent();
+  before.start();
+  ASSERT_TRUE(before.wait_ready()) << before.log();
+  write(config() + "# a good edit\n");
+  auto one = test::AgentProcess({test::build_dir() + "/agent/penstock",
+                                 dir_.path() / "penstock.yaml",
+                                 test::build_dir() + "/plugins",
+                                 dir_.path() / "second.log",
+                                 {{"STATE_DIRECTORY", (dir_.path() / "state").string()}}});
+  one.start();
+  EXPECT_FALSE(one.wait_ready());
+  EXPECT_THAT(one.log(), HasSubstr("in use by process"));
+  EXPECT_THAT(one.log(), Not(HasSubstr("ALARM")));
+  EXPECT_EQ(one.stop(), 1) << "so that systemd tries again";
+  EXPECT_EQ(before.stop(), 0) << before.log();
+}
+
 TEST_F(LastGood, WithNoneTheExitCodeTellsSystemdNotToTryAgain) {
   write("version: 1\nagent: {id: gw}\nno_such_key: 1\n");
   auto one = agent();

@@ -24,7 +24,8 @@ std::vector<route::RouteSpec> plant_routes() {
 class IntakeTest : public testing::Test {
  protected:
   IntakeTest()
-      : intake_(spool_, router(plant_routes()), {std::nullopt, Millis(20)}, limits(), Log::none()) {
+      : intake_(spool_, router(plant_routes()), {std::nullopt, Millis(20)}, limits(), Log::none(),
+                [this](int64_t) { return clock_is_set_; }) {
     plc_ = intake_.add_source({"plc", {}});
     vib_ = intake_.add_source({"vib", *Expression::parse("vib/${attr.source_ip}")});
   }
@@ -47,6 +48,7 @@ class IntakeTest : public testing::Test {
   }
 
   test::FakeSpool spool_;
+  bool clock_is_set_ = true;
   Intake intake_;
   spool::SourceId plc_ = 0;
   spool::SourceId vib_ = 0;
@@ -70,6 +72,17 @@ TEST_F(IntakeTest, NumbersAreContiguousPerSourceAndPerLane) {
   EXPECT_EQ(stored(queued[2]).source, "plc");
   EXPECT_EQ(stored(queued[2]).payload, "3");
   EXPECT_GT(stored(queued[2]).received_at_us, 0);
+}
+
+TEST_F(IntakeTest, ARecordSaysWhetherTheClockWasSet) {
+  clock_is_set_ = false;
+  emit(plc_, "plant/a/telemetry", "1");
+  const RecordView unknown;
+  intake_.set_aside(plc_, unknown, "no text", last_seq_);
+  const auto queued = spool_.queued();
+  ASSERT_EQ(queued.size(), 2u);
+  EXPECT_EQ(stored(queued[0]).time_quality, TimeQuality::kUnset);
+  EXPECT_EQ(stored(queued[1]).time_quality, TimeQuality::kUnset);
 }
 
 TEST_F(IntakeTest, AFullQueueTakesNothingAndNumbersAreNotUsedUp) {

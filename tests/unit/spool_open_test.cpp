@@ -110,7 +110,7 @@ TEST(SpoolOpen, ASecondOpenerIsToldWhoHoldsIt) {
   const TempDir dir;
   auto first = open_or_die(options_in(dir.path()));
   const Error error = refusal_of(options_in(dir.path()));
-  EXPECT_EQ(error.kind, ErrorKind::kDenied);
+  EXPECT_EQ(error.kind, ErrorKind::kTransient);
   EXPECT_NE(error.what.find("in use by process " + std::to_string(getpid())), std::string::npos)
       << error.what;
   EXPECT_NE(error.what.find(dir.path().string()), std::string::npos) << error.what;
