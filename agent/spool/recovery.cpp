@@ -121,7 +121,8 @@ Result<Connection> Recovery::open_patiently(uint32_t number, OpenTrouble& troubl
 Result<void> Recovery::open_one(uint32_t number) {
   OpenTrouble trouble = OpenTrouble::kOther;
   auto db = open_patiently(number, trouble);
-  if (!db && (db.error().kind == ErrorKind::kCorrupt || db.error().kind == ErrorKind::kRejected)) {
+  if (!db && (db.error().kind == ErrorKind::kCorrupt || db.error().kind == ErrorKind::kRejected ||
+              trouble == OpenTrouble::kUnopenable)) {
     park(number, db.error());
     return {};
   }

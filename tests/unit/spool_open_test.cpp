@@ -249,6 +249,25 @@ TEST(SpoolOpen, GarbageInPlaceOfTheDatabaseIsParkedAndCollectionBegins) {
   EXPECT_EQ(std::string((std::istreambuf_iterator<char>(in)), {}), garbage) << "left as it is";
 }
 
+// One old file that cannot be opened at all stops nobody.
+TEST(SpoolOpen, WhatIsNoFileInPlaceOfAnOldDatabaseIsParked) {
+  const TempDir dir;
+  std::filesystem::create_directory(dir.path() / "3.db");
+  std::filesystem::create_symlink(dir.path() / "nowhere" / "4.db", dir.path() / "4.db");
+  for (int time = 0; time < 2; ++time) {
+    Watcher watcher;
+    const auto spool = open_or_die(options_in(dir.path()));
+    spool->start(watcher);
+    EXPECT_EQ(spool->counters().parked_files, 2U);
+    Feeder feeder(*spool);
+    feeder.put(spool->lane({"r", "t"}), 3);
+    EXPECT_TRUE(spool->flush());
+    EXPECT_EQ(spool->state(1).next_seq, time == 0 ? 4U : 7U);
+    spool->stop();
+  }
+  EXPECT_TRUE(std::filesystem::exists(dir.path() / "5.db"));
+}
+
 TEST(SpoolOpen, SomebodyElsesDatabaseIsDenied) {
   const TempDir dir;
   query(dir.path() / "1.db", "PRAGMA auto_vacuum=2; CREATE TABLE invoices(id)");
