@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <iterator>
 #include <set>
 
 #include "agent/spool/database.h"
@@ -27,22 +28,38 @@ Error cannot(const std::string& what, const fs::path& file, const std::error_cod
   return {ErrorKind::kDenied, file.string() + " cannot be " + what + ": " + why.message(), {}};
 }
 
-}  // namespace
-
-Result<std::vector<uint32_t>> list_generations(const fs::path& dir) {
+struct Files {
   std::set<uint32_t> databases;
   std::set<uint32_t> logs;
+};
+
+Result<Files> list_files(const fs::path& dir) {
+  Files files;
   std::error_code failed;
   for (fs::directory_iterator it(dir, failed), end; !failed && it != end; it.increment(failed)) {
     const std::string name = it->path().filename().string();
-    if (const auto number = number_of(name, ".db")) databases.insert(*number);
-    if (const auto number = number_of(name, ".db-wal")) logs.insert(*number);
+    if (const auto number = number_of(name, ".db")) files.databases.insert(*number);
+    if (const auto number = number_of(name, ".db-wal")) files.logs.insert(*number);
   }
   if (failed) return cannot("listed", dir, failed);
-  for (const uint32_t number : logs) {
-    if (!databases.contains(number)) fs::remove(generation_file(dir, number) += "-wal", failed);
-  }
-  return std::vector<uint32_t>(databases.begin(), databases.end());
+  return files;
+}
+
+}  // namespace
+
+Result<std::vector<uint32_t>> list_generations(const fs::path& dir) {
+  auto files = list_files(dir);
+  if (!files) return std::move(files).error();
+  return std::vector<uint32_t>(files->databases.begin(), files->databases.end());
+}
+
+Result<std::vector<uint32_t>> list_lone_logs(const fs::path& dir) {
+  auto files = list_files(dir);
+  if (!files) return std::move(files).error();
+  std::vector<uint32_t> lone;
+  std::set_difference(files->logs.begin(), files->logs.end(), files->databases.begin(),
+                      files->databases.end(), std::back_inserter(lone));
+  return lone;
 }
 
 uint64_t generation_bytes(const fs::path& dir, uint32_t number) {

@@ -38,9 +38,12 @@ struct Generation {
   bool is_examined = false;
 };
 
-// The numbers of the generation files in `dir`, ascending. A WAL without its database, left by a
-// removal that was cut short, is removed here.
+// The numbers of the generation files in `dir`, ascending.
 Result<std::vector<uint32_t>> list_generations(const std::filesystem::path& dir);
+
+// Of logs whose database is gone: the rest of a removal that was cut short, or all that is left of
+// a file that somebody or a broken filesystem took away. Ascending.
+Result<std::vector<uint32_t>> list_lone_logs(const std::filesystem::path& dir);
 
 // Bytes the files of a generation take on disk; 0 for files that are not there.
 uint64_t generation_bytes(const std::filesystem::path& dir, uint32_t number);

@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kRecordsSuffix[] = ".kept.db";
+constexpr char kLostSuffix[] = ".db-wal.lost";
 constexpr char kPagesSuffix[] = ".damaged.db";
 
 const char* suffix_of(KeptFor why) {
@@ -93,6 +94,47 @@ Result<void> finish_keeping(const fs::path& dir) {
     if (auto done = keep_generation(dir, kept); !done) return done;
   }
   return {};
+}
+
+// A frame of the log: 24 bytes and a page. What matters is on pages behind the schema (1) and the
+// pointer map (2); an empty table is a leaf without cells.
+bool log_has_rows(const fs::path& log) {
+  constexpr std::streamoff kHeaderBytes = 32;
+  constexpr size_t kFrameHeaderBytes = 24;
+  constexpr unsigned char kLeafPages[] = {0x0D, 0x0A};
+  std::ifstream in(log, std::ios::binary);
+  in.seekg(kHeaderBytes);
+  std::string frame(kFrameHeaderBytes + static_cast<size_t>(kPageBytes), '\0');
+  while (in.read(frame.data(), static_cast<std::streamsize>(frame.size()))) {
+    const auto byte = [&frame](size_t at) { return static_cast<unsigned char>(frame[at]); };
+    const unsigned page = byte(0) << 24U | byte(1) << 16U | byte(2) << 8U | byte(3);
+    if (page <= 2) continue;
+    const unsigned char kind = byte(kFrameHeaderBytes);
+    const bool is_leaf = kind == kLeafPages[0] || kind == kLeafPages[1];
+    if (!is_leaf || byte(kFrameHeaderBytes + 3) != 0 || byte(kFrameHeaderBytes + 4) != 0)
+      return true;
+  }
+  return false;
+}
+
+Result<fs::path> set_log_aside(const fs::path& dir, uint32_t number) {
+  const fs::path from = log_of(generation_file(dir, number));
+  const fs::path to = dir / (std::to_string(number) + kLostSuffix);
+  if (auto done = rename_and_sync(from, to); !done) return std::move(done).error();
+  return to;
+}
+
+std::map<uint32_t, fs::path> list_lost_logs(const fs::path& dir) {
+  std::map<uint32_t, fs::path> logs;
+  std::error_code failed;
+  for (fs::directory_iterator it(dir, failed), end; !failed && it != end; it.increment(failed)) {
+    const std::string name = it->path().filename().string();
+    if (const auto lost = number_before(name, kLostSuffix)) logs[*lost] = it->path();
+    const auto lone = number_before(name, ".db-wal");
+    std::error_code ignored;
+    if (lone && !fs::exists(generation_file(dir, *lone), ignored)) logs.emplace(*lone, it->path());
+  }
+  return logs;
 }
 
 Result<void> remove_kept(const fs::path& dir, const KeptFile& kept) {

@@ -10,6 +10,8 @@
 // be opened: the first number of each lane that was given out again. Records from there on that are
 // found in it later were acknowledged, but are in nobody's account.
 //
+// `<n>.db-wal.lost` is the log of a database that is gone, with rows in it.
+//
 // Blocking; one thread, LOCK held.
 #pragma once
 
@@ -47,6 +49,13 @@ std::vector<KeptFile> list_kept(const std::filesystem::path& dir);
 Result<void> keep_generation(const std::filesystem::path& dir, const KeptFile& kept);
 // The logs of kept files whose renaming was cut short.
 Result<void> finish_keeping(const std::filesystem::path& dir);
+
+// Does a log hold rows of more than the schema? That of a file with nothing in it does not.
+bool log_has_rows(const std::filesystem::path& log);
+// Renames the log of generation `number`; its new name.
+Result<std::filesystem::path> set_log_aside(const std::filesystem::path& dir, uint32_t number);
+// All such, as they are named, and logs that lie without their database: number and file.
+std::map<uint32_t, std::filesystem::path> list_lost_logs(const std::filesystem::path& dir);
 
 Result<void> remove_kept(const std::filesystem::path& dir, const KeptFile& kept);
 

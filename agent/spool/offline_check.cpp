@@ -54,6 +54,14 @@ void Check::kept_files() {
                          "kept: records in it are counted as damaged",
                          "penstock spool repair gets out of it what can be had"});
   }
+  for (const auto& [number, log] : list_lost_logs(spool_.dir())) {
+    findings_.push_back({log,
+                         {},
+                         {},
+                         {},
+                         "its database is gone",
+                         "put the database back beside its log, or penstock spool repair"});
+  }
   for (const auto& generation : spool_.generations()) {
     if (!read_parked_mark(spool_.dir(), generation.number())) continue;
     findings_.push_back(

@@ -62,10 +62,28 @@ Result<OfflineFile> OfflineFile::open(const std::filesystem::path& file, uint32_
     out.file_bytes_ += bytes->size_bytes;
     log = std::move(*bytes);
   }
-  out.image_ = std::make_shared<const PageImage>(std::move(*database), std::move(log));
-  if (auto good = out.read_header(); !good) return std::move(good).error();
-  out.read_schema();
+  if (auto good = out.read_pages(std::move(*database), std::move(log)); !good)
+    return std::move(good).error();
   return out;
+}
+
+Result<OfflineFile> OfflineFile::open_log(const std::filesystem::path& log, uint32_t number) {
+  auto bytes = bytes_of_file(log);
+  if (!bytes) return std::move(bytes).error();
+  OfflineFile out;
+  out.file_ = log;
+  out.number_ = number;
+  out.file_bytes_ = bytes->size_bytes;
+  if (auto good = out.read_pages(bytes_in_memory({}), std::move(*bytes)); !good)
+    return std::move(good).error();
+  return out;
+}
+
+Result<void> OfflineFile::read_pages(ByteSource database, std::optional<ByteSource> log) {
+  image_ = std::make_shared<const PageImage>(std::move(database), std::move(log));
+  if (auto good = read_header(); !good) return good;
+  read_schema();
+  return {};
 }
 
 Finding OfflineFile::finding(std::optional<uint32_t> page, std::string what,

@@ -33,6 +33,9 @@ class OfflineFile {
   // newer format. A damaged file is no error.
   static Result<OfflineFile> open(const std::filesystem::path& file, uint32_t number);
 
+  // The log of a database that is gone.
+  static Result<OfflineFile> open_log(const std::filesystem::path& log, uint32_t number);
+
   uint32_t number() const { return number_; }
   const std::filesystem::path& file() const { return file_; }
   const PageImage& image() const { return *image_; }
@@ -57,6 +60,7 @@ class OfflineFile {
   };
   struct Walk;
   OfflineFile() = default;
+  Result<void> read_pages(ByteSource database, std::optional<ByteSource> log);
   Result<void> read_header();
   void read_schema();
   const Root* root_of(FoundTable table) const;

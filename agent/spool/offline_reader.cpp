@@ -22,6 +22,16 @@ uint32_t generation_number(const std::filesystem::path& file) {
   return static_cast<uint32_t>(std::stoul(stem));
 }
 
+// Newest first.
+std::vector<OfflineFile> open_lost_logs(const std::filesystem::path& dir) {
+  std::vector<OfflineFile> files;
+  const auto logs = list_lost_logs(dir);
+  for (auto it = logs.rbegin(); it != logs.rend(); ++it) {
+    if (auto file = OfflineFile::open_log(it->second, it->first)) files.push_back(std::move(*file));
+  }
+  return files;
+}
+
 }  // namespace
 
 Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& dir,
@@ -41,9 +51,10 @@ Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& d
   if (error)
     return denied(fmt::format("{} cannot be read: {}; run as root or as the agent's user",
                               dir.string(), error.message()));
-  if (files.empty())
-    return denied(dir.string() + " is not a spool: there is no file like 1.db in it");
   std::vector<OfflineFile> generations;
+  if (files.empty()) generations = open_lost_logs(dir);
+  if (files.empty() && generations.empty())
+    return denied(dir.string() + " is not a spool: there is no file like 1.db in it");
   for (const auto& [number, file] : files) {
     auto generation = OfflineFile::open(file, number);
     if (generation) {
@@ -64,6 +75,7 @@ std::vector<OfflineFile> open_kept(const std::filesystem::path& dir) {
     if (auto file = OfflineFile::open(kept_file(dir, kept), kept.number))
       files.push_back(std::move(*file));
   }
+  for (auto& file : open_lost_logs(dir)) files.push_back(std::move(file));
   return files;
 }
 

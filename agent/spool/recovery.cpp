@@ -35,6 +35,7 @@ class Recovery {
       out_.newest = kept.number;
     }
     if (auto done = open_all(); !done) return std::move(done).error();
+    if (auto done = settle_lone_logs(); !done) return std::move(done).error();
     auto good = take_newest();
     if (!good) return std::move(good).error();
     if (!*good) {
@@ -58,6 +59,7 @@ class Recovery {
   std::vector<LaneRow> remembered_lanes();
   Result<Loaded> load_all(std::vector<LaneRow> lanes);
   Result<void> continue_epoch(bool broken);
+  Result<void> settle_lone_logs();
   void mark_given_up();
   Result<void> settle_files();
   std::string file(uint32_t number) const { return generation_file(options_.dir, number).string(); }
@@ -70,6 +72,7 @@ class Recovery {
   std::optional<LanesCopy> copy_;
   std::vector<std::unique_ptr<Generation>> blanks_;  // nothing was ever committed to them
   std::map<uint32_t, EpochRow> epochs_;
+  std::vector<uint32_t> lost_;  // databases that are gone, but not their logs
   bool epochs_unread_ = false;  // of the newest used file
   MonoTime patient_until_{};    // with read errors
   Recovered out_;
@@ -267,6 +270,31 @@ Result<void> Recovery::begin_fresh() {
   return {};
 }
 
+// A log without its database is the rest of a removal where the spool has gone on in newer files,
+// or of one with nothing in it. Else the database was taken away, and what was committed last is
+// here alone.
+Result<void> Recovery::settle_lone_logs() {
+  auto logs = list_lone_logs(options_.dir);
+  if (!logs) return std::move(logs).error();
+  const uint32_t newest = out_.older.empty() ? 0 : out_.older.back()->number;
+  for (const uint32_t number : *logs) {
+    const auto log = std::filesystem::path(file(number) + "-wal");
+    std::error_code failed;
+    if ((copy_ && copy_->active > number && newest > number) || !log_has_rows(log)) {
+      std::filesystem::remove(log, failed);
+      continue;
+    }
+    out_.newest = std::max(out_.newest, number);
+    lost_.push_back(number);
+    auto aside = set_log_aside(options_.dir, number);
+    log_.error(
+        "{} is gone, its log is not; it is kept as {}. Put the database back beside its log under "
+        "the old name, or let penstock spool repair get out of the log what can be had",
+        file(number), aside ? aside->string() : log.string() + " (" + aside.error().what + ")");
+  }
+  return {};
+}
+
 // Of the files that are newer than what the lanes are known by: what they hold from here on was
 // acknowledged too, and its numbers are given out again.
 void Recovery::mark_given_up() {
@@ -274,6 +302,7 @@ void Recovery::mark_given_up() {
   for (const auto& state : out_.loaded.ledger.states()) ends[state.id] = state.next_seq;
   const uint32_t newest = out_.older.empty() ? 0 : out_.older.back()->number;
   std::vector<uint32_t> given_up = out_.parked;
+  given_up.insert(given_up.end(), lost_.begin(), lost_.end());
   if (newest > 0) given_up.push_back(newest);
   for (const uint32_t number : given_up) {
     if (number < newest) continue;

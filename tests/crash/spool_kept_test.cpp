@@ -213,5 +213,74 @@ TEST_F(SpoolKept, AKeptFileWithoutItsLogGetsItAtTheNextStart) {
   close();
 }
 
+class SpoolLostLog : public SpoolKept {
+ protected:
+  // Fifty records, and then the database is gone.
+  void lose_database() {
+    open();
+    put(10, 300);
+    origin_ = spool_->origin_prefix() + "/" + std::to_string(lane_);
+    close();
+    fs::remove(options_.dir / "1.db");
+  }
+  std::string origin_;
+};
+
+TEST_F(SpoolLostLog, IsSetAsideAndRepairGetsItsRecords) {
+  lose_database();
+  for (int time = 0; time < 2; ++time) {
+    open();
+    EXPECT_EQ(spool_->state(lane_).damaged, 50U);
+    put(1, 40);
+    close();
+    EXPECT_TRUE(has("1.db-wal.lost") && has("2.db"));
+    EXPECT_FALSE(has("1.db-wal"));
+  }
+  options_.dir = repaired();
+  open();
+  const auto late = late_records(*spool_, origin_);
+  EXPECT_EQ(late.size(), 50U);
+  for (const auto& [seq, body] : late) EXPECT_EQ(body, Feeder::body(lane_, seq, 300));
+  EXPECT_EQ(read_all(*spool_, lane_, 51).size(), 10U);
+  close();
+}
+
+TEST_F(SpoolLostLog, AloneInADirectoryIsEnoughForRepair) {
+  lose_database();
+  fs::remove(options_.dir / "lanes");
+  for (const char* name : {"1.db-wal", "1.db-wal.lost"}) {
+    SCOPED_TRACE(name);
+    if (!has(name)) fs::rename(options_.dir / "1.db-wal", options_.dir / name);
+    auto spool = OfflineSpool::open(options_.dir);
+    ASSERT_TRUE(spool) << spool.error().what;
+    EXPECT_FALSE(spool->findings().empty());
+    EXPECT_EQ(query(repaired() / "1.db", "SELECT sum(count) FROM seg").at(0), "50");
+  }
+}
+
+TEST_F(SpoolLostLog, ThatIsTheRestOfARemovalGoes) {
+  lose_database();
+  open();  // 2.db, and that is known by the copy
+  put(1, 300);
+  close();
+  fs::rename(options_.dir / "1.db-wal.lost", options_.dir / "1.db-wal");
+  open();
+  EXPECT_FALSE(has("1.db-wal") || has("1.db-wal.lost"));
+  close();
+}
+
+TEST_F(SpoolLostLog, OfASpareGoes) {
+  options_.max_size_bytes = 128 << 20;
+  open();
+  put(1, 300);
+  close();
+  ASSERT_TRUE(has("2.db-wal"));
+  fs::remove(options_.dir / "2.db");
+  open();
+  EXPECT_EQ(read_all(*spool_, lane_).size(), 5U);
+  EXPECT_FALSE(has("2.db-wal.lost"));
+  close();
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing
