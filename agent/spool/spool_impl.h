@@ -246,6 +246,7 @@ class SpoolImpl final : public Spool {
   std::vector<KeptFile> kept_;  // ascending
   std::optional<uint32_t> spare_;
   uint32_t newest_number_;
+  bool half_begun_ = false;  // a file that failed as the next one and could not be removed
   MonoTime spare_not_before_{};
   MonoTime shrink_not_before_{};
   std::vector<EpochRow> epochs_;              // oldest first; the last is current

@@ -55,6 +55,12 @@ void SpoolImpl::roll(Lock& lock, bool is_fault) {
   lock.unlock();
   auto next = next_generation(first);
   lock.lock();
+  if (!next && !is_fault && half_begun_) {
+    // At the next start it would be taken for the active one, and what comes now be ignored.
+    half_begun_ = false;
+    enter_fault(lock, std::move(next).error());
+    return;
+  }
   if (!next && !is_fault) {
     log_.warning("spool: it stays: {}", next.error().what);
     return;
@@ -115,7 +121,8 @@ bool SpoolImpl::shrink(Lock& lock) {
   return true;
 }
 
-// The spare, or else a file made now. One that fails is removed: it holds nothing.
+// The spare, or else a file made now. One that fails is removed: it may be begun on the disk, in
+// spite of the error. Where that fails too, `half_begun_` says so until a newer one is begun.
 Result<std::unique_ptr<Generation>> SpoolImpl::next_generation(const Transaction& first) {
   if (spare_) {
     auto taken = begin(*spare_, first);
@@ -124,7 +131,7 @@ Result<std::unique_ptr<Generation>> SpoolImpl::next_generation(const Transaction
       return taken;
     }
     log_.error("spool: spare {}: {}", *spare_, taken.error().what);
-    (void)remove_generation(options_.dir, *spare_);
+    half_begun_ = !remove_generation(options_.dir, *spare_);
     spare_.reset();
   }
   const uint32_t number = ++newest_number_;
@@ -134,9 +141,12 @@ Result<std::unique_ptr<Generation>> SpoolImpl::next_generation(const Transaction
     return std::move(made).error();
   }
   auto taken = begin(number, first);
-  if (!taken) {
-    (void)remove_generation(options_.dir, number);
+  if (taken) {
+    half_begun_ = false;
+  } else if (remove_generation(options_.dir, number)) {
     --newest_number_;
+  } else {
+    half_begun_ = true;
   }
   return taken;
 }

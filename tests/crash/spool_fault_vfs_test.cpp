@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/crash/spool_stuck_files.h"
+
 namespace penstock::spool::testing {
 namespace {
 
@@ -476,6 +478,24 @@ int FaultVfs::failed_reads() {
   return failed_reads_;
 }
 
+std::mutex staying_mutex;
+std::string staying_suffix;
+
+void refuse_removal_of(const std::string& suffix) {
+  const std::lock_guard lock(staying_mutex);
+  staying_suffix = suffix;
+}
+
+bool must_stay(const char* path) {
+  const std::lock_guard lock(staying_mutex);
+  if (active == nullptr || in_cut || staying_suffix.empty() ||
+      !std::string_view(path).ends_with(staying_suffix)) {
+    return false;
+  }
+  errno = EIO;
+  return true;
+}
+
 void note_unlink(const char* path) {
   FaultVfs* vfs = active;
   if (vfs != nullptr && !in_cut) vfs->deleted(path);
@@ -499,11 +519,13 @@ __attribute__((visibility("default"))) int fsync(int fd) {
 }
 
 __attribute__((visibility("default"))) int unlink(const char* path) noexcept {
+  if (penstock::spool::testing::must_stay(path)) return -1;
   penstock::spool::testing::note_unlink(path);
   return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
 
 __attribute__((visibility("default"))) int remove(const char* path) noexcept {
+  if (penstock::spool::testing::must_stay(path)) return -1;
   const auto result = static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
   if (result == 0) penstock::spool::testing::note_unlink(path);
   if (result == 0 || (errno != EISDIR && errno != EPERM)) return result;

@@ -6,6 +6,7 @@
 #include "agent/spool/lanes_file.h"
 #include "agent/spool/offline_repair.h"
 #include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_stuck_files.h"
 #include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
@@ -238,6 +239,36 @@ TEST_F(SpoolRoll, ASpareMakesARollPossibleOnAFullDisk) {
   EXPECT_EQ(spool_->counters().rolls, 1U);
   EXPECT_TRUE(watcher_->faults().empty());
   expect_all(lane);
+  close();
+}
+
+// What replaces a large file fails, may be begun on the disk all the same, and cannot be removed:
+// at the next start it is the newest file, so nothing may be written to the older one any more.
+TEST_F(SpoolRoll, AHalfBegunFileThatStaysEndsTheUseOfTheOneBefore) {
+  FaultVfs vfs;
+  options_.shrink_from_bytes = 1 << 20;
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  for (int i = 0; i < 100; ++i) put(lane, 5, 4000);
+  ASSERT_TRUE(spool_->flush());
+  vfs.fail_sync_of("2.db-wal");
+  refuse_removal_of("2.db");
+  vfs.set_disk_full(true);  // no third file
+  spool_->acknowledge(lane, 500);
+  ASSERT_TRUE(watcher_->wait([](Watcher& w) { return w.faults_.size() == 1; }));
+  vfs.set_disk_full(false);
+  ASSERT_TRUE(eventually([&] { return spool_->counters().rolls == 1; }));
+  put(lane, 3);
+  ASSERT_TRUE(spool_->flush());
+  refuse_removal_of("");
+  const auto epochs = epochs_;
+  for (int time = 0; time < 2; ++time) {
+    epochs_ = epochs;
+    expect_all(lane);
+    EXPECT_EQ(spool_->state(lane).next_seq, 504U);
+    close();
+    open();
+  }
   close();
 }
 

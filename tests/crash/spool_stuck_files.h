@@ -1,0 +1,13 @@
+// Files that cannot be removed, as on a filesystem that has turned read-only in part.
+//
+// While a FaultVfs lives, whose replacements of unlink and remove ask here.
+#pragma once
+
+#include <string>
+
+namespace penstock::spool::testing {
+
+// Those whose name ends so; "": none.
+void refuse_removal_of(const std::string& suffix);
+
+}  // namespace penstock::spool::testing
