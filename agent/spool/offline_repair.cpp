@@ -68,8 +68,9 @@ class Repair {
   std::set<std::tuple<LaneId, Seq, uint32_t, uint32_t>> proven_;  // lane, first, count, epoch
   std::map<LaneId, OfflineLane> lanes_;
   std::vector<StoredSegment> overlaps_;
-  std::vector<StoredSegment> sound_segments_;  // all there are
-  std::vector<StoredSegment> kept_;            // of these, those in kept files
+  std::vector<StoredSegment> sound_segments_;    // all there are
+  std::vector<StoredSegment> kept_;              // of these, those in kept files
+  std::map<uint32_t, Salvage::Source> sources_;  // by file
   std::vector<LateLane> late_;
   std::set<LaneId> lost_rows_;
   std::set<std::pair<uint32_t, FoundTable>> sound_;  // tables that gave all their rows
@@ -142,6 +143,7 @@ void Repair::take_kept() {
       if (auto* epoch = std::get_if<FoundEpoch>(&row))
         rows_.epochs.emplace(epoch->id, std::move(*epoch));
       if (auto* lane = std::get_if<FoundLane>(&row)) {
+        sources_[file].keys.emplace(lane->lane, lane->key);
         lane->file = file;
         rows_.lanes.emplace(lane->lane, std::move(*lane));
       }
@@ -161,14 +163,20 @@ void Repair::take_kept() {
 }
 
 void Repair::salvage() {
-  std::map<uint32_t, std::optional<ParkedEnds>> marks;  // by file
-  for (uint32_t file = 0; file < generations_.size(); ++file)
-    marks[file] = read_parked_mark(dir_, generations_[file].number());
+  for (uint32_t file = 0; file < generations_.size(); ++file) {
+    auto& source = sources_[file];
+    source.parked = read_parked_mark(dir_, generations_[file].number());
+    std::vector<Finding> known;
+    const OfflineFile::Take take = [&source](const RowPlace&, FoundRow&& row) {
+      const auto* lane = std::get_if<FoundLane>(&row);
+      if (lane != nullptr) source.keys.emplace(lane->lane, lane->key);
+    };
+    generations_[file].rows(FoundTable::kLane, take, known);
+  }
   Salvage salvage(lanes_, rows_.epochs);
   for (const auto* segments : {&sound_segments_, &kept_}) {
     for (const auto& segment : *segments) {
-      const auto& mark = marks[segment.file];
-      salvage.offer(segment, mark ? &*mark : nullptr);
+      salvage.offer(segment, sources_[segment.file]);
     }
   }
   for (const auto& segment : kept_) {

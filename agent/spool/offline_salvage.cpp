@@ -31,18 +31,22 @@ Salvage::Salvage(std::map<LaneId, OfflineLane>& lanes, const std::map<uint32_t, 
   }
 }
 
-void Salvage::offer(const StoredSegment& segment, const ParkedEnds* parked) {
+void Salvage::offer(const StoredSegment& segment, const Source& source) {
   const auto found = lanes_.find(segment.lane);
   if (found == lanes_.end()) return;
   const OfflineLane& lane = found->second;
   SeqRange range{segment.first, segment.last()};
-  if (parked != nullptr) {
+  const auto own = source.keys.find(segment.lane);
+  const LaneKey& key = own != source.keys.end() ? own->second : lane.key;
+  if (source.parked) {
     // Of a lane that nobody knew when the file was parked, everything.
-    const auto end = parked->find(segment.lane);
-    const SeqRange again{std::max(range.first, end != parked->end() ? end->second : 1), range.last};
-    take_late(segment, again);
+    const auto end = source.parked->find(segment.lane);
+    const Seq from = end != source.parked->end() ? end->second : 1;
+    const SeqRange again{std::max(range.first, from), range.last};
+    take_late(segment, again, key);
     if (!again.empty()) range.last = again.first - 1;
   }
+  if (key != lane.key) return;
   for (const auto& part : common(damaged_[segment.lane], range)) {
     const SeqRange behind{part.first, std::min(part.last, lane.cursor)};
     const SeqRange ahead{std::max(part.first, lane.cursor + 1), part.last};
@@ -50,7 +54,7 @@ void Salvage::offer(const StoredSegment& segment, const ParkedEnds* parked) {
     // Lanes that carry another's records have no second name to send them under.
     if (behind.empty() || lane.key.route.find('@') != lane.key.route.npos) continue;
     found_[segment.lane].add(behind);
-    take_late(segment, behind);
+    take_late(segment, behind, key);
   }
 }
 
@@ -62,9 +66,9 @@ bool Salvage::is_wanted_ahead(const StoredSegment& segment) const {
   return !ahead.empty() && found->second.overlaps(ahead);
 }
 
-void Salvage::take_late(const StoredSegment& segment, SeqRange range) {
-  if (range.empty() || lanes_.at(segment.lane).key.route.find('@') != std::string::npos) return;
-  Late& late = late_[{segment.lane, segment.epoch}];
+void Salvage::take_late(const StoredSegment& segment, SeqRange range, const LaneKey& key) {
+  if (range.empty() || key.route.find('@') != std::string::npos) return;
+  Late& late = late_.try_emplace({segment.lane, segment.epoch}, Late{key, {}, {}}).first->second;
   for (const auto& part : late.taken.missing_in(range)) {
     late.taken.add(part);
     late.parts.emplace_back(part, &segment);
@@ -90,8 +94,7 @@ void Salvage::forget_damage(OfflineLane& lane) {
   for (const auto& record : lane.quarantine) lane.decided.add({record.seq, record.seq});
 }
 
-LaneKey Salvage::key_of(LaneId lane, uint32_t epoch) const {
-  const LaneKey& key = lanes_.at(lane).key;
+LaneKey Salvage::key_of(LaneId lane, uint32_t epoch, const LaneKey& key) const {
   const auto row = epochs_.find(epoch);
   // As the agent names records of an epoch that nobody knows.
   const std::string agent = row != epochs_.end() ? row->second.agent_id
@@ -109,7 +112,7 @@ std::vector<LateLane> Salvage::settle() {
   std::vector<LateLane> lanes;
   LaneId next = lanes_.empty() ? 1 : lanes_.rbegin()->first + 1;
   for (auto& [of, late] : late_) {
-    LateLane lane{next++, key_of(of.first, of.second), std::move(late.parts)};
+    LateLane lane{next++, key_of(of.first, of.second, late.key), std::move(late.parts)};
     std::sort(lane.parts.begin(), lane.parts.end(),
               [](const auto& a, const auto& b) { return a.first.first < b.first.first; });
     lanes.push_back(std::move(lane));

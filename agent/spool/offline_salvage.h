@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -28,23 +29,29 @@ class Salvage {
  public:
   Salvage(std::map<LaneId, OfflineLane>& lanes, const std::map<uint32_t, FoundEpoch>& epochs);
 
-  // A sound segment, wherever it was. `parked`: of its file, null if that never was.
-  void offer(const StoredSegment& segment, const ParkedEnds* parked);
+  // What a file says of itself.
+  struct Source {
+    std::optional<ParkedEnds> parked = {};  // it once was
+    std::map<LaneId, LaneKey> keys = {};    // a lane it began alone may have its number again
+  };
+  // A sound segment, wherever it was.
+  void offer(const StoredSegment& segment, const Source& source);
   // True: records of it belong to its lane again.
   bool is_wanted_ahead(const StoredSegment& segment) const;
   // Changes the lanes' accounts; the last call.
   std::vector<LateLane> settle();
 
  private:
-  void take_late(const StoredSegment& segment, SeqRange range);
   void forget_damage(OfflineLane& lane);
-  LaneKey key_of(LaneId lane, uint32_t epoch) const;
+  void take_late(const StoredSegment& segment, SeqRange range, const LaneKey& key);
+  LaneKey key_of(LaneId lane, uint32_t epoch, const LaneKey& key) const;
 
   std::map<LaneId, OfflineLane>& lanes_;
   const std::map<uint32_t, FoundEpoch>& epochs_;
   std::map<LaneId, SeqRanges> damaged_;
   std::map<LaneId, SeqRanges> found_;  // of these
   struct Late {
+    LaneKey key;  // of the lane they were in
     SeqRanges taken;
     std::vector<std::pair<SeqRange, const StoredSegment*>> parts;
   };

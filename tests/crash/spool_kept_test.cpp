@@ -121,6 +121,38 @@ TEST_F(SpoolKept, NoRecordOfAParkedFileThatCanBeReadAgainIsLost) {
   close();
 }
 
+// Its number was given to another lane, since nobody remembered it.
+TEST_F(SpoolKept, ALaneThatOnlyTheParkedFileKnowsComesBackUnderItsOwnRoute) {
+  open();
+  put(1, 300);
+  const std::string prefix = spool_->origin_prefix();
+  close();
+  fs::copy_file(options_.dir / "lanes", dir_.path() / "lanes");
+  open();
+  const LaneId forgotten = spool_->lane({"forgotten", "f"});
+  feeder_->put(forgotten, 5, 300);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  fs::copy_file(dir_.path() / "lanes", options_.dir / "lanes",
+                fs::copy_options::overwrite_existing);
+  query(options_.dir / "1.db", "PRAGMA user_version=2");
+  open();
+  ASSERT_EQ(spool_->lane({"another", "a"}), forgotten);
+  feeder_->put(forgotten, 3, 40);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  query(options_.dir / "1.db", "PRAGMA user_version=1");
+  open();
+  EXPECT_TRUE(eventually([&] { return spool_->counters().kept_files == 1; }));
+  close();
+  options_.dir = repaired();
+  open();
+  const LaneId late = spool_->lane({"forgotten@" + prefix + "/" + std::to_string(forgotten), "f"});
+  EXPECT_EQ(read_all(*spool_, late).size(), 5U);
+  EXPECT_EQ(read_all(*spool_, forgotten).size(), 3U);
+  close();
+}
+
 // Repair before the agent has seen that the file can be read again.
 TEST_F(SpoolKept, RepairTakesDamageBackWhereverTheRecordsAre) {
   open();
