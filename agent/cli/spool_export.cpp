@@ -32,6 +32,11 @@ class Output {
     if (!handle) return file_error(part);
     return Output(file, std::move(handle));
   }
+  Output(Output&&) noexcept = default;
+  Output& operator=(Output&&) = delete;
+  ~Output() {
+    if (file_ && !name_.empty() && !is_there_) std::remove((name_.string() + ".part").c_str());
+  }
   void write(std::string_view text) {
     good_ = good_ && std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size();
   }
@@ -41,6 +46,7 @@ class Output {
     if (good_ && !name_.empty()) good_ = fsync(fileno(file_.get())) == 0;
     const std::string part = name_.string() + ".part";
     if (good_ && !name_.empty()) good_ = std::rename(part.c_str(), name_.c_str()) == 0;
+    is_there_ = good_;
     if (good_) return {};
     return Error{
         ErrorKind::kTransient,
@@ -54,6 +60,7 @@ class Output {
   std::filesystem::path name_;
   File file_;
   bool good_ = true;
+  bool is_there_ = false;
 };
 
 class Exporter {

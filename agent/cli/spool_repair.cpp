@@ -119,6 +119,13 @@ int spool_repair(const SpoolArguments& arguments) {
   auto account = spool::repair_spool(dir, made, Log::to_stderr(LogLevel::kWarning));
   if (!account) {
     Error error = std::move(account).error();
+    std::error_code ignored;
+    if (in_place && fs::exists(made / "LOCK", ignored)) {
+      error.what += fmt::format(
+          "; if no other repair is running, {} is what an interrupted one has left: remove it and "
+          "repair again",
+          made.string());
+    }
     if (in_place) error.what += "; --into NEWDIR makes the repaired spool elsewhere";
     return report(error);
   }

@@ -176,7 +176,8 @@ void measure_open_after_kill(const Settings& settings, Report& report) {
     options.agent_id = "bench";
     const MonoTime start = read_clock().mono;
     const auto opened = spool::Spool::open(options, Log::none());
-    if (opened) result.values.push_back(seconds_since(start) * 1e3);
+    if (!opened) throw std::runtime_error(opened.error().what);
+    result.values.push_back(seconds_since(start) * 1e3);
   }
   result.note = std::to_string(frames) + " pages in the WAL, " + std::to_string(kOpenLanes) +
                 " lanes, " + std::to_string(generations(killed)) + " files with the spare, " +

@@ -203,6 +203,26 @@ TEST_F(SpoolTools, FsckAndRepairInPlaceKeepTheDamagedFiles) {
   EXPECT_EQ(penstock({"fsck", spool_dir()}).code, 0);
 }
 
+TEST_F(SpoolTools, WhatAnInterruptedRepairHasLeftIsNamed) {
+  fill_two_lanes(12);
+  settle_log();
+  destroy_first_page();
+  std::filesystem::create_directory(spool_dir() + ".repairing");
+  overwrite(spool_dir() + ".repairing/LOCK", "");
+  overwrite(spool_dir() + ".repairing/1.db", "");
+  const auto outcome = penstock({"repair", spool_dir()});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_TRUE(has(outcome.err, ".repairing is what an interrupted one has left: remove it"))
+      << outcome.err;
+}
+
+TEST_F(SpoolTools, AnExportThatFailsLeavesNothing) {
+  fill_two_lanes(1);
+  std::filesystem::create_directory(at("out"));
+  EXPECT_EQ(penstock({"export", spool_dir(), "-o", at("out")}).code, 2);
+  EXPECT_FALSE(std::filesystem::exists(at("out") + ".part"));
+}
+
 TEST_F(SpoolTools, RepairElsewhereLeavesTheCardAlone) {
   fill_two_lanes(12);
   settle_log();
