@@ -85,6 +85,7 @@ void Driver::run() {
   report(PENSTOCK_STATE_STARTING, "connecting to " + parts_.settings.server.text());
   auto note = decode_filter_note(host_.recall());
   if (note && note->client_id == parts_.settings.client_id) remembered_ = std::move(note->filters);
+  session_expected_ = !remembered_.empty();  // of an earlier run: its CONNECT had been accepted
   while (wait_for_turn()) {
     if (connect()) watch();
     connected_ = false;
@@ -214,9 +215,12 @@ void Driver::explain_failure(const PahoLink::Connected& result) {
 }
 
 bool Driver::serve(bool session_present) {
+  const bool kept =
+      choice_.current() == Version::kV311 || parts_.settings.session_expiry.count() > 0;
+  session_was_lost_ = session_expected_ && kept && !session_present;
   if (!session_present) {
     for (auto& granted : granted_) granted.reset();
-    if (session_expected_) {
+    if (session_was_lost_) {
       ++sessions_lost_;
       host_.log(PENSTOCK_LOG_WARNING,
                 "the broker has forgotten the session of client_id " + parts_.settings.client_id +
@@ -224,12 +228,9 @@ bool Driver::serve(bool session_present) {
                     "persistence and its session expiry)");
     }
   }
-  session_was_lost_ = session_expected_ && !session_present;
   if (!session_present) remembered_.clear();
   if (!end_removed_filters() || !subscribe()) return false;
-  const bool kept =
-      choice_.current() == Version::kV311 || parts_.settings.session_expiry.count() > 0;
-  session_expected_ = kept;
+  session_expected_ = true;
   connected_ = true;
   report_connected(session_present);
   return true;

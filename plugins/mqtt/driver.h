@@ -98,7 +98,7 @@ class Driver {
   std::unique_ptr<PahoLink> link_;
   std::vector<std::optional<PahoLink::Granted>> granted_;  // for each filter; empty: not asked yet
   std::vector<std::string> remembered_;  // what the session at the broker may hold
-  bool session_expected_ = false;
+  bool session_expected_ = false;        // there has been one, in this run or before
   bool session_was_lost_ = false;
   std::optional<std::pair<penstock_state, std::string>> reported_;
 

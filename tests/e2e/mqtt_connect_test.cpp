@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include "plugins/mqtt/filter_note.h"
 #include "tests/support/mqtt_rig.h"
 #include "tests/support/net.h"
 
@@ -162,6 +163,37 @@ TEST_P(MqttConnect, ALostSessionIsADegradedStateAWarningAndANewSubscription) {
   EXPECT_EQ(life.stat("sessions_lost"), 1U);
   broker.hang_up();
   EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "session present"));
+}
+
+// Both lost their power, and the broker keeps its sessions in memory only.
+TEST_P(MqttConnect, ASessionForgottenWhileTheAgentWasAwayIsALostOneToo) {
+  std::string note;
+  {
+    ScriptBroker broker;
+    MqttLife life(mqtt_settings(broker.port(), GetParam()));
+    life.start();
+    ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "new session"));
+    note = life.host.note();
+  }
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.host.set_note(note);
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_DEGRADED, "lost the session"));
+  ASSERT_EQ(life.host.logs().size(), 1U);
+  EXPECT_THAT(life.host.logs()[0], HasSubstr("has forgotten the session of client_id gw-plc"));
+  EXPECT_EQ(life.stat("sessions_lost"), 1U);
+}
+
+TEST(MqttConnectV5, ASessionThatWasNotToOutliveItsConnectionIsNotMissed) {
+  ScriptBroker broker;
+  auto settings = mqtt_settings(broker.port(), Version::kV5);
+  settings.session_expiry = std::chrono::seconds(0);
+  MqttLife life(settings);
+  life.host.set_note(mqtt::encode_filter_note({"gw-plc", {"plant/#"}}));
+  life.start();
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "new session"));
+  EXPECT_TRUE(life.host.logs().empty());
 }
 
 TEST_P(MqttConnect, ARefusedSubscriptionIsNamedAndTheOthersWork) {
