@@ -56,6 +56,8 @@ struct GateCounters {
   std::atomic<uint64_t> acks_held{0};  // now
   std::atomic<uint64_t> unseen_acks{0};
   std::atomic<uint64_t> stalls{0};
+  std::atomic<uint64_t> protocol_errors{0};    // sessions ended for what the broker sent
+  std::atomic<int64_t> unanswered_ping_us{0};  // since when, by the steady clock; 0: none
   std::atomic<uint64_t> bytes_to_broker{0};
   std::atomic<uint64_t> bytes_from_broker{0};
 };

@@ -339,15 +339,28 @@ void Driver::watch() {
   explain_loss(since);
 }
 
+// Paho does not say why it gave the connection up: it waits for the answer to a ping for too long,
+// or could not read what came.
+bool Driver::ping_overdue() const {
+  const int64_t since_us = parts_.gate.counters().unanswered_ping_us;
+  const auto now =
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch());
+  return since_us != 0 &&
+         now - std::chrono::microseconds(since_us) >= parts_.settings.keepalive / 2;
+}
+
 void Driver::explain_loss(Clock::time_point since) {
   std::optional<SessionEnd> end;
   std::optional<int> dismissed;
+  bool lost = false;
+  const bool silence = ping_overdue();
   {
     std::unique_lock lock(mutex_);
     // Paho may have noticed first; the gate knows why.
     changed_.wait_for(lock, kEndLimit, [this] { return end_ || goodbye_ != Goodbye::kNo; });
     end = end_;
     dismissed = dismissed_;
+    lost = lost_;
     if (goodbye_ != Goodbye::kNo) return;
   }
   if (Clock::now() - since >= kSteady) delay_.reset();
@@ -364,6 +377,9 @@ void Driver::explain_loss(Clock::time_point since) {
     down(server + " ended the session: " + reason_text(choice_.current(), *dismissed));
   } else if (end && end->kind != EndKind::kClientClosed) {
     down("lost " + server + ": " + end->text);
+  } else if ((lost || end) && !silence) {
+    ++unreadable_;
+    down("lost " + server + ": the broker sent a packet that the client library cannot read");
   } else {
     down("lost " + server + ": no answer within the keep-alive time");
   }

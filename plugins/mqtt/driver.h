@@ -52,6 +52,8 @@ class Driver {
   uint64_t connections() const { return connections_.load(); }
   uint64_t sessions_lost() const { return sessions_lost_.load(); }
   uint64_t filters_removed() const { return filters_removed_.load(); }
+  // Sessions the client library ended because it could not read what the broker had sent.
+  uint64_t unreadable() const { return unreadable_.load(); }
   bool connected() const { return connected_.load(); }
 
  private:
@@ -71,6 +73,7 @@ class Driver {
   PahoLink::Abandon answer_overdue();
   void report_connected(bool session_present);
   void watch();
+  bool ping_overdue() const;
   void explain_loss(Clock::time_point since);
   void say_goodbye();
   bool should_abandon();
@@ -85,6 +88,7 @@ class Driver {
   std::atomic<uint64_t> connections_{0};
   std::atomic<uint64_t> sessions_lost_{0};
   std::atomic<uint64_t> filters_removed_{0};
+  std::atomic<uint64_t> unreadable_{0};
   std::atomic<bool> connected_{false};
 
   // The driver's thread only

@@ -47,6 +47,7 @@ GateSession::GateSession(SessionOwner& owner, tcp::socket paho,
 void GateSession::start() {
   Code ignored;
   paho_.set_option(tcp::no_delay(true), ignored);
+  note_ping(true);  // the last session's is looked at after its end
   dial_ = std::make_shared<BrokerDial>(
       owner_.io(), *broker_, owner_.config().server,
       [self = shared_from_this()](const std::optional<DialError>& error) {
@@ -134,6 +135,7 @@ void GateSession::take_frame(std::span<const uint8_t> frame) {
       break;
     }
     case FrameType::kDisconnect:
+      goodbye_ = true;
       held_.push(0, frame);  // waits only for what is in front of it
       break;
     case FrameType::kConnect:
@@ -141,6 +143,7 @@ void GateSession::take_frame(std::span<const uint8_t> frame) {
       pending_.insert(pending_.end(), frame.begin(), frame.end());
       break;
     case FrameType::kPingreq:
+      note_ping(false);
       pong_due_ = oversize_.under_way();
       [[fallthrough]];
     default:
@@ -169,6 +172,17 @@ void GateSession::on_paho_closed() {
     part(EndKind::kClientClosed, text);  // its DISCONNECT may still be on the way
   } else {
     close(EndKind::kClientClosed, text);
+  }
+}
+
+void GateSession::note_ping(bool answered) {
+  auto& since_us = owner_.counters().unanswered_ping_us;
+  if (answered) {
+    since_us = 0;
+  } else if (since_us == 0) {
+    since_us =
+        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch())
+            .count();
   }
 }
 
@@ -250,6 +264,10 @@ void GateSession::on_broker_read(Code code, size_t count) {
     }
     return;
   }
+  if (code && goodbye_) {
+    close(EndKind::kClientClosed, "the client library ended the session");
+    return;
+  }
   if (code) {
     const bool reset = code == asio::error::connection_reset;
     const std::string how =
@@ -261,7 +279,10 @@ void GateSession::on_broker_read(Code code, size_t count) {
   owner_.counters().bytes_from_broker += count;
   stall_.on_broker_bytes(Clock::now());
   to_paho_.clear();
-  if (std::exchange(pong_due_, false)) to_paho_.assign(kPingresp.begin(), kPingresp.end());
+  if (std::exchange(pong_due_, false)) {
+    to_paho_.assign(kPingresp.begin(), kPingresp.end());
+    note_ping(true);
+  }
   if (scan_broker_bytes(std::span<const uint8_t>(broker_buffer_).first(count))) forward();
 }
 
@@ -274,9 +295,10 @@ bool GateSession::scan_broker_bytes(std::span<const uint8_t> bytes) {
     if (status == FrameScan::Status::kNeedMore) return true;
     const bool foreign =
         !greeted_ && piece.type() != FrameType::kConnack && piece.type() != FrameType::kAuth;
-    if (status == FrameScan::Status::kMalformed || foreign) {
-      close(EndKind::kBadFrame, "the server does not speak MQTT");
-      return false;
+    if (status == FrameScan::Status::kMalformed || foreign)
+      return refuse_broker("the server does not speak MQTT");
+    if (piece.starts) {
+      if (auto wrong = violation(piece); !wrong.empty()) return refuse_broker(std::move(wrong));
     }
     greeted_ = true;
     if (piece.frame_bytes > limit) {
@@ -286,6 +308,34 @@ bool GateSession::scan_broker_bytes(std::span<const uint8_t> bytes) {
     }
     if (piece.ends && piece.type() == FrameType::kPublish && piece.qos() > 0) ++published_;
   }
+}
+
+// What Paho would pass over, answer to nobody or hang up for without a word. Empty: nothing.
+std::string GateSession::violation(const FramePiece& header) {
+  switch (header.type()) {
+    case FrameType::kConnack:
+      return std::exchange(admitted_, true) ? "the broker sent a second CONNACK" : "";
+    case FrameType::kPublish: {
+      if (header.qos() == 3) return "the broker sent a PUBLISH with QoS 3, which does not exist";
+      // A topic's length, an identifier with QoS 1 and 2, the length of the properties.
+      const size_t least = 2U + (header.qos() > 0 ? 2U : 0U) + (v5_ ? 1U : 0U);
+      if (header.frame_bytes < header.bytes.size() + least)
+        return "the broker sent a PUBLISH that is too short to be one";
+      return "";
+    }
+    case FrameType::kPingresp:
+      note_ping(true);
+      return "";
+    default:
+      return "";
+  }
+}
+
+// What came before it in the same read is not passed on either: the broker sends it again.
+bool GateSession::refuse_broker(std::string text) {
+  ++owner_.counters().protocol_errors;
+  close(EndKind::kBadFrame, std::move(text));
+  return false;
 }
 
 bool GateSession::take_oversize(const FramePiece& piece) {
@@ -299,9 +349,8 @@ bool GateSession::take_oversize(const FramePiece& piece) {
   }
   oversize_.take(piece);
   if (!piece.ends || oversize_.append_substitute(ledger_->mark(), v5_, to_paho_)) return true;
-  close(EndKind::kBadFrame, "the broker sent a PUBLISH of " + std::to_string(piece.frame_bytes) +
-                                " bytes whose topic cannot be read");
-  return false;
+  return refuse_broker("the broker sent a PUBLISH of " + std::to_string(piece.frame_bytes) +
+                       " bytes whose topic cannot be read");
 }
 
 void GateSession::forward() {

@@ -84,6 +84,9 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   void read_broker();
   void on_broker_read(Code code, size_t count);
   bool scan_broker_bytes(std::span<const uint8_t> bytes);
+  void note_ping(bool answered);
+  std::string violation(const FramePiece& header);
+  bool refuse_broker(std::string text);
   bool take_oversize(const FramePiece& piece);
   void forward();
   void on_written(Code code);
@@ -119,6 +122,8 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   uint64_t answered_ = 0;   // PUBACK and PUBREC read from Paho
   uint64_t published_ = 0;  // whole PUBLISH frames with QoS > 0 given to Paho
   bool greeted_ = false;    // the broker's first frame was a CONNACK
+  bool admitted_ = false;   // there has been a CONNACK
+  bool goodbye_ = false;    // Paho sent a DISCONNECT: that the broker hangs up is the answer
   bool reading_broker_ = false;
   bool forwarding_ = false;
   bool watching_silence_ = false;

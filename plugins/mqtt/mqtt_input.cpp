@@ -132,6 +132,8 @@ std::vector<sdk::Stat> MqttInput::stats() const {
       counter("connections", "Sessions begun with the broker.", driver_->connections()));
   stats.push_back(counter("sessions_lost", "Times the broker had forgotten the session.",
                           driver_->sessions_lost()));
+  stats.push_back(counter("protocol_errors", "Sessions ended because of what the broker sent.",
+                          gate_->counters().protocol_errors + driver_->unreadable()));
   stats.push_back(counter("filters_removed",
                           "Subscriptions of the session that left the configuration, ended.",
                           driver_->filters_removed()));

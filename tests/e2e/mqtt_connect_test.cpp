@@ -293,6 +293,83 @@ TEST_P(MqttConnect, TopicPayloadAndPropertiesBecomeTheRecord) {
   EXPECT_TRUE(records[1].attributes.empty());
 }
 
+struct Broken {
+  const char* name;
+  std::string bytes;
+  const char* text;  // of the state it leads to
+};
+
+std::ostream& operator<<(std::ostream& out, const Broken& broken) { return out << broken.name; }
+
+// So that what a session ended for stays the state.
+mqtt::Settings patient_settings(uint16_t port, Version version) {
+  auto settings = mqtt_settings(port, version);
+  settings.retry_min = settings.retry_max = std::chrono::minutes(1);
+  return settings;
+}
+
+constexpr const char* kUnreadable = "a packet that the client library cannot read";
+
+// A broker that breaks the protocol, each in a way that the client library answers differently.
+class MqttBroken : public ::testing::TestWithParam<std::tuple<Version, Broken>> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Packets, MqttBroken,
+    ::testing::Combine(
+        ::testing::Values(Version::kV311, Version::kV5),
+        ::testing::Values(
+            Broken{"EmptyPublish", std::string("\x32\0", 2), "too short to be one"},
+            Broken{"ShortPublish", std::string("\x32\2\0\0", 4), "too short to be one"},
+            Broken{"TopicBeyondTheEnd", std::string("\x32\5\0\x40t\0\1", 7), kUnreadable},
+            Broken{"QoS3", std::string("\x36\6\0\1t\0\1\0", 8), "with QoS 3"},
+            Broken{"SecondConnack", std::string("\x20\3\0\0\0", 5), "second CONNACK"})),
+    [](const auto& tested) {
+      return version_label(std::get<0>(tested.param)) + std::get<1>(tested.param).name;
+    });
+
+TEST_P(MqttBroken, IsToldAsSuchCountedAndEndsTheSession) {
+  const auto& [version, broken] = GetParam();
+  ScriptBroker broker;
+  MqttLife life(patient_settings(broker.port(), version));
+  life.host.commit_with(instant_commit());
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  broker.send_raw(broken.bytes);
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, broken.text)) << life.host.state().second;
+  EXPECT_EQ(life.stat("protocol_errors"), 1U);
+  EXPECT_TRUE(life.host.records().empty());
+}
+
+TEST(MqttConnectV5, PropertiesThatCannotBeReadAreTheBrokersFault) {
+  ScriptBroker broker;
+  MqttLife life(patient_settings(broker.port(), Version::kV5));
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  broker.send_raw(std::string("\x32\x08\0\1t\0\1\2\x7f\x7f", 10));
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, kUnreadable)) << life.host.state().second;
+}
+
+TEST_P(MqttConnect, AnEmptySubackIsTheBrokersFault) {
+  ScriptBroker broker;
+  MqttLife life(patient_settings(broker.port(), GetParam()));
+  broker.answer_subscribe([](const std::string&, int) { return -1; });
+  life.start();
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, kUnreadable)) << life.host.state().second;
+}
+
+TEST_P(MqttConnect, ABrokerThatDoesNotAnswerPingsIsSlowNotBroken) {
+  ScriptBroker broker;
+  broker.answer_pings(false);
+  auto settings = mqtt_settings(broker.port(), GetParam());
+  settings.keepalive = std::chrono::seconds(1);
+  MqttLife life(settings);
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "no answer within the keep-alive time"))
+      << life.host.state().second;
+  EXPECT_EQ(life.stat("protocol_errors"), 0U);
+}
+
 TEST(MqttConnectV5, TheBrokersReasonForEndingTheSessionIsTold) {
   ScriptBroker broker;
   MqttLife life(mqtt_settings(broker.port(), Version::kV5));

@@ -252,6 +252,7 @@ bool ScriptBroker::on_subscribe(const std::string& body) {
     at += size;
   }
   std::string codes;
+  bool broken = false;
   while (at < body.size()) {
     const std::string filter = read_string(body, at);
     const int qos = body.at(at++) & 3;
@@ -261,9 +262,12 @@ bool ScriptBroker::on_subscribe(const std::string& body) {
       subscriptions_.push_back(filter);
       answer = answer_subscribe_;
     }
-    codes.push_back(static_cast<char>(answer ? answer(filter, qos) : qos));
+    const int code = answer ? answer(filter, qos) : qos;
+    broken = broken || code < 0;
+    codes.push_back(static_cast<char>(code));
   }
-  send(frame(0x90, body.substr(0, 2) + (level_ == 5 ? std::string(1, '\0') : "") + codes));
+  send(broken ? frame(0x90, "")
+              : frame(0x90, body.substr(0, 2) + (level_ == 5 ? std::string(1, '\0') : "") + codes));
   changed_.notify_all();
   return true;
 }

@@ -64,7 +64,7 @@ class ScriptBroker {
   // What CONNECT is answered with: 0 accept, > 0 refuse with that code, -1 hang up, -2 the CONNACK
   // of a broker that does not know MQTT 5, -3 an HTTP error, -4 nothing.
   void answer_connect(std::function<int(const SeenConnect&)> answer);
-  // The byte for SUBACK; as asked for if there is none.
+  // The byte for SUBACK, as asked for if there is none; -1: a SUBACK without a body.
   void answer_subscribe(std::function<int(const std::string& filter, int qos)> answer);
   void answer_unsubscribe(uint8_t code);                     // MQTT 5; 0 unless told otherwise
   void answer_pings(bool answer);                            // it does unless told otherwise
