@@ -2,19 +2,61 @@
 
 #include <csignal>
 #include <cstring>
+#include <mutex>
+#include <utility>
 
 #include <netdb.h>
 
 namespace penstock::mqtt {
 
 struct Lookup::Request {
+  Request() = default;
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+  ~Request() {
+    if (control.ar_result) freeaddrinfo(control.ar_result);
+  }
+  bool running() const { return gai_error(const_cast<gaicb*>(&control)) == EAI_INPROGRESS; }
+
   std::string host;
   std::string service;
   addrinfo hints{};
   gaicb control{};
 };
 
+namespace {
+
+// Of the process, because no input lives as long as a lookup may last. Never destroyed: glibc may
+// still write into what is in here while the process ends.
+template <class T>
+struct Aside {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<T>> requests;
+};
+
+template <class T>
+Aside<T>& aside() {
+  static auto* const kept = new Aside<T>;
+  return *kept;
+}
+
+}  // namespace
+
+void Lookup::abandon(std::unique_ptr<Request> request) {
+  auto& kept = aside<Request>();
+  const std::lock_guard lock(kept.mutex);
+  kept.requests.push_back(std::move(request));
+}
+
+size_t Lookup::abandoned() {
+  auto& kept = aside<Request>();
+  const std::lock_guard lock(kept.mutex);
+  std::erase_if(kept.requests, [](const auto& request) { return !request->running(); });
+  return kept.requests.size();
+}
+
 Lookup::Lookup(const std::string& host, uint16_t port) : request_(std::make_unique<Request>()) {
+  static_cast<void>(abandoned());
   Request& request = *request_;
   request.host = host;
   request.service = std::to_string(port);
@@ -40,15 +82,7 @@ Lookup::Lookup(const std::string& host, uint16_t port) : request_(std::make_uniq
 }
 
 Lookup::~Lookup() {
-  if (!done()) {
-    // A lookup that is under way cannot be stopped, and its thread still writes into the request:
-    // leave it behind.
-    if (gai_cancel(&request_->control) == EAI_NOTCANCELED) {
-      static_cast<void>(request_.release());
-      return;
-    }
-  }
-  if (request_->control.ar_result) freeaddrinfo(request_->control.ar_result);
+  if (!done() && gai_cancel(&request_->control) == EAI_NOTCANCELED) abandon(std::move(request_));
 }
 
 bool Lookup::done() {

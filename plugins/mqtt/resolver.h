@@ -1,9 +1,12 @@
 // Host name lookup that can be abandoned. An outage often takes the name server along, and a lookup
 // then lasts for tens of seconds; an agent that is told to stop cannot wait for it. So the lookup
 // runs in glibc's own helper thread (getaddrinfo_a) and is polled: dropping the object never
-// blocks. One owner, one thread.
+// blocks. A lookup that is dropped while it runs cannot be stopped, and its thread still writes
+// into its request; that is kept aside and freed, with the late answer, when a later lookup finds
+// it done. One owner, one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -31,8 +34,12 @@ class Lookup {
   std::vector<Endpoint> endpoints() const;
   const std::string& error() const { return error_; }
 
+  // Dropped lookups of this process that still run. Any thread; for tests.
+  static size_t abandoned();
+
  private:
   struct Request;
+  static void abandon(std::unique_ptr<Request> request);
   std::unique_ptr<Request> request_;
   bool done_ = false;
   std::string error_;

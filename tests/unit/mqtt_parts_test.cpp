@@ -1,20 +1,35 @@
 // The deciding parts of the MQTT input, without threads or sockets.
+#include <cstdlib>
+#include <fstream>
 #include <random>
+#include <thread>
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "plugins/mqtt/ack_queue.h"
 #include "plugins/mqtt/byte_cap.h"
 #include "plugins/mqtt/protocol_choice.h"
 #include "plugins/mqtt/reason_text.h"
+#include "plugins/mqtt/resolver.h"
 #include "plugins/mqtt/retry_delay.h"
 #include "plugins/mqtt/session_ledger.h"
 #include "plugins/mqtt/stall_detector.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait.h"
 
 namespace penstock::mqtt {
 namespace {
 
 using std::chrono::milliseconds;
+using test::Millis;
+using test::TempDir;
+using test::wait_until;
 
 std::vector<uint8_t> puback(uint8_t id) { return {0x40, 2, 0, id}; }
 
@@ -211,6 +226,48 @@ TEST(MqttProtocolChoice, AFixedVersionStays) {
   choice.refused();
   for (int i = 0; i < 10; ++i) choice.hung_up();
   EXPECT_EQ(choice.current(), Version::kV5);
+}
+
+// With a name server that says nothing, in a network and a file system of one thread's own.
+bool with_silent_name_server(const std::filesystem::path& dir, int& server) {
+  std::ofstream(dir / "resolv.conf") << "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
+  if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) return false;
+  const auto conf = dir / "resolv.conf";
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount(conf.c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr) != 0)
+    return false;
+  if (std::system("ip link set lo up 2>/dev/null") != 0) return false;
+  server = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(53);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return ::bind(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+TEST(MqttLookup, OneThatIsDroppedWhileItRunsIsFreedOnceItHasEnded) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP()
+      << "glibc looks names up in a thread that ThreadSanitizer does not know, and crashes";
+#endif
+  const TempDir dir("lookup");
+  bool possible = false;
+  std::thread([&] {
+    int server = -1;
+    possible = with_silent_name_server(dir.path(), server);
+    if (possible) {
+      {
+        Lookup lookup("broker.example", 1883);
+        pollfd asked{server, POLLIN, 0};
+        ASSERT_EQ(::poll(&asked, 1, 20'000), 1) << "the name server is not asked";
+        EXPECT_FALSE(lookup.done());
+      }
+      EXPECT_EQ(Lookup::abandoned(), 1U);
+      EXPECT_TRUE(wait_until([] { return Lookup::abandoned() == 0; }, Millis(30'000)));
+    }
+    if (server >= 0) ::close(server);
+  }).join();
+  if (!possible) GTEST_SKIP() << "needs root and `ip` for a network of its own";
 }
 
 TEST(MqttReasonText, SaysWhatTheBrokerMeans) {
