@@ -1,9 +1,14 @@
 // T10: TLS ends in the gate. Nothing is sent to a broker that cannot prove its name, and the status
 // says why.
 #include <fstream>
+#include <future>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/support/feeder_mqtt.h"
 #include "tests/support/mqtt_certificates.h"
@@ -76,6 +81,62 @@ TEST_F(MqttTls, T10_TheRightAuthorityAndNameCarryMessages) {
   }
   EXPECT_TRUE(life.host.wait_records(5));
   EXPECT_TRUE(wait_until([&] { return life.stat("acks_released") == 5; }, Millis(10000)));
+}
+
+// The name a client asks for in its handshake (SNI), without which a broker behind a shared address
+// shows another one's certificate. Answers one connection.
+class NameListener {
+ public:
+  explicit NameListener(const TestAuthority& files) : listener_(listen_loopback()) {
+    SSL_CTX_use_certificate_chain_file(context_.get(), files.cert.c_str());
+    SSL_CTX_use_PrivateKey_file(context_.get(), files.key.c_str(), SSL_FILETYPE_PEM);
+    SSL_CTX_set_tlsext_servername_callback(context_.get(), &NameListener::on_name);
+    SSL_CTX_set_tlsext_servername_arg(context_.get(), this);
+    thread_ = std::thread([this] { serve(); });
+  }
+  NameListener(const NameListener&) = delete;
+  NameListener& operator=(const NameListener&) = delete;
+  ~NameListener() {
+    thread_.join();
+    ::close(listener_.fd);
+  }
+  uint16_t port() const { return listener_.port; }
+  std::string asked_for() { return asked_.get_future().get(); }
+
+ private:
+  static int on_name(SSL* ssl, int*, void* self) {
+    const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    auto& listener = *static_cast<NameListener*>(self);
+    if (!std::exchange(listener.told_, true)) listener.asked_.set_value(name ? name : "nothing");
+    return SSL_TLSEXT_ERR_OK;
+  }
+  void serve() {
+    const int fd = ::accept(listener_.fd, nullptr, nullptr);
+    const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context_.get()), SSL_free);
+    SSL_set_fd(ssl.get(), fd);
+    SSL_accept(ssl.get());
+    ::close(fd);
+  }
+
+  LoopbackListener listener_;
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{SSL_CTX_new(TLS_server_method()),
+                                                             SSL_CTX_free};
+  std::promise<std::string> asked_;
+  bool told_ = false;
+  std::thread thread_;
+};
+
+TEST_F(MqttTls, T10_TheBrokersNameIsAskedForAndAnAddressIsNot) {
+  for (const auto& [name, expected] :
+       {std::pair{"plant-broker", "plant-broker"}, std::pair{"127.0.0.1", "nothing"}}) {
+    NameListener listener(good_);
+    auto asking = settings();
+    asking.server.port = listener.port();
+    asking.tls.server_name = name;
+    MqttLife life(asking);
+    life.start();
+    EXPECT_EQ(listener.asked_for(), expected);
+  }
 }
 
 TEST_F(MqttTls, T10_AWrongAuthorityIsRefused) {
