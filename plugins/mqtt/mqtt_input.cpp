@@ -14,6 +14,16 @@ uint64_t byte_cap(const sdk::Host& host, const Settings& settings) {
   return std::min(settings.max_unacked_bytes, host.max_emit_bytes() / 2);
 }
 
+void say_if_capped(const sdk::Host& host, const Settings& settings) {
+  const auto cap = byte_cap(host, settings);
+  if (cap == settings.max_unacked_bytes || settings.max_unacked_bytes == kDefaultMaxUnackedBytes)
+    return;
+  host.log(PENSTOCK_LOG_WARNING, "max_unacked_bytes is " + std::to_string(cap) + " instead of " +
+                                     std::to_string(settings.max_unacked_bytes) +
+                                     ": half of the agent's queue; a larger memory_limit "
+                                     "allows more");
+}
+
 GateConfig gate_config(const sdk::Host& host, const Settings& settings) {
   GateConfig config;
   config.server = settings.server;
@@ -88,6 +98,7 @@ MqttInput::~MqttInput() {
 }
 
 void MqttInput::start() {
+  say_if_capped(host_, settings_);
   AckGate::Hooks hooks;
   hooks.ended = [this](const SessionLedger& ledger, const SessionEnd& end) {
     driver_->session_ended(ledger, end);

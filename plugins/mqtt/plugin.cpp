@@ -38,7 +38,9 @@ constexpr auto kOptions = std::to_array<penstock_option>({
     option("keepalive", PENSTOCK_OPTION_DURATION, "60s", "A ping goes out after this much silence.",
            kSecond, 65535 * kSecond),
     option("username", PENSTOCK_OPTION_STRING, nullptr, "User name for the broker."),
-    option("password", PENSTOCK_OPTION_SECRET, nullptr, "Password for the broker."),
+    option("password", PENSTOCK_OPTION_SECRET, nullptr,
+           "Password for the broker. Read once, at the start of the agent: a new one needs a "
+           "restart."),
     option("tls.ca", PENSTOCK_OPTION_PATH, nullptr,
            "PEM file of the authorities to trust. Default: the system's."),
     option("tls.cert", PENSTOCK_OPTION_PATH, nullptr, "PEM file of the client certificate."),
@@ -58,8 +60,10 @@ constexpr auto kOptions = std::to_array<penstock_option>({
            "quarantine, and the message is acknowledged; an MQTT 5 broker drops it without a word.",
            kKiB, 268435455),
     option("max_unacked_bytes", PENSTOCK_OPTION_SIZE, "16MiB",
-           "Bytes that may wait for a commit before reading from the broker pauses.", 64 * kKiB,
-           1024 * kKiB * kKiB),
+           "Bytes that may wait for a commit before reading from the broker pauses; at most half "
+           "of the "
+           "agent's queue (an eighth of memory_limit), whatever is written here.",
+           64 * kKiB, 1024 * kKiB * kKiB),
 });
 
 }  // namespace

@@ -171,7 +171,8 @@ Settings parse_settings(const sdk::Host& host, const sdk::Options& options) {
   settings.skip_retained = options.text("retained", "keep") == "skip";
   settings.receive_maximum = static_cast<uint32_t>(options.number("receive_maximum", 1000));
   settings.max_packet_bytes = static_cast<uint32_t>(options.number("max_packet_size", 10 << 20));
-  settings.max_unacked_bytes = static_cast<uint64_t>(options.number("max_unacked_bytes", 16 << 20));
+  settings.max_unacked_bytes =
+      static_cast<uint64_t>(options.number("max_unacked_bytes", kDefaultMaxUnackedBytes));
   return settings;
 }
 

@@ -35,6 +35,8 @@ struct TlsFiles {
       server_name;  // checked against the certificate, and sent (SNI) unless it is an address
 };
 
+constexpr uint64_t kDefaultMaxUnackedBytes = 16U << 20;  // as in the option table
+
 struct Settings {
   BrokerAddress server;
   std::optional<Version> protocol;  // nothing: auto

@@ -73,6 +73,17 @@ TEST(MqttGate, AnInputThatIsNeverStartedCanBeDestroyed) {
   EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_STOPPED));
 }
 
+TEST(MqttGate, ABoundThatTheAgentsQueueDoesNotAllowIsSaid) {
+  auto settings = mqtt_settings(1, Version::kV5);
+  settings.max_unacked_bytes = uint64_t{1} << 40;
+  MqttLife life(settings);
+  life.start();
+  const auto logs = life.host.logs();
+  ASSERT_EQ(logs.size(), 1U);
+  EXPECT_NE(logs[0].find("instead of 1099511627776: half of the agent's queue"), std::string::npos)
+      << logs[0];
+}
+
 TEST(MqttGate, AnUnreachableBrokerIsReportedOnce) {
   MqttLife life(mqtt_settings(free_tcp_port(), std::nullopt));
   life.start();
