@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "plugins/serial/counters.h"
 #include "plugins/serial/port.h"
@@ -14,13 +16,16 @@ namespace penstock::serial {
 
 class LineErrorMeter {
  public:
+  using Read = std::function<std::optional<LineErrors>(int fd)>;
+  explicit LineErrorMeter(Read read = read_line_errors) : read_(std::move(read)) {}
+
   // A port was opened; what it counted before is not ours.
-  void opened(int fd) { last_ = read_line_errors(fd); }
+  void opened(int fd) { last_ = read_(fd); }
 
   void sample(int fd, int64_t mono_us, Counters& counters) {
     if (!last_ || mono_us < next_us_) return;
     next_us_ = mono_us + 1'000'000;
-    const auto now = read_line_errors(fd);
+    const auto now = read_(fd);
     if (!now) return;
     counters.line_overruns += now->overruns - last_->overruns;
     counters.line_errors += now->bad_chars - last_->bad_chars;
@@ -28,6 +33,7 @@ class LineErrorMeter {
   }
 
  private:
+  const Read read_;
   std::optional<LineErrors> last_;  // nullopt: this device does not count
   int64_t next_us_ = 0;
 };

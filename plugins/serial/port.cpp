@@ -51,25 +51,6 @@ OpenedPort failed(OpenedPort port, const std::string& doing, const std::string& 
   return port;
 }
 
-unsigned control_flags(const LineSettings& line) {
-  constexpr unsigned kSizes[] = {CS5, CS6, CS7, CS8};
-  unsigned flags = CREAD | CLOCAL | BOTHER | kSizes[line.data_bits - 5];
-  if (line.stop_bits == 2) flags |= CSTOPB;
-  if (line.parity != Parity::kNone) flags |= PARENB;
-  if (line.parity == Parity::kOdd) flags |= PARODD;
-  if (line.flow == Flow::kRtsCts) flags |= CRTSCTS;
-  return flags;
-}
-
-// A byte with a parity error becomes a zero byte, not nothing: a number that lost a digit would
-// look like a good one.
-unsigned input_flags(const LineSettings& line) {
-  unsigned flags = IGNBRK;
-  if (line.parity != Parity::kNone) flags |= INPCK;
-  if (line.flow == Flow::kXonXoff) flags |= IXON | IXOFF;
-  return flags;
-}
-
 int set_line(int fd, const LineSettings& line) {
   struct termios2 tty {};
   if (::ioctl(fd, TCGETS2, &tty) != 0) return errno;
@@ -120,6 +101,25 @@ void set_low_latency(OpenedPort& port) {
 }
 
 }  // namespace
+
+unsigned control_flags(const LineSettings& line) {
+  constexpr unsigned kSizes[] = {CS5, CS6, CS7, CS8};
+  unsigned flags = CREAD | CLOCAL | BOTHER | kSizes[line.data_bits - 5];
+  if (line.stop_bits == 2) flags |= CSTOPB;
+  if (line.parity != Parity::kNone) flags |= PARENB;
+  if (line.parity == Parity::kOdd) flags |= PARODD;
+  if (line.flow == Flow::kRtsCts) flags |= CRTSCTS;
+  return flags;
+}
+
+// A byte with a parity error becomes a zero byte, not nothing: a number that lost a digit would
+// look like a good one.
+unsigned input_flags(const LineSettings& line) {
+  unsigned flags = IGNBRK;
+  if (line.parity != Parity::kNone) flags |= INPCK;
+  if (line.flow == Flow::kXonXoff) flags |= IXON | IXOFF;
+  return flags;
+}
 
 OpenedPort open_port(const std::string& path, const LineSettings& line) {
   OpenedPort port;

@@ -27,6 +27,11 @@ struct OpenedPort {
 // empty.
 std::string advice(int error);
 
+// What is set for a line in termios2 (c_cflag, c_iflag; numbers of asm/termbits.h). Pure. With
+// parity checked, a character that fails it reads as a zero byte.
+unsigned control_flags(const LineSettings& line);
+unsigned input_flags(const LineSettings& line);
+
 OpenedPort open_port(const std::string& path, const LineSettings& line);
 
 // Gives the exclusive use up again: it would outlive the descriptor where another one is open. Does

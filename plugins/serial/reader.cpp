@@ -16,21 +16,10 @@ namespace {
 
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
-using std::chrono::milliseconds;
-
-constexpr milliseconds kFirstRetry{100};
-constexpr milliseconds kMaxRetryAbsent{1000};  // looking for a missing device costs one system call
-constexpr milliseconds kMaxRetryRefused{5000};
 
 Instant now() {
   return {duration_cast<microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(),
           duration_cast<microseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
-}
-
-// Whether the device is not there, as opposed to there and refusing. A vanishing one answers in
-// several ways.
-bool is_absent(int error) {
-  return error == ENOENT || error == ENXIO || error == ENODEV || error == EIO;
 }
 
 }  // namespace
@@ -112,7 +101,8 @@ void Reader::opened(OpenedPort port) {
   }
   if (was_open_) ++counters_.reopens;
   was_open_ = true;
-  failures_ = down_error_ = 0;
+  down_error_ = 0;
+  pace_.opened();
   line_errors_.opened(port.fd);
   const auto text = "reading " + settings_.device + " at " + describe(settings_.line);
   if (port.trouble.empty()) {
@@ -126,22 +116,19 @@ void Reader::opened(OpenedPort port) {
 }
 
 void Reader::failed(const OpenedPort& port) {
-  const bool absent = is_absent(port.error);
   // One report per reason, not per attempt; after an unplug the absence is no news.
-  if (const int reason = absent ? ENOENT : port.error; reason != down_error_) {
+  if (const int reason = RetryPace::is_absent(port.error) ? ENOENT : port.error;
+      reason != down_error_) {
     down_error_ = reason;
     host_.set_state(PENSTOCK_STATE_DOWN, port.what + "; trying again");
   }
-  retry_later(absent);
+  retry_later(port.error);
 }
 
-void Reader::retry_later(bool absent) {
-  const auto delay = kFirstRetry * (1 << std::min(failures_, 6));
-  ++failures_;
-  retry_timer_.expires_after(
-      std::min<milliseconds>(delay, absent ? kMaxRetryAbsent : kMaxRetryRefused));
-  retry_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) open();
+void Reader::retry_later(int error) {
+  retry_timer_.expires_after(pace_.next(error));
+  retry_timer_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled) open();
   });
 }
 
@@ -150,7 +137,7 @@ void Reader::lost(const std::string& reason) {
   down_error_ = ENOENT;
   host_.set_state(PENSTOCK_STATE_DOWN, settings_.device + " is gone (" + reason +
                                            "); waiting for it to be plugged in again");
-  retry_later(true);
+  retry_later(ENOENT);
 }
 
 // A read under way ends with operation_aborted.

@@ -28,6 +28,7 @@
 #include "plugins/serial/outbox.h"
 #include "plugins/serial/poller.h"
 #include "plugins/serial/port.h"
+#include "plugins/serial/retry_pace.h"
 #include "plugins/serial/settings.h"
 
 namespace penstock::serial {
@@ -50,7 +51,7 @@ class Reader {
   void open();
   void opened(OpenedPort port);
   void failed(const OpenedPort& port);
-  void retry_later(bool absent);
+  void retry_later(int error);
   void lost(const std::string& reason);
   void close();
 
@@ -71,6 +72,7 @@ class Reader {
   Outbox outbox_;
   Poller poller_;
   LineErrorMeter line_errors_;
+  RetryPace pace_;
 
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
@@ -87,7 +89,6 @@ class Reader {
   bool stalled_ = false;         // the host answered FULL; wait for on_room
   bool noted_ = false;           // the notes of open_port were logged
   bool was_open_ = false;
-  int failures_ = 0;    // to open, in a row
   int down_error_ = 0;  // what was reported as DOWN; 0: nothing
 
   std::thread thread_;

@@ -6,7 +6,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "plugins/serial/line_error_meter.h"
 #include "plugins/serial/port.h"
+#include "plugins/serial/retry_pace.h"
 #include "tests/support/pty.h"
 #include "tests/support/temp_dir.h"
 
@@ -55,6 +57,42 @@ TEST_F(SerialPort, RawModeStopBitsAndFlowControl) {
   EXPECT_EQ(tty.c_cc[VMIN], 1);
 }
 
+// A pseudo terminal takes 8N1 only: what a real one is told is read off before it gets there.
+TEST(SerialFlags, EveryCharacterFormatHasItsBits) {
+  constexpr unsigned kFormat = CSIZE | CSTOPB | PARENB | PARODD;
+  const unsigned sizes[] = {CS5, CS6, CS7, CS8};
+  const std::pair<Parity, unsigned> parities[] = {
+      {Parity::kNone, 0}, {Parity::kEven, PARENB}, {Parity::kOdd, PARENB | PARODD}};
+  for (int data = 5; data <= 8; ++data) {
+    for (const auto& [parity, bits] : parities) {
+      for (const int stop : {1, 2}) {
+        LineSettings line;
+        line.data_bits = data;
+        line.parity = parity;
+        line.stop_bits = stop;
+        SCOPED_TRACE(describe(line));
+        const unsigned expected = sizes[data - 5] | bits | (stop == 2 ? unsigned{CSTOPB} : 0U);
+        EXPECT_EQ(control_flags(line) & kFormat, expected);
+        EXPECT_EQ(control_flags(line) & CRTSCTS, 0U);
+        // Checked where there is one; never dropped (IGNPAR), never marked in the bytes (PARMRK).
+        EXPECT_EQ(input_flags(line) & (INPCK | IGNPAR | PARMRK),
+                  parity == Parity::kNone ? 0U : unsigned{INPCK});
+      }
+    }
+  }
+}
+
+TEST(SerialFlags, FlowControlIsOneOfThree) {
+  LineSettings line;
+  EXPECT_EQ(input_flags(line) & (IXON | IXOFF), 0U);
+  line.flow = Flow::kXonXoff;
+  EXPECT_EQ(input_flags(line) & (IXON | IXOFF), unsigned{IXON | IXOFF});
+  EXPECT_EQ(control_flags(line) & CRTSCTS, 0U);
+  line.flow = Flow::kRtsCts;
+  EXPECT_EQ(input_flags(line) & (IXON | IXOFF), 0U);
+  EXPECT_EQ(control_flags(line) & CRTSCTS, unsigned{CRTSCTS});
+}
+
 TEST_F(SerialPort, SoftwareFlowControl) {
   LineSettings settings;
   settings.flow = Flow::kXonXoff;
@@ -96,6 +134,56 @@ TEST_F(SerialPort, MissingDeviceGivesTheReason) {
   EXPECT_EQ(missing.fd, -1);
   EXPECT_EQ(missing.error, ENOENT);
   EXPECT_NE(missing.what.find("nothing: No such file"), std::string::npos) << missing.what;
+  const auto folder = open_port(dir.path().string(), {});
+  EXPECT_EQ(folder.fd, -1);
+  EXPECT_EQ(folder.error, EISDIR);
+  EXPECT_NE(folder.what.find("Is a directory"), std::string::npos) << folder.what;
+}
+
+TEST(RetryPace, BeginsAnewWhenTheReasonChanges) {
+  using std::chrono::milliseconds;
+  RetryPace pace;
+  milliseconds last{0};
+  for (int i = 0; i < 20; ++i) last = pace.next(ENOENT);
+  EXPECT_EQ(last, milliseconds(1000)) << "looking for a missing device is cheap";
+  EXPECT_EQ(pace.next(ENXIO), milliseconds(1000)) << "the same, in another way";
+  EXPECT_EQ(pace.next(EBUSY), milliseconds(100)) << "it is back, and will be free soon";
+  for (int i = 0; i < 20; ++i) last = pace.next(EBUSY);
+  EXPECT_EQ(last, milliseconds(5000));
+  EXPECT_EQ(pace.next(EACCES), milliseconds(100));
+  EXPECT_EQ(pace.next(EACCES), milliseconds(200));
+  pace.opened();
+  EXPECT_EQ(pace.next(EACCES), milliseconds(100));
+}
+
+TEST(LineErrorMeter, AddsUpWhatTheDriverCountsFromTheOpeningOn) {
+  std::optional<LineErrors> driver = LineErrors{70, 7};
+  LineErrorMeter meter([&](int) { return driver; });
+  Counters counters;
+  constexpr int64_t kSecond = 1'000'000;
+  meter.opened(3);
+  meter.sample(3, 10 * kSecond, counters);
+  EXPECT_EQ(counters.line_overruns, 0U) << "what it counted before is not ours";
+  driver = LineErrors{75, 9};
+  meter.sample(3, 10 * kSecond + 1, counters);
+  EXPECT_EQ(counters.line_overruns, 0U) << "it is asked once a second";
+  meter.sample(3, 11 * kSecond, counters);
+  EXPECT_EQ(counters.line_overruns, 5U);
+  EXPECT_EQ(counters.line_errors, 2U);
+  meter.sample(3, 12 * kSecond, counters);
+  EXPECT_EQ(counters.line_overruns, 5U) << "each once";
+  driver = LineErrors{1, 0};  // plugged in again: the driver begins anew
+  meter.opened(4);
+  driver = LineErrors{4, 1};
+  meter.sample(4, 13 * kSecond, counters);
+  EXPECT_EQ(counters.line_overruns, 8U);
+  EXPECT_EQ(counters.line_errors, 3U);
+  driver.reset();
+  meter.sample(4, 14 * kSecond, counters);
+  meter.opened(5);  // one that does not count
+  driver = LineErrors{100, 100};
+  meter.sample(5, 15 * kSecond, counters);
+  EXPECT_EQ(counters.line_overruns, 8U);
 }
 
 // systemd's device rules answer EPERM, the mode of the device file EACCES: another group mends only
