@@ -57,11 +57,13 @@ constexpr penstock_option kOptions[] = {
     option("poll[].every", PENSTOCK_OPTION_DURATION, "1s", nullptr, 10, 86'400'000,
            "How often; less often for a device that was silent three times in a row."),
     option("poll[].timeout", PENSTOCK_OPTION_DURATION, "500ms", nullptr, 1, 60'000,
-           "After this the request is given up and the next one sent."),
+           "After this the request is given up; the next one is sent once the line has been silent "
+           "for "
+           "half as long again."),
     option(
         "poll[].reply", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
         "What its reply begins with; when absent, the next frame is the reply (modbus_rtu: of the "
-        "same address and function)."),
+        "same address and function, with as many bytes as were asked for)."),
     option("poll[].name", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
            "Attribute `poll` of the reply's record."),
 };

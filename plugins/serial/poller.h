@@ -1,8 +1,10 @@
 // Poller: which request goes out on a line when, and which frame answers it.
 //
 // Pure: moments in, decisions out; one owner. One request is on the line at a time. A request that
-// is not answered in its timeout is given up; after three such in a row its device is asked less
-// and less often, until it answers, so that a silent one does not hold up the others.
+// is not answered in its timeout is given up, and the next one waits until the line has been silent
+// for half that time: a late reply would pass for the next request's. After three such in a row its
+// device is asked less and less often, until it answers, so that a silent one does not hold up the
+// others.
 #pragma once
 
 #include <cstddef>
@@ -18,15 +20,22 @@ struct PollRequest {
   std::string name;     // attribute `poll` of the reply
   std::string bytes;    // as they go on the line
   std::string reply;    // what a reply begins with; empty: anything
-  bool modbus = false;  // instead: a reply has the request's address and function
+  bool modbus = false;  // instead: what the protocol says of the request's reply
   int64_t every_us = 1'000'000;
   int64_t timeout_us = 500'000;
 };
+
+// Whether `frame` can be the reply to `request`, which is what the MODBUS Application Protocol
+// (V1.1b3) lets one see: address and function (a device that cannot serve sets its top bit), for a
+// reading as many bytes as were asked for, for a writing what was written. The request itself,
+// which an adapter may echo, is none, but with the functions whose reply it is (5, 6, 8).
+bool modbus_answers(std::string_view request, std::string_view frame);
 
 class Poller {
  public:
   static constexpr int kPatience = 3;  // timeouts in a row before backing off
   static constexpr int64_t kLongestPauseUs = 60'000'000;
+  static constexpr int kMostSettles = 4;  // a line that is never silent does not stop the asking
 
   explicit Poller(std::vector<PollRequest> requests);
 
@@ -48,11 +57,16 @@ class Poller {
     int misses = 0;
   };
   void done(int64_t now_us);
+  void heard(int64_t now_us);
 
   const std::vector<PollRequest> requests_;
   std::vector<State> states_;
   std::optional<size_t> under_way_;
   int64_t sent_us_ = 0;
+  // After a timeout nothing is sent before settled_us_; each frame puts that off, to the limit.
+  int64_t settled_us_ = 0;
+  int64_t settle_us_ = 0;
+  int64_t settle_limit_us_ = 0;
 };
 
 }  // namespace penstock::serial

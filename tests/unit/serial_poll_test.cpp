@@ -52,20 +52,66 @@ TEST(Poller, AFrameThatIsNotItsReplyCameUnasked) {
   EXPECT_EQ(poller.answered("A=1", 2)->name, "a");
 }
 
-TEST(Poller, ModbusMatchesAddressAndFunctionAndTakesARefusal) {
-  auto made = request("m");
-  made.bytes = "\x01\x03\x00\x00\x00\x01"s;
-  made.modbus = true;
-  Poller poller({made});
-  for (const auto& [frame, ours] : {std::pair{"\x01\x03\x02\x00\x01"s, true},
-                                    {"\x01\x83\x02"s, true},
-                                    {"\x02\x03\x02\x00\x01"s, false},
-                                    {"\x01\x04\x02\x00\x01"s, false},
-                                    {"\x01"s, false}}) {
-    poller.begin(0);
-    poller.next(0);
-    EXPECT_EQ(poller.answered(frame, 1) != nullptr, ours);
-  }
+TEST(ModbusReply, IsWhatTheProtocolSaysOfTheRequest) {
+  const auto read_3 = "\x01\x03\x02\x00\x00\x01"s;  // one register
+  const auto coils = "\x01\x01\x00\x00\x00\x09"s;   // nine coils
+  const auto write_1 = "\x01\x06\x00\x07\x12\x34"s;
+  const auto write_2 = "\x01\x10\x00\x07\x00\x01\x02\x12\x34"s;
+  const auto echo_data = "\x01\x08\x00\x0B\x00\x00"s;
+  const auto own = "\x01\x41\x05"s;  // a function of the maker's
+  const struct {
+    std::string request, frame;
+    bool answers;
+    const char* what;
+  } table[] = {
+      {read_3, "\x01\x03\x02\x00\x01"s, true, "two bytes, as asked"},
+      {read_3, "\x01\x83\x02"s, true, "a refusal"},
+      {read_3, "\x02\x03\x02\x00\x01"s, false, "another device"},
+      {read_3, "\x01\x04\x02\x00\x01"s, false, "another function"},
+      {read_3, "\x01\x84\x02"s, false, "another function's refusal"},
+      {read_3, "\x01\x03\x04\x00\x01\x00\x02"s, false, "a late reply of two registers"},
+      {read_3, "\x01\x03\x02\x00"s, false, "too short for its count"},
+      {read_3, read_3, false, "the request itself, whose count looks right"},
+      {read_3, "\x01"s, false, "less than a frame"},
+      {coils, "\x01\x01\x02\x01\x01"s, true, "nine coils in two bytes"},
+      {coils, "\x01\x01\x01\x01"s, false, "eight coils"},
+      {write_1, write_1, true, "its reply is its echo"},
+      {write_1, "\x01\x06\x00\x08\x12\x34"s, false, "another register"},
+      {write_2, "\x01\x10\x00\x07\x00\x01"s, true, "start and quantity"},
+      {write_2, write_2, false, "the request itself"},
+      {write_2, "\x01\x10\x00\x07\x00\x02"s, false, "another quantity"},
+      {echo_data, "\x01\x08\x00\x0B\x00\x2A"s, true, "the counter that was asked for"},
+      {echo_data, "\x01\x08\x00\x0C\x00\x2A"s, false, "another counter"},
+      {own, "\x01\x41\x07"s, true, "who knows"},
+      {own, own, false, "but not the request"},
+  };
+  for (const auto& row : table)
+    EXPECT_EQ(modbus_answers(row.request, row.frame), row.answers) << row.what;
+}
+
+TEST(Poller, AReplyLaterThanItsTimeoutIsNotGivenToTheNextRequest) {
+  Poller poller({request("a"), request("b")});
+  poller.begin(0);
+  EXPECT_EQ(poller.next(0)->name, "a");
+  ASSERT_TRUE(poller.expire(20 * kMs));
+  EXPECT_EQ(poller.next(20 * kMs), nullptr) << "a's reply may be on its way";
+  EXPECT_EQ(poller.wake_us(), 30 * kMs) << "half of a's time";
+  EXPECT_EQ(poller.answered("late", 28 * kMs), nullptr);
+  EXPECT_EQ(poller.next(30 * kMs), nullptr) << "and there may be more of it";
+  EXPECT_EQ(poller.wake_us(), 38 * kMs);
+  EXPECT_EQ(poller.next(38 * kMs)->name, "b");
+  EXPECT_EQ(poller.answered("b's", 39 * kMs)->name, "b");
+  EXPECT_EQ(poller.next(100 * kMs)->name, "a") << "after a reply there is no such wait";
+}
+
+TEST(Poller, ALineThatIsNeverSilentIsAskedAllTheSame) {
+  Poller poller({request("a"), request("b")});
+  poller.begin(0);
+  poller.next(0);
+  ASSERT_TRUE(poller.expire(20 * kMs));
+  int64_t now = 20 * kMs;
+  while (!poller.next(now) && now < 1000 * kMs) poller.answered("noise", now += kMs);
+  EXPECT_EQ(now, 60 * kMs);
 }
 
 TEST(Poller, ASilentDeviceIsAskedLessAndLessAndTheOthersAsBefore) {
