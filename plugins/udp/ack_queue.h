@@ -9,11 +9,14 @@
 
 #include <sys/socket.h>
 
+#include "plugins/udp/socket.h"
+
 namespace penstock::udp {
 
 struct Ack {
   uint64_t seq = 0;  // the newest record of its datagram
   sockaddr_storage to{};
+  LocalAddress from;
   std::string bytes;
 };
 

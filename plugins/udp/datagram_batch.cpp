@@ -18,7 +18,10 @@ size_t batch_size(size_t max_datagram_bytes) {
 
 void read_control(msghdr& header, Datagram& datagram) {
   for (auto* item = CMSG_FIRSTHDR(&header); item; item = CMSG_NXTHDR(&header, item)) {
-    if (item->cmsg_level != SOL_SOCKET) continue;
+    if (item->cmsg_level != SOL_SOCKET) {
+      datagram.to.take(*item);
+      continue;
+    }
     if (item->cmsg_type == SCM_TIMESTAMPNS) {
       timespec at{};
       std::memcpy(&at, CMSG_DATA(item), sizeof(at));

@@ -12,6 +12,8 @@
 
 #include <sys/socket.h>
 
+#include "plugins/udp/socket.h"
+
 namespace penstock::udp {
 
 struct Datagram {
@@ -20,6 +22,7 @@ struct Datagram {
   int64_t received_at_us = 0;            // since 1970 UTC, by the kernel; 0: it did not say
   bool truncated = false;                // it was longer
   std::optional<uint32_t> kernel_drops;  // on this socket before it, modulo 2^32
+  LocalAddress to{};
 };
 
 class DatagramBatch {
@@ -36,7 +39,7 @@ class DatagramBatch {
   Datagram datagram(size_t i) const;
 
  private:
-  // Timestamp and drop count; the kernel aligns each.
+  // Timestamp, drop count and local address; the kernel aligns each.
   static constexpr size_t kControlBytes = 128;
   struct Slot {
     sockaddr_storage source;

@@ -21,7 +21,7 @@ void RecordBuilder::add(const Datagram& datagram) {
     if (records_.size() == before) {
       ++counters_.empty;
     } else if (settings_.ack_bytes > 0) {
-      answers_.push_back({records_.size(), *datagram.source,
+      answers_.push_back({records_.size(), *datagram.source, datagram.to,
                           std::string(datagram.payload.substr(0, settings_.ack_bytes))});
     }
   }

@@ -35,6 +35,7 @@ class RecordBuilder {
   struct Answer {
     size_t end;
     sockaddr_storage to;
+    LocalAddress from;
     std::string bytes;
   };
   std::span<const Answer> answers() const { return answers_; }

@@ -66,6 +66,11 @@ std::unique_ptr<Socket> Socket::open(const Endpoint& listen, uint64_t receive_bu
   ask_for_buffer(fd, receive_buffer_bytes);
   enable(fd, SOL_SOCKET, SO_RXQ_OVFL);
   enable(fd, SOL_SOCKET, SO_TIMESTAMPNS);
+  if (listen.family() == AF_INET6) {
+    enable(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
+  } else {
+    enable(fd, IPPROTO_IP, IP_PKTINFO);
+  }
   only_own_groups(fd, listen.family());
   // No SO_REUSEADDR: for UDP it would share the port and take another program's datagrams.
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&listen.address), listen.size) != 0)
@@ -98,10 +103,41 @@ std::optional<uint32_t> Socket::drops() const {
   return info[SK_MEMINFO_DROPS];
 }
 
-bool Socket::send(const sockaddr_storage& to, const std::string& bytes) const {
-  const socklen_t size = to.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
-  const auto* address = reinterpret_cast<const sockaddr*>(&to);
-  return ::sendto(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size) ==
+void LocalAddress::take(const cmsghdr& item) {
+  if (item.cmsg_level == IPPROTO_IP && item.cmsg_type == IP_PKTINFO) {
+    in_pktinfo info{};
+    std::memcpy(&info, CMSG_DATA(&item), sizeof info);
+    family = AF_INET;
+    v4 = info.ipi_spec_dst;
+  } else if (item.cmsg_level == IPPROTO_IPV6 && item.cmsg_type == IPV6_PKTINFO) {
+    std::memcpy(&v6, CMSG_DATA(&item), sizeof v6);
+    family = AF_INET6;
+    // By route, but where the address means something on that link only.
+    if (!IN6_IS_ADDR_LINKLOCAL(&v6.ipi6_addr)) v6.ipi6_ifindex = 0;
+  }
+}
+
+bool Socket::send(const sockaddr_storage& to, const LocalAddress& from,
+                  const std::string& bytes) const {
+  iovec payload{const_cast<char*>(bytes.data()), bytes.size()};  // only read
+  msghdr message{};
+  message.msg_name = const_cast<sockaddr_storage*>(&to);
+  message.msg_namelen = to.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  message.msg_iov = &payload;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(in6_pktinfo))]{};
+  auto* item = reinterpret_cast<cmsghdr*>(control);
+  const auto attach = [&](int level, int type, const auto& info) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(sizeof info);
+    item->cmsg_level = level;
+    item->cmsg_type = type;
+    item->cmsg_len = CMSG_LEN(sizeof info);
+    std::memcpy(CMSG_DATA(item), &info, sizeof info);
+  };
+  if (from.family == AF_INET) attach(IPPROTO_IP, IP_PKTINFO, in_pktinfo{0, from.v4, {}});
+  if (from.family == AF_INET6) attach(IPPROTO_IPV6, IPV6_PKTINFO, from.v6);
+  return ::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL) ==
          static_cast<ssize_t>(bytes.size());
 }
 

@@ -12,11 +12,22 @@
 
 namespace penstock::udp {
 
+// The address of this machine that a datagram was sent to. On a gateway with several, an answer
+// from another one is not what its sender waits for.
+struct LocalAddress {
+  int family = 0;  // of the socket; 0: not known
+  in_addr v4{};
+  in6_pktinfo v6{};  // AF_INET6: also IPv4 addresses, as ::ffff:10.0.5.7
+
+  // From what came with a datagram; unchanged if it is something else.
+  void take(const cmsghdr& item);
+};
+
 class Socket {
  public:
   // nullptr: `error` says what failed, where and what to do. Asks the kernel for kernel receive
-  // timestamps and drop counts with each datagram, and for `receive_buffer_bytes`, by privilege if
-  // there is any.
+  // timestamps, drop counts and the local address with each datagram, and for
+  // `receive_buffer_bytes`, by privilege if there is any.
   static std::unique_ptr<Socket> open(const Endpoint& listen, uint64_t receive_buffer_bytes,
                                       std::string& error);
   ~Socket();
@@ -33,8 +44,9 @@ class Socket {
   std::optional<uint32_t> drops() const;
   // Throws away what waits and says how many datagrams that was; gives up counting at 64 Ki.
   uint64_t discard_waiting() const;
-  // One datagram, without waiting. False: the kernel did not take it.
-  bool send(const sockaddr_storage& to, const std::string& bytes) const;
+  // One datagram, without waiting, from the address `from` if that is known. False: the kernel did
+  // not take it.
+  bool send(const sockaddr_storage& to, const LocalAddress& from, const std::string& bytes) const;
   // Takes and clears the error that made the socket readable; 0: none.
   int take_error() const;
 

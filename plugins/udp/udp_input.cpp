@@ -162,7 +162,7 @@ void UdpInput::report_up() {
 void UdpInput::answer() {
   const uint64_t safe = durable_;
   while (const auto ack = acks_.pop(safe)) {
-    const bool sent = socket_ && socket_->send(ack->to, ack->bytes);
+    const bool sent = socket_ && socket_->send(ack->to, ack->from, ack->bytes);
     ++(sent ? counters_.acks : counters_.acks_not_sent);
   }
 }
@@ -209,7 +209,8 @@ void UdpInput::deliver() {
   const auto taken = [this](size_t end, uint64_t last_seq) {
     const auto answers = builder_.answers();
     for (; answered_ < answers.size() && answers[answered_].end <= end; ++answered_)
-      acks_.push({last_seq, answers[answered_].to, answers[answered_].bytes});
+      acks_.push(
+          {last_seq, answers[answered_].to, answers[answered_].from, answers[answered_].bytes});
   };
   const auto status = sdk::emit_batches(host_, builder_.records(), delivered_, taken);
   counters_.records += delivered_ - before;

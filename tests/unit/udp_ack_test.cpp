@@ -89,6 +89,22 @@ TEST_F(UdpAck, EachDeviceGetsItsOwn) {
   EXPECT_EQ(six.answer(kDeadline), "six!");
 }
 
+// A gateway with several addresses: a device takes answers from the one it has sent to, only.
+TEST_F(UdpAck, TheAnswerComesFromTheAddressThatWasSentTo) {
+  for (const char* any : {"0.0.0.0:0", "[::]:0"}) {
+    SCOPED_TRACE(any);
+    listen = any;
+    const auto bound = start();
+    const Device device("127.0.0.5" + bound.substr(bound.rfind(':')));
+    device.send("here");
+    ASSERT_TRUE(wait_until([&] { return stat(*input, "records") == 1; }, kDeadline));
+    input->on_durable(host.records().size());
+    EXPECT_EQ(device.answer(10s), "here");
+    input.reset();
+    values = {};
+  }
+}
+
 TEST_F(UdpAck, WhatIsRefusedIsNotAnswered) {
   const Device device(start());
   host.answer(PENSTOCK_EMIT_FULL);
@@ -140,13 +156,13 @@ TEST_F(UdpAck, ItAsksForACommitWhenDevicesWait) {
 
 TEST(AckQueue, GivesInOrderWhatIsSafe) {
   AckQueue queue;
-  for (uint64_t seq = 1; seq <= 3; ++seq) queue.push({seq * 10, {}, std::to_string(seq)});
+  for (uint64_t seq = 1; seq <= 3; ++seq) queue.push({seq * 10, {}, {}, std::to_string(seq)});
   EXPECT_FALSE(queue.pop(9));
   EXPECT_EQ(queue.pop(20)->bytes, "1");
   EXPECT_EQ(queue.pop(20)->bytes, "2");
   EXPECT_FALSE(queue.pop(20));
   EXPECT_FALSE(queue.empty());
-  for (size_t i = 1; i < AckQueue::kMost; ++i) queue.push({30, {}, ""});
+  for (size_t i = 1; i < AckQueue::kMost; ++i) queue.push({30, {}, {}, ""});
   EXPECT_TRUE(queue.full()) << "what waits is bounded";
 }
 
