@@ -1,5 +1,6 @@
 #include "plugins/udp/membership.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -104,12 +105,27 @@ const std::string& Membership::join(int fd) {
   return missing_;
 }
 
+bool Membership::wants_join(const LinkNews& news) const {
+  if (!complete()) return news.any;
+  if (news.unsure) return true;
+  if (settings_.interface.empty()) return !news.back.empty();
+  const unsigned now = news.any ? ::if_nametoindex(settings_.interface.c_str()) : joined_on_;
+  return now != joined_on_ ||
+         std::find(news.back.begin(), news.back.end(), static_cast<int>(now)) != news.back.end();
+}
+
 bool LinkStates::report(int index, bool running) {
   const auto [known, fresh] = running_.try_emplace(index, running);
-  if (fresh) return running;
-  const bool back = running && !known->second;
+  const bool was_away = fresh ? gone_ > 0 : !known->second;
   known->second = running;
-  return back;
+  if (!running || !was_away) return false;
+  gone_ = std::max(gone_ - 1, 0);
+  return true;
+}
+
+void LinkStates::gone(int index) {
+  running_.erase(index);
+  ++gone_;
 }
 
 LinkWatch::LinkWatch()
@@ -127,28 +143,33 @@ LinkWatch::~LinkWatch() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-bool LinkWatch::take() {
-  bool back = false;
+LinkNews LinkWatch::take() {
+  LinkNews news;
   alignas(nlmsghdr) char buffer[16384];
   for (;;) {
     const ssize_t got = ::recv(fd_, buffer, sizeof buffer, 0);
-    if (got < 0 && errno == ENOBUFS) {  // some reports are lost: one may have been ours
-      back = true;
+    if (got < 0 && errno == ENOBUFS) {  // one that is lost may have been ours
+      news.any = news.unsure = true;
       continue;
     }
-    if (got <= 0) return back;
+    if (got <= 0) return news;
     auto left = static_cast<size_t>(got);
     for (auto* header = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(header, left);
-         header = NLMSG_NEXT(header, left)) {
-      if (header->nlmsg_type == RTM_NEWADDR) back = true;
-      if (header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) continue;
-      const auto& link = *static_cast<const ifinfomsg*>(NLMSG_DATA(header));
-      if (header->nlmsg_type == RTM_DELLINK) {
-        links_.gone(link.ifi_index);
-      } else if (links_.report(link.ifi_index, (link.ifi_flags & IFF_RUNNING) != 0)) {
-        back = true;
-      }
-    }
+         header = NLMSG_NEXT(header, left))
+      take_report(*header, news);
+  }
+}
+
+void LinkWatch::take_report(const nlmsghdr& header, LinkNews& news) {
+  news.any = news.any || header.nlmsg_type == RTM_NEWADDR;
+  if (header.nlmsg_type != RTM_NEWLINK && header.nlmsg_type != RTM_DELLINK) return;
+  const auto& link = *static_cast<const ifinfomsg*>(NLMSG_DATA(&header));
+  if (link.ifi_family != AF_UNSPEC) return;  // a bridge's ports
+  news.any = true;
+  if (header.nlmsg_type == RTM_DELLINK) {
+    links_.gone(link.ifi_index);
+  } else if (links_.report(link.ifi_index, (link.ifi_flags & IFF_RUNNING) != 0)) {
+    news.back.push_back(link.ifi_index);
   }
 }
 

@@ -3,7 +3,9 @@
 //
 // Groups are values. Membership keeps what is joined; LinkWatch is a netlink socket that tells of
 // links that came back. One thread: the input's. A membership ends with its interface (a replugged
-// adapter is a new one), and a switch that was cut off has forgotten it: hence the second join.
+// adapter is a new one), and a switch that was cut off has forgotten it: hence the second join. It
+// is preceded by a leave, which may cut a flow for a moment: therefore only for a link that was
+// away.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +16,8 @@
 #include <vector>
 
 #include "plugins/udp/address.h"
+
+struct nlmsghdr;
 
 namespace penstock::udp {
 
@@ -31,6 +35,13 @@ struct MulticastSettings {
   std::string interface;  // "eth1"; empty: the kernel chooses by route
 };
 
+// What became of the links since the last look.
+struct LinkNews {
+  bool any = false;       // something came: a link, an address
+  bool unsure = false;    // some reports were lost
+  std::vector<int> back;  // links that run and did not before, by index
+};
+
 class Membership {
  public:
   explicit Membership(MulticastSettings settings) : settings_(std::move(settings)) {}
@@ -38,6 +49,9 @@ class Membership {
   bool wanted() const { return !settings_.groups.empty(); }
   bool complete() const { return missing_.empty(); }
   const std::string& missing() const { return missing_; }
+  // Whether the news is a reason to join again: when a group is missing any is, else only that the
+  // groups' own link was away; with no interface named, any link may be theirs.
+  bool wants_join(const LinkNews& news) const;
   // Joins every group on `fd`, leaving it before where it is joined already. What could not be
   // joined, why and on which interface; empty when all are.
   const std::string& join(int fd);
@@ -53,12 +67,14 @@ class Membership {
 // Which links run, from what the kernel reports. Pure.
 class LinkStates {
  public:
-  // True when link `index` runs now and did not at its last report, or was unknown since `gone`.
+  // True when link `index` runs now and did not at its last report; also for one never heard of, if
+  // it stands for one that is gone: a replugged adapter has another number.
   bool report(int index, bool running);
-  void gone(int index) { running_[index] = false; }
+  void gone(int index);
 
  private:
   std::map<int, bool> running_;
+  int gone_ = 0;  // and not replaced yet
 };
 
 class LinkWatch {
@@ -71,10 +87,12 @@ class LinkWatch {
   // Readable when there is something to take; -1: this system does not tell, see missing().
   int fd() const { return fd_; }
   const std::string& missing() const { return missing_; }
-  // Takes what waits. True when a link came back or an address was added.
-  bool take();
+  // Takes what waits, without blocking.
+  LinkNews take();
 
  private:
+  void take_report(const nlmsghdr& header, LinkNews& news);
+
   int fd_ = -1;
   std::string missing_;
   LinkStates links_;

@@ -1,6 +1,7 @@
 // What the configuration says about one UDP input, as values. Read once, in create.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -18,6 +19,8 @@ struct UdpSettings {
   uint64_t receive_buffer_bytes = 4 << 20;
   size_t ack_bytes = 0;  // leading bytes of a datagram that answer it once it is safe; 0: no answer
   MulticastSettings multicast;
+  // Not configurable; tests shorten it: how often groups are joined where links cannot be watched.
+  std::chrono::milliseconds blind_rejoin{60'000};
 };
 
 // Throws std::invalid_argument with the key, what is wrong and what to write.

@@ -1,5 +1,7 @@
 #include "plugins/udp/udp_input.h"
 
+#include <algorithm>
+#include <climits>
 #include <cstring>
 #include <utility>
 
@@ -13,8 +15,9 @@ namespace {
 
 constexpr int kBindRetryMs = 2000;
 constexpr int kForever = -1;
-constexpr int kJoinRetryMs = 2000;
-constexpr std::chrono::microseconds kThick{500};  // between datagrams
+constexpr std::chrono::seconds kJoinRetry{2};
+constexpr std::chrono::milliseconds kLinkLook{200};  // where no wait tells of the links
+constexpr std::chrono::microseconds kThick{500};     // between datagrams
 
 // For how long datagrams may gather in the kernel's buffer: a fifth of the time in which 200,000
 // small ones a second, which take 768 bytes of it each, would fill it.
@@ -23,21 +26,37 @@ int gather_ms(uint64_t receive_buffer_bytes) {
   return receive_buffer_bytes >= 192 << 10 ? 1 : 0;
 }
 
+// The milliseconds of a poll (-1: for ever) that shall end at `at`, too.
+int sooner(int timeout_ms, std::chrono::steady_clock::time_point at) {
+  if (at == std::chrono::steady_clock::time_point::max()) return timeout_ms;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+      std::max(at - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
+  const auto left_ms = static_cast<int>(std::min<int64_t>(left.count(), INT_MAX));
+  return timeout_ms < 0 ? left_ms : std::min(timeout_ms, left_ms);
+}
+
 }  // namespace
 
 UdpInput::UdpInput(sdk::Host host, const sdk::Options& options)
+    : UdpInput(host, read_settings(options)) {}
+
+UdpInput::UdpInput(sdk::Host host, UdpSettings settings)
     : host_(host),
-      settings_(read_settings(options)),
+      settings_(std::move(settings)),
       membership_(settings_.multicast),
       batch_(settings_.max_datagram_bytes),
       builder_(settings_, counters_) {
   if (!membership_.wanted()) return;
   links_.emplace();
   if (links_->fd() >= 0) return;
-  host_.log(PENSTOCK_LOG_WARNING,
-            "the kernel's news of links cannot be had (" + links_->missing() +
-                "): after an unplugged adapter or cable the groups are not joined again before a "
-                "restart; in a service allow AF_NETLINK (RestrictAddressFamilies=)");
+  blind_ = true;
+  const auto every = std::chrono::ceil<std::chrono::seconds>(settings_.blind_rejoin).count();
+  host_.log(
+      PENSTOCK_LOG_WARNING,
+      "the kernel's news of links cannot be had (" + links_->missing() +
+          "): after an unplugged adapter or cable the groups are joined again by the clock only, "
+          "every " +
+          std::to_string(every) + " s; in a service allow AF_NETLINK (RestrictAddressFamilies=)");
 }
 
 UdpInput::~UdpInput() { end_thread(); }
@@ -105,6 +124,7 @@ void UdpInput::run() {
 void UdpInput::step() {
   if (room_.exchange(false)) stalled_ = false;
   answer();
+  if (membership_.wanted() && socket_ && !ended_) tend_groups();
   if (acks_.full() && !pending()) host_.flush_hint();
   if (closed_ || (acks_.full() && !pending()) || (pending() && stalled_) ||
       (ended_ && !pending())) {
@@ -137,10 +157,22 @@ void UdpInput::bind() {
   join_groups();
 }
 
+// Before each step, because a steady flow of datagrams leaves no wait that could tell of a link.
+void UdpInput::tend_groups() {
+  const auto now = std::chrono::steady_clock::now();
+  const bool news = !blind_ && now >= next_look_ && membership_.wants_join(links_->take());
+  if (now >= next_look_) next_look_ = now + kLinkLook;
+  if (news || now >= next_join_) join_groups();
+}
+
 void UdpInput::join_groups() {
   if (membership_.wanted()) {
     membership_.join(socket_->fd());
     ++counters_.joins;
+    const auto now = std::chrono::steady_clock::now();
+    next_join_ = std::chrono::steady_clock::time_point::max();
+    if (blind_) next_join_ = now + settings_.blind_rejoin;
+    if (!membership_.complete()) next_join_ = now + kJoinRetry;
   }
   report_up();
 }
@@ -184,7 +216,7 @@ void UdpInput::receive() {
   const int count = receive_batch();
   if (count == 0) {
     if (!acks_.empty()) host_.flush_hint();  // they may be waiting for their answers
-    return wait(membership_.complete() ? kForever : kJoinRetryMs, true);
+    return wait(kForever, true);
   }
   if (count > 0) return gather(static_cast<size_t>(count));
   down_ = "cannot read from " + socket_->bound_to() + ": " + std::strerror(-count);
@@ -249,11 +281,13 @@ void UdpInput::close_socket() {
 void UdpInput::wait(int timeout_ms, bool for_datagrams) {
   pollfd events[3] = {{wakeup_.fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
   if (for_datagrams) events[1].fd = socket_->fd();
-  if (for_datagrams && links_) events[2].fd = links_->fd();
-  const int ready = ::poll(events, 3, timeout_ms);
+  if (membership_.wanted() && socket_ && !ended_) {
+    events[2].fd = links_->fd();
+    timeout_ms = sooner(timeout_ms, next_join_);
+  }
+  ::poll(events, 3, timeout_ms);
   if (events[0].revents != 0) wakeup_.drain();
-  const bool back = events[2].revents != 0 && links_->take();
-  if (back || (for_datagrams && ready == 0)) join_groups();
+  if (events[2].revents != 0) next_look_ = {};
   if (events[1].revents & POLLERR)
     socket_->take_error();  // or the poll would return at once for ever
 }

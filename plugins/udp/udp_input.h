@@ -40,6 +40,7 @@ class UdpInput final : public sdk::Input {
  public:
   // Throws std::invalid_argument with the key, what is wrong and what to write. Binds nothing yet.
   UdpInput(sdk::Host host, const sdk::Options& options);
+  UdpInput(sdk::Host host, UdpSettings settings);
   ~UdpInput() override;
 
   void start() override;
@@ -62,11 +63,13 @@ class UdpInput final : public sdk::Input {
   void deliver();
   void finish_reading();
   void answer();
+  void tend_groups();
   void join_groups();
   void report_up();
   void close_socket();
   bool pending() const { return delivered_ < builder_.records().size(); }
   // Until woken, and if `for_datagrams` until one can be read; at most `timeout_ms`, -1: for ever.
+  // Also until there is something to do for the groups.
   void wait(int timeout_ms, bool for_datagrams);
 
   sdk::Host host_;
@@ -85,7 +88,10 @@ class UdpInput final : public sdk::Input {
 
   AckQueue acks_;
   Membership membership_;
-  std::optional<LinkWatch> links_;  // where there are groups
+  std::optional<LinkWatch> links_;                     // where there are groups
+  std::chrono::steady_clock::time_point next_look_{};  // at the links
+  std::chrono::steady_clock::time_point next_join_{};  // when groups are missing, or blindly
+  bool blind_ = false;                                 // links cannot be watched
   std::chrono::steady_clock::time_point received_at_{};
   int gather_ms_ = 0;
   bool gathering_ = false;  // datagrams come so thick that they are let gather

@@ -1,6 +1,7 @@
 // UDP multicast: only what was joined comes in, SSM takes one source, and a group is joined again
 // when its interface comes back.
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
@@ -44,13 +45,35 @@ TEST(MulticastGroup, IsAGroupAndPerhapsItsSource) {
 
 TEST(LinkStates, SaysWhenALinkIsBack) {
   LinkStates links;
-  EXPECT_TRUE(links.report(2, true)) << "new and running: something may wait for it";
+  EXPECT_FALSE(links.report(2, true)) << "never heard of it: it may have run all the time";
   EXPECT_FALSE(links.report(2, true)) << "no news";
   EXPECT_FALSE(links.report(2, false));
   EXPECT_TRUE(links.report(2, true));
   EXPECT_FALSE(links.report(3, false));
   links.gone(2);
   EXPECT_TRUE(links.report(2, true)) << "plugged in again under the same number";
+  links.gone(2);
+  EXPECT_TRUE(links.report(4, true)) << "plugged in again under another";
+  EXPECT_FALSE(links.report(5, true)) << "and one more that replaces nothing";
+}
+
+TEST(Membership, IsRenewedOnlyForItsOwnLinkOnceItIsComplete) {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int lo = static_cast<int>(::if_nametoindex("lo"));
+  const LinkNews nothing, address{true, false, {}}, unsure{true, true, {}};
+  const LinkNews ours{true, false, {lo}}, another{true, false, {lo + 1000}};
+  Membership named({{*Group::parse("239.255.77.9")}, "lo"});
+  ASSERT_EQ(named.join(fd), "");
+  EXPECT_FALSE(named.wants_join(nothing));
+  EXPECT_FALSE(named.wants_join(address)) << "a healthy flow would be cut";
+  EXPECT_FALSE(named.wants_join(another));
+  EXPECT_TRUE(named.wants_join(ours));
+  EXPECT_TRUE(named.wants_join(unsure));
+  Membership absent({{*Group::parse("239.255.77.9")}, "nowhere0"});
+  ASSERT_NE(absent.join(fd), "");
+  EXPECT_FALSE(absent.wants_join(nothing));
+  EXPECT_TRUE(absent.wants_join(address)) << "it may be there now";
+  ::close(fd);
 }
 
 // Sends to a group over the loopback interface.
@@ -74,13 +97,18 @@ struct Multicast : testing::Test {
   std::string start(const std::string& group, const std::string& interface = "lo") {
     values.text("listen", "0.0.0.0:0").text("multicast.groups[0]", group);
     values.text("multicast.interface", interface);
-    input.emplace(host.face(), values.options());
+    return start(read_settings(values.options()));
+  }
+  std::string start(UdpSettings settings) {
+    input.emplace(host.face(), std::move(settings));
     input->start();
     EXPECT_TRUE(wait_until([&] { return !host.states().empty(); }, kDeadline));
     const auto text = host.last_state_text();
     const auto colon = text.find(':');
     return text.substr(colon + 1, text.find(',') - colon - 1);
   }
+  void keeps_its_groups_while_addresses_come();
+  void joins_again_while_datagrams_flow();
   std::string refusal(test::OptionValues& wrong) {
     try {
       UdpInput made(host.face(), wrong.options());
@@ -93,6 +121,7 @@ struct Multicast : testing::Test {
   test::FakePluginHost host;
   test::OptionValues values;
   std::optional<UdpInput> input;
+  std::string flow_port;
 };
 
 TEST_F(Multicast, OnlyWhatWasJoinedComesIn) {
@@ -159,6 +188,30 @@ bool shell(const std::string& command) {
   return std::system((command + " 2>/dev/null").c_str()) == 0;
 }
 
+// In the namespace of the test below.
+void Multicast::keeps_its_groups_while_addresses_come() {
+  const auto joins = stat(*input, "joins");
+  ASSERT_TRUE(shell("ip address add 10.78.0.1/24 dev va && ip address add 10.79.0.1/24 dev vb"));
+  // Reports come in order: with the one of a link that was away all before it have been looked at.
+  ASSERT_TRUE(shell("ip link set vb down && ip link set vb up"));
+  EXPECT_TRUE(wait_until([&] { return stat(*input, "joins") > joins; }, kDeadline));
+  EXPECT_EQ(stat(*input, "joins"), joins + 1);
+}
+
+void Multicast::joins_again_while_datagrams_flow() {
+  std::atomic<bool> enough{false};
+  std::thread flow([&] {
+    while (!enough) send_to("127.0.0.1", flow_port, "127.0.0.1", "steady");
+  });
+  const auto records = stat(*input, "records");
+  EXPECT_TRUE(wait_until([&] { return stat(*input, "records") > records + 100; }, kDeadline));
+  const auto joins = stat(*input, "joins");
+  EXPECT_TRUE(shell("ip link set vb down && ip link set vb up"));
+  EXPECT_TRUE(wait_until([&] { return stat(*input, "joins") > joins; }, kDeadline));
+  enough = true;
+  flow.join();
+}
+
 // A network namespace of its own, in a thread of its own; the input's thread inherits it.
 TEST_F(Multicast, AGroupIsJoinedAgainWhenItsInterfaceComesBack) {
   bool possible = false;
@@ -167,7 +220,7 @@ TEST_F(Multicast, AGroupIsJoinedAgainWhenItsInterfaceComesBack) {
                shell("ip link add va type veth peer name vb && ip link set vb up");
     if (!possible) return;
     shell("ip link set va up && ip address add 10.77.0.1/24 dev va");
-    start("239.255.77.1", "va");
+    flow_port = start("239.255.77.1", "va");
     const auto is_joined = [] { return joined("va", "014DFFEF"); };
     EXPECT_TRUE(wait_until(is_joined, kDeadline));
     // Its adapter is unplugged and plugged in again.
@@ -182,6 +235,8 @@ TEST_F(Multicast, AGroupIsJoinedAgainWhenItsInterfaceComesBack) {
     ASSERT_TRUE(shell("ip link set vb down"));
     ASSERT_TRUE(shell("ip link set vb up"));
     EXPECT_TRUE(wait_until([&] { return stat(*input, "joins") > joins; }, kDeadline));
+    keeps_its_groups_while_addresses_come();
+    joins_again_while_datagrams_flow();
     input.reset();
   }).join();
   if (!possible) GTEST_SKIP() << "needs root and `ip` for a network of its own";
@@ -203,18 +258,24 @@ void forbid_netlink() {
   ASSERT_EQ(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), 0);
 }
 
-TEST_F(Multicast, WithoutNewsOfLinksItSaysSoOnceAndCollects) {
+TEST_F(Multicast, WithoutNewsOfLinksItSaysSoOnceCollectsAndJoinsByTheClock) {
   std::thread([&] {
     ASSERT_NO_FATAL_FAILURE(forbid_netlink());
-    const auto port = start("239.255.77.1");
+    values.text("listen", "0.0.0.0:0").text("multicast.groups[0]", "239.255.77.1");
+    values.text("multicast.interface", "lo");
+    auto settings = read_settings(values.options());
+    settings.blind_rejoin = 5ms;
+    const auto port = start(std::move(settings));
     send_to("239.255.77.1", port, "127.0.0.1", "ours");
     EXPECT_TRUE(host.wait_records(1));
+    EXPECT_TRUE(wait_until([&] { return stat(*input, "joins") > 5; }, kDeadline));
     input.reset();
   }).join();
+  EXPECT_EQ(host.states().size(), 1u) << "that it joins is no news";
   const auto logs = host.logs();
   EXPECT_EQ(std::count_if(logs.begin(), logs.end(),
                           [](const std::string& line) {
-                            return line.find("not joined again") != line.npos &&
+                            return line.find("joined again by the clock only") != line.npos &&
                                    line.find("AF_NETLINK") != line.npos;
                           }),
             1);
