@@ -100,12 +100,14 @@ Intake::Prepared Intake::prepare(const Source& source, RecordView record, const 
   record = complete(source, record, now, topic);
   if (const size_t size = size_of(record); size > limits_.max_record_bytes) {
     const RecordView head = head_of(record);
-    return refuse(
+    auto refused = refuse(
         head,
         fmt::format(
             "record of {} bytes is above the limit of {}; the first {} payload bytes are kept",
             size, limits_.max_record_bytes, head.payload.size()),
         now);
+    refused.oversize = true;
+    return refused;
   }
   auto decision = router_.route(record);
   if (!decision.route) return refuse(record, std::move(decision.refusal), now);
@@ -210,7 +212,6 @@ EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> r
   bool oversize = false;
   for (const auto& record : records) {
     prepared.push_back(prepare(*source, record, now));
-    prepared.back().oversize = size_of(record) > limits_.max_record_bytes;
     oversize = oversize || prepared.back().oversize;
   }
   const auto status = admit(source_id, std::move(prepared), last_seq);

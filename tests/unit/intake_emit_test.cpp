@@ -98,6 +98,23 @@ TEST_F(IntakeTest, AFullQueueTakesNothingAndNumbersAreNotUsedUp) {
   EXPECT_EQ(intake_.counters().accepted, 2u);
 }
 
+// What it came with is within the limit; with the configured topic it is not.
+TEST_F(IntakeTest, ARecordThatItsConfiguredTopicTakesOverTheLimitIsOversizeNotUnrouted) {
+  auto dropping = limits();
+  dropping.drop_unrouted = true;
+  Intake intake(spool_, router(plant_routes()), {std::nullopt, Millis(20)}, dropping, Log::none());
+  const auto source = intake.add_source({"vib", *Expression::parse("vibration/of/this/machine")});
+  const std::string payload(990, 'x');
+  RecordView record;
+  record.payload = payload;
+  EXPECT_EQ(intake.emit(source, std::span(&record, 1), last_seq_), EmitStatus::kTooBig);
+  EXPECT_EQ(intake.counters().oversize, 1u);
+  EXPECT_EQ(intake.counters().dropped_unrouted, 0u);
+  const auto queued = spool_.queued();
+  ASSERT_EQ(queued.size(), 1u);
+  EXPECT_NE(queued[0].refusal.find("above the limit"), std::string::npos) << queued[0].refusal;
+}
+
 TEST_F(IntakeTest, ARecordWithoutARouteIsKeptInQuarantineWithTheReason) {
   EXPECT_EQ(emit(plc_, "office/door", "x"), EmitStatus::kOk);
   const auto queued = spool_.queued();
