@@ -5,10 +5,12 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "agent/app/compose.h"
 #include "agent/app/destinations.h"
 #include "agent/app/table_schemas.h"
+#include "agent/host/loss_report.h"
 #include "agent/host/plugin_host.h"
 #include "agent/intake/intake.h"
 #include "agent/lane/lane_set.h"
@@ -21,6 +23,16 @@ namespace {
 constexpr Millis kInputsReport{1000};  // then the agent is ready, whatever they do
 constexpr Millis kQuiesceLimit{2000};
 constexpr Millis kPluginStopLimit{3000};
+constexpr std::chrono::minutes kLossReport{1};
+
+// What went to no table although its input had handed it over.
+host::LossCounts losses_of(const intake::Counters& counters) {
+  return {{"dropped (drop_newest)", counters.dropped_newest},
+          {"dropped (unrouted: drop)", counters.dropped_unrouted},
+          {"quarantined without a route", counters.unrouted},
+          {"quarantined over the size limit", counters.oversize},
+          {"quarantined by their input", counters.set_aside}};
+}
 
 }  // namespace
 
@@ -46,6 +58,8 @@ struct Agent::Parts final : spool::Listener {
   void make_schemas();
   void add_inputs();
   void stop_lanes();
+  void report_losses();
+  void report_losses_every_minute();
 
   const config::Config config;
   const AgentSettings settings;
@@ -54,6 +68,7 @@ struct Agent::Parts final : spool::Listener {
 
   boost::asio::io_context io{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
+  boost::asio::steady_timer loss_timer{io};
   std::thread agent_thread;
   host::PluginCatalog catalog;
   std::unique_ptr<spool::Spool> spool;
@@ -61,6 +76,7 @@ struct Agent::Parts final : spool::Listener {
   std::map<std::string, std::shared_ptr<TableSchemas>> schemas;  // of destinations that ask
   std::unique_ptr<lane::LaneSet> lanes;
   std::unique_ptr<intake::Intake> intake;
+  host::LossCounts losses;  // of the intake, as last reported
   std::unique_ptr<intake::Sink> wrapped;
   std::unique_ptr<host::PluginHost> host;
 };
@@ -139,6 +155,22 @@ void Agent::Parts::add_inputs() {
   }
 }
 
+void Agent::Parts::report_losses() {
+  auto now = losses_of(intake->counters());
+  if (const auto text = host::loss_text(losses, now); !text.empty())
+    log.warning("records in no table since the last report: {}", text);
+  losses = std::move(now);
+}
+
+void Agent::Parts::report_losses_every_minute() {
+  loss_timer.expires_after(kLossReport);
+  loss_timer.async_wait([this](const boost::system::error_code& cancelled) {
+    if (cancelled) return;
+    report_losses();
+    report_losses_every_minute();
+  });
+}
+
 Result<void> Agent::start() {
   auto& p = *parts_;
   auto opened = spool::Spool::open(spool_options(p.config), p.log.named("spool"));
@@ -163,7 +195,10 @@ Result<void> Agent::start() {
 
   p.agent_thread = std::thread([&p] { p.io.run(); });
   p.spool->start(p);
-  boost::asio::post(p.io, [&p] { p.lanes->start(); });
+  boost::asio::post(p.io, [&p] {
+    p.lanes->start();
+    p.report_losses_every_minute();
+  });
   p.host->start(kInputsReport);
   return {};
 }
@@ -188,6 +223,7 @@ void Agent::stop() {
   p.io.stop();
   p.agent_thread.join();
   p.host->destroy();
+  p.report_losses();
   p.lanes.reset();
   p.schemas.clear();
   p.destinations.clear();

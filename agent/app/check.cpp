@@ -11,6 +11,8 @@ namespace penstock::app {
 
 namespace {
 
+constexpr Millis kDestroyLimit{3000};
+
 // A sink for trial instances, which never start.
 class NoSink final : public intake::Sink {
  public:
@@ -39,7 +41,15 @@ void check_input(const host::PlannedInput& planned, const config::Config& config
   NoSink sink;
   auto trial = host::Instance::create(*planned.library, planned.input->id, config.agent.id,
                                       planned.values, 0, sink, Log::none());
-  if (!trial) problems.push_back({planned.input->at, trial.error().what, "", tolerate});
+  if (!trial) {
+    problems.push_back({planned.input->at, trial.error().what, "", tolerate});
+  } else if (!host::Instance::discard(*std::move(trial),
+                                      std::chrono::steady_clock::now() + kDestroyLimit)) {
+    problems.push_back({planned.input->at,
+                        fmt::format("input {}: its plugin {} does not return from destroy",
+                                    planned.input->id, planned.input->plugin),
+                        "", tolerate});
+  }
 }
 
 // The next route's position, or the end of everything.

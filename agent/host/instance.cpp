@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <cstring>
 
-#include "agent/host/native_values.h"
-
 namespace penstock::host {
 namespace {
 
@@ -61,8 +59,6 @@ struct EmitBuffers {
   std::vector<RecordView> records;
   std::vector<AttributeView> attributes;
 };
-
-constexpr Millis kRoomRepeat{250};
 
 // Version 1.0 of a record, up to the field that may be missing.
 constexpr size_t kLeastRecord = offsetof(penstock_record, received_at_us);
@@ -139,13 +135,14 @@ std::string_view to_string(InstanceState state) {
 
 Instance::Instance(const PluginLibrary& library, std::string id, std::string agent_id,
                    spool::SourceId source, intake::Sink& sink, Log log,
-                   std::filesystem::path note_file)
+                   std::filesystem::path note_file, InstanceLimits limits)
     : plugin_(library.descriptor()),
       id_(std::move(id)),
       agent_id_(std::move(agent_id)),
       source_(source),
       sink_(sink),
       log_(std::move(log)),
+      limits_(limits),
       note_(std::move(note_file)) {
   functions_ = {sizeof(penstock_host),
                 PENSTOCK_ABI_MINOR,
@@ -166,34 +163,56 @@ Result<std::unique_ptr<Instance>> Instance::create(const PluginLibrary& library,
                                                    std::string agent_id,
                                                    const std::vector<config::OptionValue>& values,
                                                    spool::SourceId source, intake::Sink& sink,
-                                                   Log log, std::filesystem::path note_file) {
+                                                   Log log, std::filesystem::path note_file,
+                                                   InstanceLimits limits) {
   std::unique_ptr<Instance> instance(new Instance(library, std::move(id), std::move(agent_id),
                                                   source, sink, std::move(log),
-                                                  std::move(note_file)));
-  const auto native = native_values(values);
-  std::array<char, 1024> reason{};
-  const int failed =
-      instance->plugin_.create(&instance->functions_, native.data(), native.size(),
-                               &instance->plugin_instance_, reason.data(), reason.size());
-  if (failed || !instance->plugin_instance_) {
-    reason.back() = '\0';
-    instance->plugin_instance_ = nullptr;
-    return Error{ErrorKind::kDenied, fmt::format("input {}: {}", instance->id_, reason.data()), {}};
-  }
+                                                  std::move(note_file), limits));
+  instance->values_ = values;
   instance->dispatcher_ = std::thread([raw = instance.get()] { raw->dispatch(); });
+  if (!instance->wait_created(std::chrono::steady_clock::now() + limits.create)) {
+    Error late{ErrorKind::kDenied,
+               fmt::format("input {}: its plugin {} {} does not return from create within {} s and "
+                           "is left behind",
+                           instance->id_, instance->plugin_.name, instance->plugin_.version,
+                           std::chrono::ceil<std::chrono::seconds>(limits.create).count()),
+               {}};
+    instance->end();  // should it return after all
+    abandon(std::move(instance));
+    return late;
+  }
+  if (instance->life_ == Life::kRefused)
+    return Error{
+        ErrorKind::kDenied, fmt::format("input {}: {}", instance->id_, instance->refusal_), {}};
   return instance;
 }
 
 Instance::~Instance() {
-  if (dispatcher_.joinable()) {
-    {
-      const std::lock_guard lock(mutex_);
-      end_wanted_ = true;
-    }
-    changed_.notify_all();
-    dispatcher_.join();
-  }
-  if (plugin_instance_) plugin_.destroy(plugin_instance_);
+  end();
+  dispatcher_.join();
+}
+
+bool Instance::wait_created(MonoTime deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [&] { return life_ != Life::kCreating; });
+}
+
+void Instance::end() {
+  const std::lock_guard lock(mutex_);
+  end_wanted_ = true;
+  changed_.notify_all();
+}
+
+bool Instance::wait_destroyed(MonoTime deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [&] { return life_ == Life::kDestroyed; });
+}
+
+bool Instance::discard(std::unique_ptr<Instance> instance, MonoTime deadline) {
+  instance->end();
+  if (instance->wait_destroyed(deadline)) return true;
+  abandon(std::move(instance));
+  return false;
 }
 
 penstock_emit_status Instance::emit_entry(void* context, const penstock_record* records,
@@ -331,73 +350,9 @@ bool Instance::wait_quiesced(MonoTime deadline) {
 bool Instance::wait_stopped(MonoTime deadline) {
   std::unique_lock lock(mutex_);
   return changed_.wait_until(lock, deadline, [&] {
-    return state_ == InstanceState::kStopped || state_ == InstanceState::kFailed;
+    return stop_returned_ &&
+           (state_ == InstanceState::kStopped || state_ == InstanceState::kFailed);
   });
-}
-
-bool Instance::call_start() {
-  std::array<char, 1024> reason{};
-  if (plugin_.start(plugin_instance_, reason.data(), reason.size()) == 0) return true;
-  reason.back() = '\0';
-  set_state(InstanceState::kFailed, fmt::format("it did not start: {}", reason.data()));
-  return false;
-}
-
-// The order within a round matters: a watermark goes before stop, so that the plugin can flush what
-// it covers. on_room is repeated until the plugin emits again: the first call may come before the
-// plugin has looked at the FULL that its emit returned.
-void Instance::dispatch() {
-  bool started = false;
-  bool stopped = false;
-  bool quiesce_told = false;
-  uint64_t durable_told = 0;
-  MonoTime next_room{};
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    const bool start = start_wanted_ && !started && !stop_wanted_;
-    const bool tell_durable = started && durable_ > durable_told;
-    const bool room_due = started && full_answered_ && room_ && !stop_wanted_;
-    const bool tell_room = room_due && std::chrono::steady_clock::now() >= next_room;
-    const bool tell_quiesce = quiesce_wanted_ && !quiesce_told;
-    const bool tell_stop = stop_wanted_ && !stopped;
-    if (!start && !tell_durable && !tell_room && !tell_quiesce && !tell_stop) {
-      if (end_wanted_) return;
-      if (room_due) {
-        changed_.wait_until(lock, next_room);
-      } else {
-        next_room = {};
-        changed_.wait(lock);
-      }
-      continue;
-    }
-    const uint64_t up_to = durable_;
-    if (tell_room) next_room = std::chrono::steady_clock::now() + kRoomRepeat;
-    lock.unlock();
-    if (start) {
-      started = call_start();
-      if (!started) stopped = true;
-    }
-    if (tell_durable && started) plugin_.on_durable(plugin_instance_, durable_told = up_to);
-    if (tell_room) plugin_.on_room(plugin_instance_);
-    if (tell_quiesce) {
-      if (started) plugin_.quiesce(plugin_instance_);
-      quiesce_told = true;
-    }
-    if (tell_stop) {
-      if (started) {
-        plugin_.stop(plugin_instance_);
-      } else if (!stopped) {
-        set_state(InstanceState::kStopped, "");
-      }
-      stopped = true;
-    }
-    lock.lock();
-    if (start) start_wanted_ = false;
-    if (tell_quiesce) {
-      quiesced_ = true;
-      changed_.notify_all();
-    }
-  }
 }
 
 InstanceStatus Instance::status() const {
@@ -406,15 +361,12 @@ InstanceStatus Instance::status() const {
 }
 
 std::vector<std::pair<std::string, uint64_t>> Instance::stats() const {
-  std::vector<std::pair<std::string, uint64_t>> named;
-  if (!plugin_.stats || !plugin_instance_) return named;
-  std::array<penstock_stat, 64> stats{};
-  for (auto& stat : stats) stat.struct_size = sizeof stat;
-  const size_t count =
-      std::min(plugin_.stats(plugin_instance_, stats.data(), stats.size()), stats.size());
-  for (size_t i = 0; i < count; ++i) {
-    if (stats[i].name) named.emplace_back(stats[i].name, stats[i].value);
+  {
+    const std::lock_guard lock(mutex_);
+    if (life_ != Life::kAlive || end_wanted_) return {};
   }
+  std::vector<std::pair<std::string, uint64_t>> named;
+  for (const auto& stat : read_stats()) named.emplace_back(stat.name, stat.value);
   return named;
 }
 

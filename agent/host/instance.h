@@ -1,17 +1,19 @@
 // Instance: one configured input: a plugin instance, the host functions it calls, and the thread
 // that calls it.
 //
-// Owner: PluginHost. Every plugin function except create, destroy and stats is called from the
-// dispatcher thread of the instance, one at a time and never under a lock that emit takes; so a
-// plugin that hangs in start or in on_durable stops only itself. Public functions are thread-safe
-// and do not block, except wait_stopped and the destructor.
+// Owner: PluginHost. Every plugin function but stats is called from the dispatcher thread of the
+// instance, one at a time and never under a lock that emit takes; so a plugin that hangs, in
+// whatever call, stops only itself. Public functions are thread-safe and do not block, except
+// create, the waits and the destructor.
 //
 // A call of emit that breaks the ABI's contract is answered CLOSED, as are all after it, and the
 // instance is failed: what it hands over cannot be trusted.
 //
-// Watermarks are coalesced: the plugin sees the newest. After wait_stopped returned false the
-// plugin is stuck; the instance is then abandoned (never destroyed), because joining it could hang
-// for ever.
+// Watermarks are coalesced: the plugin sees the newest. After wait_stopped or wait_destroyed
+// returned false the plugin is stuck; the instance is then abandoned (never destroyed), because
+// joining it could hang for ever.
+//
+// What the plugin's counters say is lost is logged once a minute, and before the end.
 #pragma once
 
 #include <atomic>
@@ -27,6 +29,7 @@
 #include "agent/base/result.h"
 #include "agent/config/options.h"
 #include "agent/host/instance_note.h"
+#include "agent/host/loss_report.h"
 #include "agent/host/plugin_library.h"
 #include "agent/intake/sink.h"
 
@@ -42,16 +45,23 @@ struct InstanceStatus {
   std::string text;
 };
 
+struct InstanceLimits {
+  Millis create{5000};         // no plugin does I/O in it
+  Millis loss_report{60'000};  // between two looks at what was lost
+};
+
 class Instance {
  public:
-  // Creates the plugin instance; kDenied with the plugin's reason when it refuses its options. What
-  // the plugin wants remembered goes to `note_file`; empty: it can remember nothing.
+  // Creates the plugin instance; kDenied with the plugin's reason when it refuses its options, or
+  // when it does not return in time: it is abandoned then. What the plugin wants remembered goes to
+  // `note_file`; empty: it can remember nothing.
   static Result<std::unique_ptr<Instance>> create(const PluginLibrary& library, std::string id,
                                                   std::string agent_id,
                                                   const std::vector<config::OptionValue>& values,
                                                   spool::SourceId source, intake::Sink& sink,
-                                                  Log log, std::filesystem::path note_file = {});
-  ~Instance();
+                                                  Log log, std::filesystem::path note_file = {},
+                                                  InstanceLimits limits = {});
+  ~Instance();  // joins the dispatcher: after wait_destroyed, or it may hang
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
 
@@ -66,18 +76,25 @@ class Instance {
   bool wait_quiesced(MonoTime deadline);
   // To be called after the last durable(): the plugin gets that first.
   void stop();
+  // True once stop has returned in the plugin and it has said that it is done (or has failed).
   bool wait_stopped(MonoTime deadline);
+  // The plugin's destroy follows, after which none of its code runs.
+  void end();
+  bool wait_destroyed(MonoTime deadline);
+  // end(), and the end of the instance. False: the plugin hung and was abandoned.
+  static bool discard(std::unique_ptr<Instance> instance, MonoTime deadline);
   // Gives the instance up: its thread and the plugin's memory stay as they are. For a plugin that
   // hangs.
   static void abandon(std::unique_ptr<Instance> instance) { (void)instance.release(); }
 
   spool::SourceId source() const { return source_; }
   InstanceStatus status() const;
-  std::vector<std::pair<std::string, uint64_t>> stats() const;
+  std::vector<std::pair<std::string, uint64_t>> stats() const;  // none before and after its life
 
  private:
   Instance(const PluginLibrary& library, std::string id, std::string agent_id,
-           spool::SourceId source, intake::Sink& sink, Log log, std::filesystem::path note_file);
+           spool::SourceId source, intake::Sink& sink, Log log, std::filesystem::path note_file,
+           InstanceLimits limits);
 
   static penstock_emit_status emit_entry(void* context, const penstock_record* records,
                                          size_t count, uint64_t* last_seq);
@@ -94,8 +111,29 @@ class Instance {
                             const penstock_str* set_aside_for = nullptr);
   void misuse(std::string_view what);
   void notify();
+  bool wait_created(MonoTime deadline);
+  std::vector<penstock_stat> read_stats() const;
+
+  // The dispatcher: instance_dispatch.cpp
+  struct Round {  // what is to be done next, in this order
+    bool start = false;
+    bool durable = false;
+    bool room = false;
+    bool quiesce = false;
+    bool stop = false;
+    bool losses = false;
+    uint64_t up_to = 0;
+    bool any() const { return start || durable || room || quiesce || stop || losses; }
+  };
   void dispatch();
+  bool call_create();
+  void serve();
+  bool room_due() const { return started_ && full_answered_ && room_ && !stop_wanted_; }
+  Round next_round();
+  void perform(const Round& round);
+  void note_done(const Round& round);
   bool call_start();
+  void report_losses();
 
   const penstock_plugin plugin_;  // a copy: an abandoned instance outlives the library
   const std::string id_;
@@ -103,6 +141,7 @@ class Instance {
   const spool::SourceId source_;
   intake::Sink& sink_;
   const Log log_;
+  const InstanceLimits limits_;
   InstanceNote note_;
   penstock_host functions_{};
   void* plugin_instance_ = nullptr;
@@ -111,14 +150,28 @@ class Instance {
   std::atomic<bool> misused_{false};        // emit was called against the contract
   std::atomic<bool> room_{false};           // there has been room since that emit began
 
+  // The dispatcher's alone
+  std::vector<config::OptionValue> values_;  // until create has returned
+  bool started_ = false;
+  bool stop_told_ = false;
+  bool quiesce_told_ = false;
+  uint64_t durable_told_ = 0;
+  MonoTime next_room_{};
+  MonoTime next_losses_{};
+  LossCounts losses_;  // as last reported
+
   mutable std::mutex mutex_;  // guards all below; never held while the plugin or the sink is called
   std::condition_variable changed_;
+  enum class Life { kCreating, kRefused, kAlive, kDestroyed };
+  Life life_ = Life::kCreating;
+  std::string refusal_;
   bool start_wanted_ = false;
   bool reported_ = false;
   uint64_t durable_ = 0;
   bool quiesce_wanted_ = false;
   bool quiesced_ = false;
   bool stop_wanted_ = false;
+  bool stop_returned_ = false;
   bool end_wanted_ = false;
   InstanceState state_ = InstanceState::kStarting;
   std::string state_text_;

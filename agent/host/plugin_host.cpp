@@ -4,15 +4,15 @@
 
 namespace penstock::host {
 
-PluginHost::~PluginHost() = default;
+PluginHost::~PluginHost() { end_all(kDestroyLimit); }
 
 void PluginHost::add(const PlannedInput& input, spool::SourceId source, intake::Sink& sink) {
   const auto& id = input.input->id;
   const auto log = log_.named(fmt::format("{}/{}", input.input->plugin, id));
   if (input.library) {
     const auto note = notes_dir_.empty() ? notes_dir_ : notes_dir_ / (id + ".note");
-    auto instance =
-        Instance::create(*input.library, id, agent_id_, input.values, source, sink, log, note);
+    auto instance = Instance::create(*input.library, id, agent_id_, input.values, source, sink, log,
+                                     note, limits_);
     if (instance) {
       instances_.push_back(*std::move(instance));
       return;
@@ -73,10 +73,20 @@ void PluginHost::stop(Millis limit) {
   for (auto& instance : instances_) (void)instance->wait_stopped(deadline);
 }
 
-void PluginHost::destroy() {
+void PluginHost::destroy(Millis limit) {
   const auto now = std::chrono::steady_clock::now();
   for (auto& instance : instances_) {
     if (!instance->wait_stopped(now)) leave_behind(instance, "stopping");
+  }
+  std::erase(instances_, nullptr);
+  end_all(limit);
+}
+
+void PluginHost::end_all(Millis limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  for (auto& instance : instances_) instance->end();
+  for (auto& instance : instances_) {
+    if (!instance->wait_destroyed(deadline)) leave_behind(instance, "its destroy");
   }
   instances_.clear();
 }

@@ -20,14 +20,18 @@ namespace penstock::host {
 class PluginHost {
  public:
   // What inputs want remembered over restarts goes to files in `notes_dir`; empty: nowhere.
-  PluginHost(std::string agent_id, Log log, std::filesystem::path notes_dir = {})
-      : agent_id_(std::move(agent_id)), log_(std::move(log)), notes_dir_(std::move(notes_dir)) {}
+  PluginHost(std::string agent_id, Log log, std::filesystem::path notes_dir = {},
+             InstanceLimits limits = {})
+      : agent_id_(std::move(agent_id)),
+        log_(std::move(log)),
+        notes_dir_(std::move(notes_dir)),
+        limits_(limits) {}
   ~PluginHost();
   PluginHost(const PluginHost&) = delete;
   PluginHost& operator=(const PluginHost&) = delete;
 
-  // Creates the instance; when the plugin cannot be had or refuses, says why once and goes on
-  // without it.
+  // Creates the instance; when the plugin cannot be had, refuses or hangs, says why once and goes
+  // on without it.
   void add(const PlannedInput& input, spool::SourceId source, intake::Sink& sink);
   // Returns once every input has said how it stands, or after `limit`: one that hangs holds up
   // nothing.
@@ -38,7 +42,10 @@ class PluginHost {
 
   void quiesce(Millis limit);  // sources are no longer read
   void stop(Millis limit);     // acknowledgements flushed, plugins said goodbye
-  void destroy();              // no plugin code runs after this, but for instances left behind
+  // After it no plugin code runs, but for instances left behind.
+  void destroy(Millis limit = kDestroyLimit);
+
+  static constexpr Millis kDestroyLimit{3000};
 
   std::vector<InstanceStatus> status() const;
   // (instance, counter) -> value
@@ -46,11 +53,13 @@ class PluginHost {
 
  private:
   Instance* find(spool::SourceId source) const;
+  void end_all(Millis limit);
   void leave_behind(std::unique_ptr<Instance>& instance, std::string_view step);
 
   const std::string agent_id_;
   const Log log_;
   const std::filesystem::path notes_dir_;
+  const InstanceLimits limits_;
   std::vector<std::unique_ptr<Instance>> instances_;  // fixed between start() and quiesce()
   std::vector<InstanceStatus> failed_;                // inputs that could not be created
 };

@@ -39,6 +39,10 @@ sdk::Stat counter(const char* name, const char* help, uint64_t value) {
   return {name, help, PENSTOCK_STAT_COUNTER, value};
 }
 
+sdk::Stat loss(const char* name, const char* help, uint64_t value) {
+  return {name, help, PENSTOCK_STAT_COUNTER, value, true};
+}
+
 sdk::Stat gauge(const char* name, const char* help, uint64_t value) {
   return {name, help, PENSTOCK_STAT_GAUGE, value};
 }
@@ -62,8 +66,8 @@ void add_tap_stats(const TapCounters& tap, std::vector<sdk::Stat>& stats) {
                tap.oversize),
        counter("undecodable", "Messages with a topic that is none; they are in quarantine.",
                tap.undecodable),
-       counter("lost_qos0", "Refused messages with QoS 0, which no broker sends again.",
-               tap.lost_qos0),
+       loss("lost_qos0", "Refused messages with QoS 0, which no broker sends again.",
+            tap.lost_qos0),
        counter("unexpected_qos2", "Messages with QoS 2, from an older subscription of the session.",
                tap.qos2)});
 }

@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 #define PENSTOCK_ABI_MAJOR 1u
-#define PENSTOCK_ABI_MINOR 1u
+#define PENSTOCK_ABI_MINOR 2u
 #define PENSTOCK_DESCRIPTOR_SYMBOL "penstock_plugin_descriptor"
 
 /* Bytes with a length; not NUL-terminated. Borrowed for the duration of the call unless said
@@ -183,6 +183,10 @@ typedef struct penstock_stat {
   const char* name; /* snake_case with unit: received_bytes; static storage */
   const char* help;
   uint64_t value;
+
+  /* From here on since 1.2: only where struct_size says that it is there. */
+  uint32_t loss; /* 1: a COUNTER of what came and was lost; the host logs it when it has grown */
+  uint32_t reserved;
 } penstock_stat;
 
 typedef struct penstock_plugin {

@@ -148,6 +148,7 @@ struct Stat {
   const char* help;
   penstock_stat_kind kind;
   uint64_t value;
+  bool loss = false;  // a counter of what came and was lost
 };
 
 class Input {
@@ -178,6 +179,7 @@ inline size_t fill(const std::vector<Stat>& from, penstock_stat* to, size_t capa
     entry.name = from[i].name;
     entry.help = from[i].help;
     entry.value = from[i].value;
+    if (stride >= offsetof(penstock_stat, reserved)) entry.loss = from[i].loss ? 1 : 0;
   }
   return from.size();
 }

@@ -235,7 +235,10 @@ TEST_P(BackPressure, AFullSpoolHoldsItsSourcesAndDrainsWithoutARestart) {
   EXPECT_EQ(invented("main.full.u", sent_udp_), 0u);
   EXPECT_TRUE(agent_.running());
   EXPECT_EQ(agent_.pid(), pid);
+  const auto dropped = drops();
   EXPECT_EQ(agent_.stop(), 0);
+  EXPECT_NE(agent_.log().find("(" + std::to_string(dropped) + " in all)"), std::string::npos)
+      << dropped << " datagrams were lost, and nobody was told";
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/host/loss_report.h"
 #include "agent/host/plugin_host.h"
 #include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
@@ -63,6 +64,10 @@ class HostTest : public testing::Test {
  protected:
   // Adds an input with the options written in YAML flow style.
   void add(const std::string& id, const std::string& plugin, const std::string& options) {
+    add(id, plugin, options, host_);
+  }
+  void add(const std::string& id, const std::string& plugin, const std::string& options,
+           PluginHost& host) {
     config::Environment environment = config::system_environment();
     auto loaded =
         config::load_text("version: 1\nagent: {id: gw}\ninputs:\n  " + id + ": {plugin: " + plugin +
@@ -70,7 +75,7 @@ class HostTest : public testing::Test {
                           "test.yaml", "/", environment);
     configs_.push_back(std::make_unique<config::Config>(std::move(loaded.config)));
     for (const auto& planned : plan_inputs(*configs_.back(), catalog_, problems_)) {
-      host_.add(planned, next_source_++, sink_);
+      host.add(planned, next_source_++, sink_);
     }
   }
   InstanceStatus status(const std::string& id) {
@@ -196,6 +201,101 @@ TEST_F(HostTest, OneThatHangsInStopIsLeftBehind) {
   host_.quiesce(kSoon);
   host_.stop(Millis(50));
   host_.destroy();
+}
+
+// It is failed at once, but failed is not stopped.
+TEST_F(HostTest, OneThatMisusedItsHostAndHangsInStopIsLeftBehindToo) {
+  testing::internal::CaptureStderr();
+  PluginHost host("gw", Log::to_stderr(LogLevel::kError));
+  add("hangs", "probe", "mode: misuse_hang_stop", host);
+  host.start(kSoon);
+  EXPECT_TRUE(wait_until([&] { return host.status()[0].state == InstanceState::kFailed; }, kSoon));
+  host.quiesce(Millis(50));
+  host.stop(Millis(50));
+  host.destroy(Millis(50));  // returns
+  const auto log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("input hangs (probe) did not finish stopping in time"), std::string::npos)
+      << log;
+}
+
+TEST_F(HostTest, OneThatHangsInCreateIsLeftOutAndTheOthersStart) {
+  PluginHost host("gw", Log::none(), {}, {Millis(100), Millis(60'000)});
+  add("hangs", "probe", "mode: hang_create", host);
+  add("good", "probe", "count: 2", host);
+  host.start(kSoon);
+  EXPECT_TRUE(wait_until([&] { return sink_.taken(1) == 2; }, kSoon));
+  ASSERT_EQ(host.status().size(), 2u);
+  EXPECT_EQ(host.status()[0].state, InstanceState::kFailed);
+  EXPECT_NE(host.status()[0].text.find("probe 1 does not return from create within 1 s"),
+            std::string::npos)
+      << host.status()[0].text;
+  host.quiesce(kSoon);
+  host.stop(kSoon);
+  host.destroy();
+}
+
+TEST_F(HostTest, OneThatHangsInDestroyIsLeftBehind) {
+  testing::internal::CaptureStderr();
+  PluginHost host("gw", Log::to_stderr(LogLevel::kError));
+  add("hangs", "probe", "mode: hang_destroy", host);
+  add("good", "probe", "", host);
+  host.start(kSoon);
+  host.quiesce(kSoon);
+  host.stop(kSoon);
+  host.destroy(Millis(100));  // returns
+  const auto log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("input hangs (probe) did not finish its destroy in time"), std::string::npos)
+      << log;
+  EXPECT_EQ(log.find("input good"), std::string::npos) << log;
+}
+
+// One that was never stopped, because the agent did not get so far.
+TEST_F(HostTest, AHostThatEndsEarlyEndsItsInputs) {
+  auto host = std::make_unique<PluginHost>("gw", Log::none());
+  add("one", "probe", "", *host);
+  add("two", "probe", "count: 0", *host);
+  host.reset();
+}
+
+size_t count_of(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
+  return count;
+}
+
+TEST_F(HostTest, WhatAnInputLosesIsLoggedOnceAndOnceMoreAtItsEnd) {
+  testing::internal::CaptureStderr();
+  PluginHost host("gw", Log::to_stderr(LogLevel::kWarning), {}, {kSoon, Millis(5)});
+  add("leaky", "probe", "mode: spill, count: 7", host);
+  add("tight", "probe", "count: 7", host);
+  const auto stat_of = [&](const std::string& name) {
+    for (const auto& [instance, stat, value] : host.stats()) {
+      if (instance == "leaky" && stat == name) return value;
+    }
+    return uint64_t{0};
+  };
+  host.start(kSoon);
+  ASSERT_TRUE(wait_until([&] { return stat_of("emitted") == 7; }, kSoon));
+  // Looks at the counters that find nothing new say nothing.
+  ASSERT_TRUE(wait_until([&] { return stat_of("looks") > 50; }, kSoon));
+  host.quiesce(kSoon);
+  host.stop(kSoon);
+  host.destroy();
+  const auto log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(count_of(log, "probe/leaky: lost since the last report: spilt "),
+            count_of(log, "lost since the last report"))
+      << log;
+  EXPECT_EQ(count_of(log, "(7 in all)"), 1u) << log;
+  EXPECT_EQ(count_of(log, "spilt 4 (11 in all)"), 1u) << log;
+}
+
+TEST(LossReport, SaysWhatWasAddedAndHowMuchItIsInAll) {
+  EXPECT_EQ(loss_text({}, {{"a", 0}, {"b", 0}}), "");
+  EXPECT_EQ(loss_text({}, {{"a", 2}, {"b", 0}}), "a 2 (2 in all)");
+  EXPECT_EQ(loss_text({{"a", 2}, {"b", 0}}, {{"a", 2}, {"b", 0}}), "");
+  EXPECT_EQ(loss_text({{"a", 2}, {"b", 0}}, {{"a", 5}, {"b", 1}}),
+            "a 3 (5 in all), b 1 (1 in all)");
+  EXPECT_EQ(loss_text({{"a", 5}}, {{"a", 2}}), "a 2 (2 in all)") << "it has begun anew";
 }
 
 TEST_F(HostTest, OptionsAreCheckedAgainstThePluginsTable) {

@@ -57,6 +57,9 @@ TEST(PluginAbi, FieldsOfVersionOneStayWhereTheyAre) {
   EXPECT_EQ(offsetof(penstock_stat, name), 8u);
   EXPECT_EQ(offsetof(penstock_stat, help), 16u);
   EXPECT_EQ(offsetof(penstock_stat, value), 24u);
+
+  // Since 1.2
+  EXPECT_EQ(offsetof(penstock_stat, loss), 32u);
 }
 
 TEST(PluginAbi, TheDescriptorOfVersionOneStaysAsItIs) {

@@ -21,10 +21,12 @@ class Probe final : public penstock::sdk::Input {
  public:
   Probe(Host host, const Options& options)
       : host_(host), mode_(options.text("mode")), count_(options.number("count")) {
+    if (mode_ == "hang_create") hang();
     if (mode_ == "refuse_create") throw std::runtime_error("the probe was told to refuse");
   }
   ~Probe() override {
     if (thread_.joinable()) thread_.join();
+    if (mode_ == "hang_destroy") hang();
   }
   void start() override {
     if (mode_ == "refuse_start") throw std::runtime_error("the probe was told not to start");
@@ -40,10 +42,11 @@ class Probe final : public penstock::sdk::Input {
   void on_room() override { ++rooms_; }
   void quiesce() override { quiesced_ = true; }
   void stop() override {
-    if (mode_ == "hang_stop") {
+    if (mode_ == "hang_stop" || mode_ == "misuse_hang_stop") {
       thread_.join();  // or ThreadSanitizer would call it leaked
       hang();
     }
+    stopped_ = true;
     host_.set_state(PENSTOCK_STATE_STOPPED, "");
   }
   std::vector<penstock::sdk::Stat> stats() const override {
@@ -51,7 +54,10 @@ class Probe final : public penstock::sdk::Input {
             {"lives", "as remembered", PENSTOCK_STAT_COUNTER, lives_},
             {"remembered", "1: this life is kept", PENSTOCK_STAT_GAUGE, remembered_},
             {"emitted", "records taken", PENSTOCK_STAT_COUNTER, emitted_},
-            {"rooms", "on_room calls", PENSTOCK_STAT_COUNTER, rooms_}};
+            {"rooms", "on_room calls", PENSTOCK_STAT_COUNTER, rooms_},
+            {"looks", "stats calls", PENSTOCK_STAT_COUNTER, ++looks_},
+            {"spilt", "lost on the way", PENSTOCK_STAT_COUNTER,
+             mode_ == "spill" ? emitted_ + (stopped_ ? 4U : 0U) : 0U, true}};
   }
 
  private:
@@ -63,6 +69,8 @@ class Probe final : public penstock::sdk::Input {
   }
 
   void emit_all() {
+    uint64_t none = 0;
+    if (mode_ == "misuse_hang_stop") host_.set_aside({}, "", none);
     for (int64_t i = 1; i <= count_ && !quiesced_; ++i) {
       const std::string payload = std::to_string(i);
       const auto record = penstock::sdk::record("probe/t", payload);
@@ -88,14 +96,17 @@ class Probe final : public penstock::sdk::Input {
   std::atomic<bool> remembered_{false};
   std::atomic<uint64_t> emitted_{0};
   std::atomic<uint64_t> rooms_{0};
+  mutable std::atomic<uint64_t> looks_{0};
+  std::atomic<bool> stopped_{false};
   std::atomic<bool> quiesced_{false};
   std::thread thread_;
 };
 
 const penstock_option kOptions[] = {
     {sizeof(penstock_option), 0, "mode", PENSTOCK_OPTION_ENUM, "behave",
-     "behave|refuse_create|refuse_start|hang_start|hang_stop|remember|set_aside", 0, 0,
-     "What to do."},
+     "behave|refuse_create|refuse_start|hang_create|hang_start|hang_stop|hang_destroy|"
+     "misuse_hang_stop|remember|set_aside|spill",
+     0, 0, "What to do."},
     {sizeof(penstock_option), 0, "count", PENSTOCK_OPTION_INTEGER, "3", nullptr, 0, 1000000,
      "Records to emit."},
 };
