@@ -13,6 +13,8 @@ namespace penstock::app {
 namespace {
 
 constexpr std::chrono::minutes kFreshFor{10};
+constexpr std::chrono::minutes kStaleFor{1};
+constexpr Millis kPatience{30'000};  // of a person who asks
 
 std::optional<std::string> content_of(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
@@ -53,37 +55,44 @@ Result<codec::UnityTable> kept_schema(const config::Config& config,
 
 Result<std::shared_ptr<TableSchemas>> TableSchemas::start(const config::Config& config,
                                                           const config::Destination& destination,
-                                                          const std::string& user_agent, Log log) {
+                                                          const std::string& user_agent, Log log,
+                                                          Limits limits) {
   auto http = workspace_options(destination, user_agent);
   if (!http) return std::move(http).error();
   auto catalog = zerobus::TableCatalog::start(destination.workspace_url, *std::move(http),
                                               credentials_of(destination, config.agent));
   if (!catalog) return std::move(catalog).error();
   std::shared_ptr<TableSchemas> schemas(
-      new TableSchemas(schema_folder(config, destination), std::move(log)));
+      new TableSchemas(schema_folder(config, destination), std::move(log), limits));
   schemas->catalog_ = *std::move(catalog);
   return schemas;
 }
 
 void TableSchemas::get(const std::string& table, bool fresh, Done done) {
-  if (!fresh) {
-    std::optional<codec::UnityTable> known;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto found = known_.find(table);
-      const bool usable =
-          found != known_.end() && read_clock().mono - found->second.asked < kFreshFor;
-      if (usable) known = found->second.table;
-    }
-    if (known) return done(*std::move(known));
+  std::optional<codec::UnityTable> usable;
+  bool known = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = known_.find(table);
+    known = found != known_.end();
+    if (known && !fresh && read_clock().mono < found->second.usable_until)
+      usable = found->second.table;
   }
-  ask(table, [this, table, done = std::move(done)](Result<codec::UnityTable> asked) {
-    done(asked ? std::move(asked) : last_known(table, asked.error()));
-  });
+  if (usable) return done(*std::move(usable));
+  std::error_code ignored;
+  known = known || std::filesystem::exists(file_of(table), ignored);
+  ask(table, known ? limits_.known : limits_.unknown,
+      [this, table, done = std::move(done)](Result<codec::UnityTable> asked) {
+        done(asked ? std::move(asked) : last_known(table, asked.error()));
+      });
 }
 
 void TableSchemas::ask(const std::string& table, Done done) {
-  catalog_->get(table, [this, table, done = std::move(done)](Result<std::string> body) {
+  ask(table, kPatience, std::move(done));
+}
+
+void TableSchemas::ask(const std::string& table, Millis limit, Done done) {
+  catalog_->get(table, limit, [this, table, done = std::move(done)](Result<std::string> body) {
     if (!body) return done(std::move(body).error());
     auto learned = learn(table, *std::move(body));
     done(learned ? std::move(learned) : std::move(learned).error().in("table " + table));
@@ -104,7 +113,7 @@ Result<codec::UnityTable> TableSchemas::learn(const std::string& table, std::str
     if (auto kept = write_whole_file(file_of(table), body, 0640); !kept)
       log_.warning("the schema of {} cannot be kept: {}", table, kept.error().what);
   }
-  known = {*read, std::move(body), read_clock().mono, false};
+  known = {*read, std::move(body), read_clock().mono + kFreshFor, false};
   return read;
 }
 
@@ -121,6 +130,7 @@ Result<codec::UnityTable> TableSchemas::last_known(const std::string& table, con
     known.table = *std::move(read);
     known.body = *kept;
   }
+  known.usable_until = read_clock().mono + kStaleFor;
   if (!std::exchange(known.said_stale, true)) {
     log_.warning("{}; going on with the schema known last", why.what);
   }

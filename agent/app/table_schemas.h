@@ -3,9 +3,10 @@
 //
 // get() on the agent thread; `done` is called once, at once or later on another thread, and not any
 // more once the destructor has begun. A table is asked for when it is not known, was asked for more
-// than ten minutes ago, or may be out of date. When it cannot be asked for, what was known last is
-// used, however old, and that is logged once. Files: DIR/<table>.json, the catalog's answer as it
-// came; one that cannot be read is as if missing.
+// than ten minutes ago, or may be out of date. When it cannot be asked for within a few seconds,
+// what was known last is used, however old, for a minute without asking again, and that is logged
+// once. So a workspace that hangs does not keep a table waiting that is known. Files:
+// DIR/<table>.json, the catalog's answer as it came; one that cannot be read is as if missing.
 #pragma once
 
 #include <filesystem>
@@ -26,10 +27,18 @@ namespace penstock::app {
 class TableSchemas {
  public:
   using Done = std::function<void(Result<codec::UnityTable>)>;
+  // How long get() asks, token and all. Well below the time that a stream has to open.
+  struct Limits {
+    Millis known{5'000};     // when the table is known, if only from the disk
+    Millis unknown{10'000};  // when there is nothing to go on with
+  };
+
+  static Limits default_limits() { return {}; }
 
   static Result<std::shared_ptr<TableSchemas>> start(const config::Config& config,
                                                      const config::Destination& destination,
-                                                     const std::string& user_agent, Log log);
+                                                     const std::string& user_agent, Log log,
+                                                     Limits limits = default_limits());
 
   // `fresh`: ask even when the table is known.
   void get(const std::string& table, bool fresh, Done done);
@@ -40,17 +49,20 @@ class TableSchemas {
   struct Known {
     codec::UnityTable table;
     std::string body;
-    MonoTime asked{};
+    MonoTime usable_until{};  // without asking
     bool said_stale = false;
   };
 
-  TableSchemas(std::filesystem::path dir, Log log) : dir_(std::move(dir)), log_(std::move(log)) {}
+  TableSchemas(std::filesystem::path dir, Log log, Limits limits)
+      : dir_(std::move(dir)), log_(std::move(log)), limits_(limits) {}
+  void ask(const std::string& table, Millis limit, Done done);
   Result<codec::UnityTable> learn(const std::string& table, std::string body);
   Result<codec::UnityTable> last_known(const std::string& table, const Error& why);
   std::filesystem::path file_of(const std::string& table) const;
 
   const std::filesystem::path dir_;
   const Log log_;
+  const Limits limits_;
   std::mutex mutex_;
   std::map<std::string, Known> known_;
   std::unique_ptr<zerobus::TableCatalog> catalog_;  // last: its thread uses the rest

@@ -179,6 +179,7 @@ void Lane::open_stream(uint64_t generation) {
   ++counters_.streams_opened;
   token_for_ = generation;
   if (!encoder_source_) return ask_token(generation);
+  session_.opening(generation, zerobus::OpenStep::kSchema);
   encoder_source_(
       std::exchange(table_suspect_, false),
       [&io = io_, self = weak_from_this(), generation](Result<codec::RowEncoder> encoder) {
@@ -204,6 +205,7 @@ void Lane::on_encoder(uint64_t generation, Result<codec::RowEncoder> encoder) {
 }
 
 void Lane::ask_token(uint64_t generation) {
+  session_.opening(generation, zerobus::OpenStep::kToken);
   destination_->bearer(table_, std::exchange(token_refused_, false),
                        [&io = io_, self = weak_from_this(), generation](Result<std::string> token) {
                          boost::asio::post(io,
@@ -222,6 +224,7 @@ void Lane::on_token(uint64_t generation, Result<std::string> token) {
     apply(session_.open_failed(moment(), generation, token.error()));
     return;
   }
+  session_.opening(generation, zerobus::OpenStep::kService);
   zerobus::StreamOpen open;
   open.generation = generation;
   open.table = table_;

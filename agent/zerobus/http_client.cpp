@@ -36,6 +36,7 @@ void add_header(Headers& headers, const std::string& line) {
 struct Transfer {
   HttpRequest request;
   HttpClient::Done done;
+  std::optional<Millis> timeout;
   Easy easy{nullptr, curl_easy_cleanup};
   Headers headers{nullptr, curl_slist_free_all};
   std::array<char, CURL_ERROR_SIZE> error{};
@@ -84,7 +85,8 @@ bool Transfer::prepare(const HttpOptions& options) {
     curl_easy_setopt(c, CURLOPT_POSTFIELDS, request.body.c_str());
   }
   curl_easy_setopt(c, CURLOPT_USERAGENT, options.user_agent.c_str());
-  curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
+  const Millis limit = std::max(Millis(1), timeout.value_or(options.timeout));  // 0 is none to curl
+  curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, static_cast<long>(limit.count()));
   curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(c, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
   if (!options.ca_file.empty()) {
@@ -150,10 +152,11 @@ class HttpClient::Worker {
     curl_multi_cleanup(multi_);
   }
 
-  void post(HttpRequest request, Done done) {
+  void post(HttpRequest request, Done done, std::optional<Millis> timeout) {
     auto transfer = std::make_unique<Transfer>();
     transfer->request = std::move(request);
     transfer->done = std::move(done);
+    transfer->timeout = timeout;
     {
       const std::lock_guard lock(mutex_);
       queue_.push_back(std::move(transfer));
@@ -223,8 +226,8 @@ Result<std::unique_ptr<HttpClient>> HttpClient::start(HttpOptions options) {
       new HttpClient(std::make_unique<Worker>(std::move(options), multi)));
 }
 
-void HttpClient::post(HttpRequest request, Done done) {
-  worker_->post(std::move(request), std::move(done));
+void HttpClient::post(HttpRequest request, Done done, std::optional<Millis> timeout) {
+  worker_->post(std::move(request), std::move(done), timeout);
 }
 
 }  // namespace penstock::zerobus

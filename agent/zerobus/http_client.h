@@ -35,7 +35,8 @@ class HttpClient {
   static Result<std::unique_ptr<HttpClient>> start(HttpOptions options);
   ~HttpClient();
 
-  void post(HttpRequest request, Done done);
+  // `timeout`: of this request, instead of the options'.
+  void post(HttpRequest request, Done done, std::optional<Millis> timeout = {});
 
  private:
   class Worker;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <spdlog/fmt/fmt.h>
+
 namespace penstock::zerobus {
 namespace {
 
@@ -12,6 +14,18 @@ constexpr int kNoCode =
 
 Failure trouble(std::string text) {
   return {ErrorKind::kTransient, kNoCode, std::move(text), {}, Failure::End::kFailed};
+}
+
+std::string_view cause_of(OpenStep step) {
+  switch (step) {
+    case OpenStep::kSchema:
+      return "the workspace did not describe the table (workspace_url)";
+    case OpenStep::kToken:
+      return "no access token came from the workspace (workspace_url)";
+    case OpenStep::kService:
+      break;
+  }
+  return "the service cannot be reached or does not answer";
 }
 
 std::string seconds_text(Millis time) { return std::to_string((time.count() + 999) / 1000) + " s"; }
@@ -219,6 +233,10 @@ Actions StreamSession::open_failed(const Moment& at, uint64_t generation, const 
   return finish();
 }
 
+void StreamSession::opening(uint64_t generation, OpenStep step) {
+  if (current(generation) && phase_ == Phase::kOpening) step_ = step;
+}
+
 Actions StreamSession::timer(const Moment& at) {
   armed_ = MonoTime::max();  // whatever was armed has fired
   if (at.now >= deadline()) on_deadline(at);
@@ -277,6 +295,7 @@ void StreamSession::open(const Moment& at) {
   stream_id_.clear();
   write_outstanding_ = rotating_ = own_close_ = leaving_ = false;
   phase_ = Phase::kOpening;
+  step_ = OpenStep::kService;
   phase_deadline_ = at.now + config_.open_timeout;
   // Attempts after a failure, and the reopening of a rotated stream, are not news.
   if (state_ == SessionState::kIdle || state_ == SessionState::kStopped) {
@@ -351,8 +370,8 @@ void StreamSession::on_deadline(const Moment& at) {
       end_hold(at);
       break;
     case Phase::kOpening:
-      abandon(at, trouble("no stream within " + seconds_text(config_.open_timeout) +
-                          ": the service cannot be reached or does not answer"));
+      abandon(at, trouble(fmt::format("no stream within {}: {}", seconds_text(config_.open_timeout),
+                                      cause_of(step_))));
       break;
     case Phase::kDraining:
       abandon(at, judge({code::kOk, {}}));

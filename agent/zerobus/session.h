@@ -42,8 +42,8 @@
 namespace penstock::zerobus {
 
 struct SessionConfig {
-  Millis open_timeout{
-      15'000};  // from Open to the create response: token, name lookup, connection, TLS, create
+  // From Open to the create response: schema, token, name lookup, connection, TLS, create.
+  Millis open_timeout{15'000};
   Millis ack_timeout{60'000};   // of silence while something is unacknowledged
   Millis idle_close{120'000};   // a stream with nothing to send is closed after this
   Millis drain_timeout{5'000};  // after a half-close, for late acks
@@ -66,6 +66,8 @@ enum class SessionState {
   kHeld,       // a person has to act, or hold() was called; data is kept
   kDraining,   // no more writes; taking late acks
 };
+// What an Open waits for, as far as it is not the service.
+enum class OpenStep { kSchema, kToken, kService };
 std::string_view to_string(SessionState state);
 
 // When an event happened, and a random number in [0, 1) in case a delay has to be drawn.
@@ -182,6 +184,8 @@ class StreamSession {
   // The stream could not even be started: no token, no schema. The error's kind decides what
   // follows.
   Actions open_failed(const Moment& at, uint64_t generation, const Error& error);
+  // The driver is at this step of the Open, which is named when its time is over.
+  void opening(uint64_t generation, OpenStep step);
 
   // At or after the armed time; earlier calls do no harm.
   Actions timer(const Moment& at);
@@ -265,9 +269,10 @@ class StreamSession {
   bool own_close_ = false;    // we close it: idle, held, or others wait
   bool leaving_ = false;      // others wait
   bool takes_turns_ = false;  // streams come and go without news
-  MonoTime phase_deadline_;   // open timeout, pause, drain, or the next attempt
-  MonoTime heard_;            // last sign of life, or when the window last began to fill
-  MonoTime busy_;             // last time there was something to send
+  OpenStep step_ = OpenStep::kService;
+  MonoTime phase_deadline_;  // open timeout, pause, drain, or the next attempt
+  MonoTime heard_;           // last sign of life, or when the window last began to fill
+  MonoTime busy_;            // last time there was something to send
 
   // Batches.
   uint64_t acked_seq_ = 0;

@@ -1,5 +1,6 @@
 #include "agent/zerobus/table_catalog.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace penstock::zerobus {
@@ -7,6 +8,10 @@ namespace {
 
 constexpr size_t kMaxBodyBytes = size_t{8} << 20;
 constexpr std::chrono::seconds kMargin{60};  // a token is not used in its last minute
+
+Millis left_until(MonoTime until) {
+  return std::max(Millis(1), std::chrono::duration_cast<Millis>(until - read_clock().mono));
+}
 
 }  // namespace
 
@@ -22,24 +27,26 @@ Result<std::unique_ptr<TableCatalog>> TableCatalog::start(std::string workspace_
   return catalog;
 }
 
-void TableCatalog::get(std::string table, Done done) {
-  ask(std::move(table), false, std::move(done));
+void TableCatalog::get(std::string table, Millis limit, Done done) {
+  ask(std::move(table), false, read_clock().mono + limit, std::move(done));
 }
 
-void TableCatalog::ask(std::string table, bool fresh, Done done) {
-  with_token(fresh, [this, table = std::move(table), fresh,
-                     done = std::move(done)](Result<std::string> token) mutable {
-    if (!token) return done(std::move(token));
-    auto request = table_request(workspace_url_, table, *token);
-    if (!request) return done(std::move(request).error());
-    http_->post(*std::move(request),
-                [this, table, fresh, done = std::move(done)](Result<HttpReply> reply) mutable {
-                  if (!reply) return done(std::move(reply).error());
-                  if (reply->status == 401 && !fresh)
-                    return ask(std::move(table), true, std::move(done));
-                  done(read_table_reply(*reply, table));
-                });
-  });
+void TableCatalog::ask(std::string table, bool fresh, MonoTime until, Done done) {
+  with_token(fresh, until,
+             [this, table = std::move(table), fresh, until,
+              done = std::move(done)](Result<std::string> token) mutable {
+               if (!token) return done(std::move(token));
+               auto request = table_request(workspace_url_, table, *token);
+               if (!request) return done(std::move(request).error());
+               auto read = [this, table, fresh, until,
+                            done = std::move(done)](Result<HttpReply> reply) mutable {
+                 if (!reply) return done(std::move(reply).error());
+                 if (reply->status == 401 && !fresh)
+                   return ask(std::move(table), true, until, std::move(done));
+                 done(read_table_reply(*reply, table));
+               };
+               http_->post(*std::move(request), std::move(read), left_until(until));
+             });
 }
 
 std::string TableCatalog::kept_token() {
@@ -47,7 +54,8 @@ std::string TableCatalog::kept_token() {
   return read_clock().mono < token_until_ ? token_ : std::string();
 }
 
-void TableCatalog::with_token(bool fresh, std::function<void(Result<std::string>)> done) {
+void TableCatalog::with_token(bool fresh, MonoTime until,
+                              std::function<void(Result<std::string>)> done) {
   if (credentials_.token) {
     auto token = [&] {
       const std::lock_guard lock(credentials_mutex_);
@@ -66,8 +74,8 @@ void TableCatalog::with_token(bool fresh, std::function<void(Result<std::string>
   auto request = catalog_token_request(workspace_url_, *client);
   if (!request) return done(std::move(request).error());
   const MonoTime sent = read_clock().mono;
-  http_->post(*std::move(request), [this, sent, client = *std::move(client),
-                                    done = std::move(done)](Result<HttpReply> reply) {
+  auto read = [this, sent, client = *std::move(client),
+               done = std::move(done)](Result<HttpReply> reply) {
     auto token = reply ? read_token(*reply, client) : std::move(reply).error();
     if (!token) return done(std::move(token).error());
     {
@@ -76,7 +84,8 @@ void TableCatalog::with_token(bool fresh, std::function<void(Result<std::string>
       token_until_ = sent + token->lifetime.value_or(std::chrono::seconds(0)) - kMargin;
     }
     done(std::move(token->value));
-  });
+  };
+  http_->post(*std::move(request), std::move(read), left_until(until));
 }
 
 }  // namespace penstock::zerobus

@@ -4,7 +4,8 @@
 // get() from any thread, one table at a time or many; `done` is called once, at once or later on
 // the HTTP client's thread, and not any more once the destructor has begun (never destroy it from
 // `done`). A token is used until a minute before its end and then asked for anew; one that is
-// refused is asked for anew once. Secrets never get into an Error.
+// refused is asked for anew once. All that one get() does, token and table, takes `limit` at most;
+// kTransient then. Secrets never get into an Error.
 #pragma once
 
 #include <functional>
@@ -32,13 +33,13 @@ class TableCatalog {
   static Result<std::unique_ptr<TableCatalog>> start(std::string workspace_url, HttpOptions http,
                                                      Credentials credentials);
 
-  void get(std::string table, Done done);
+  void get(std::string table, Millis limit, Done done);
 
  private:
   TableCatalog(std::string workspace_url, Credentials credentials)
       : workspace_url_(std::move(workspace_url)), credentials_(std::move(credentials)) {}
-  void with_token(bool fresh, std::function<void(Result<std::string>)> done);
-  void ask(std::string table, bool fresh, Done done);
+  void with_token(bool fresh, MonoTime until, std::function<void(Result<std::string>)> done);
+  void ask(std::string table, bool fresh, MonoTime until, Done done);
   std::string kept_token();
 
   const std::string workspace_url_;

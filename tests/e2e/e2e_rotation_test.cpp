@@ -152,5 +152,27 @@ TEST_F(Rotation, ExpiredTokensRotatedStreamsAndANewColumnLoseNothing) {
   EXPECT_THAT(agent_.log(), testing::Not(testing::HasSubstr("quarantine")));
 }
 
+// What is known of the table is enough to go on, though each rotation would ask for it again.
+TEST_F(Rotation, AWorkspaceThatHangsDoesNotStopDelivery) {
+  test::Process server({server_command(), {}, dir_.path() / "server.log"});
+  ASSERT_TRUE(server.wait_for_line("ready grpc=", kGenerous)) << server.output();
+  broker_.start();
+  agent_.start();
+  ASSERT_TRUE(agent_.wait_ready());
+  ASSERT_TRUE(agent_.wait_for_log("mqtt/m: up", kGenerous));
+  test::SentLog sent;
+  test::MqttFeeder feeder(broker_.port(), "feeder", {{"plant/a", 200, payload, &sent}});
+  feeder.start();
+  ASSERT_TRUE(test::wait_until([&] { return streams() >= 1; }, kGenerous));
+  order("/faults/workspace?answer=hang&call=table");
+  EXPECT_TRUE(agent_.wait_for_log("going on with the schema known last", kGenerous));
+  const int64_t before = streams();
+  EXPECT_TRUE(test::wait_until([&] { return streams() > before; }, kGenerous))
+      << "no stream without the workspace";
+  order("/faults/clear");
+  EXPECT_TRUE(feeder.stop());
+  EXPECT_EQ(agent_.stop(), 0);
+}
+
 }  // namespace
 }  // namespace penstock::e2e

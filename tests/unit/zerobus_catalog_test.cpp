@@ -1,4 +1,5 @@
 // What is asked of Unity Catalog and what its answers mean; then the driver over a real socket.
+#include <condition_variable>
 #include <future>
 #include <mutex>
 
@@ -60,13 +61,14 @@ TEST(UnityCatalog, AnswersSayWhatToDo) {
 class TableCatalogTest : public testing::Test {
  protected:
   WebAnswer answer(const WebRequest& request) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     seen_.push_back(request.method + " " + request.target + " " +
                     request.headers.at("authorization"));
     if (request.target == "/oidc/v1/token") {
       const auto token = "token-" + std::to_string(++tokens_);
       return {200, R"({"access_token":")" + token + R"(","expires_in":3600})", {}};
     }
+    if (slow_ && request.method == "GET") let_go_.wait(lock, [this] { return !slow_; });
     if (refuse_ > 0) {
       --refuse_;
       return {401, "", {}};
@@ -76,7 +78,7 @@ class TableCatalogTest : public testing::Test {
   Result<std::string> get(TableCatalog& catalog, const std::string& table) {
     auto promise = std::make_shared<std::promise<Result<std::string>>>();
     auto future = promise->get_future();
-    catalog.get(table,
+    catalog.get(table, limit_,
                 [promise](Result<std::string> body) { promise->set_value(std::move(body)); });
     if (future.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
       return Error{ErrorKind::kShutdown, "no answer", {}};
@@ -94,6 +96,9 @@ class TableCatalogTest : public testing::Test {
   std::vector<std::string> seen_;
   int tokens_ = 0;
   int refuse_ = 0;
+  bool slow_ = false;  // a table is answered when it is not set any more
+  std::condition_variable let_go_;
+  Millis limit_{30'000};
   test::HttpsServer server_{[this](const WebRequest& request) { return answer(request); }};
 };
 
@@ -131,6 +136,30 @@ TEST_F(TableCatalogTest, ATokenOfItsOwnIsUsedAsItIs) {
   EXPECT_EQ(*get(*catalog, "a.b.c"), "the table");
   catalog.reset();
   EXPECT_THAT(seen_, ElementsAre("GET /api/2.1/unity-catalog/tables/a.b.c Bearer mine"));
+}
+
+// Nothing that opens a stream may wait for a workspace that hangs.
+TEST_F(TableCatalogTest, AWorkspaceThatHangsIsGivenUpInTime) {
+  auto catalog = make({[](bool) -> Result<OAuthClient> {
+                         return OAuthClient{"id", "secret"};
+                       },
+                       {}});
+  {
+    const std::lock_guard lock(mutex_);
+    slow_ = true;
+  }
+  limit_ = Millis(200);
+  const auto got = get(*catalog, "a.b.c");
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().kind, ErrorKind::kTransient);
+  EXPECT_THAT(got.error().what, HasSubstr("timed out"));
+  {
+    const std::lock_guard lock(mutex_);
+    slow_ = false;
+  }
+  let_go_.notify_all();
+  limit_ = Millis(30'000);
+  EXPECT_EQ(*get(*catalog, "a.b.c"), "the table");
 }
 
 TEST_F(TableCatalogTest, MissingSecretsAreSaid) {

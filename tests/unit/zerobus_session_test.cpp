@@ -37,6 +37,23 @@ TEST_F(ZerobusSession, AnOpenThatIsNeverAnsweredIsCancelledAndTriedAgainForEver)
   EXPECT_EQ(created(2000), "streaming, want 2000");
 }
 
+TEST_F(ZerobusSession, AnOpenThatTakesTooLongNamesWhatItWaitedFor) {
+  start();
+  data();
+  session_->opening(1, OpenStep::kSchema);
+  EXPECT_EQ(pass(15'000), "cancel 1, backoff");
+  EXPECT_NE(text_.find("describe the table"), std::string::npos) << text_;
+  EXPECT_EQ(to_deadline(), "open 2");
+  session_->opening(2, OpenStep::kSchema);
+  session_->opening(2, OpenStep::kToken);
+  EXPECT_EQ(to_deadline(), "cancel 2, backoff") << "another step is news";
+  EXPECT_NE(text_.find("no access token"), std::string::npos) << text_;
+  EXPECT_EQ(to_deadline(), "open 3");
+  session_->opening(2, OpenStep::kSchema);  // late, of another stream
+  EXPECT_EQ(to_deadline(), "cancel 3, backoff");
+  EXPECT_NE(text_.find("the service cannot be reached"), std::string::npos) << text_;
+}
+
 TEST_F(ZerobusSession, ConnectionTroubleBacksOffAndIsReportedOnce) {
   start();
   data();

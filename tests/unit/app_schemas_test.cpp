@@ -1,0 +1,126 @@
+// Goal: tables are asked for when they may have changed, and a workspace that is slow, silent or
+// away does not stop what can go on without it. Method: a workspace on a loopback port.
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <future>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent/app/table_schemas.h"
+#include "tests/support/https_server.h"
+#include "tests/support/temp_dir.h"
+
+namespace penstock::app {
+namespace {
+
+using testing::HasSubstr;
+using Got = Result<codec::UnityTable>;
+
+constexpr const char* kTable = "a.b.c";
+
+std::string described(const std::string& columns) {
+  std::string list;
+  for (const char name : columns) {
+    list += (list.empty() ? "" : ",") + std::string(R"({"name":")") + name +
+            R"(","type_text":"bigint","type_name":"LONG","position":)" +
+            std::to_string(name - 'a') + "}";
+  }
+  return R"({"full_name":"a.b.c","table_type":"MANAGED","data_source_format":"DELTA","columns":[)" +
+         list + "]}";
+}
+
+std::string columns_of(const Got& got) {
+  if (!got) return "error: " + got.error().what;
+  std::string names;
+  for (const auto& column : got->schema.columns) names += column.name;
+  return names;
+}
+
+class Schemas : public testing::Test {
+ protected:
+  ~Schemas() override { wake(200); }
+
+  test::WebAnswer answer(const test::WebRequest&) {
+    std::unique_lock lock(mutex_);
+    ++asked_;
+    changed_.wait(lock, [this] { return status_ != 0; });
+    return {status_, body_, {}};
+  }
+  // 0: the workspace hangs.
+  void wake(int status) {
+    {
+      const std::lock_guard lock(mutex_);
+      status_ = status;
+    }
+    changed_.notify_all();
+  }
+  void say(const std::string& body) {
+    const std::lock_guard lock(mutex_);
+    body_ = body;
+  }
+  int asked() {
+    const std::lock_guard lock(mutex_);
+    return asked_;
+  }
+  config::Config configuration() const {
+    const auto loaded = config::load_text(
+        "version: 1\nagent: {id: gw}\nspool: {dir: \"" + dir_.path().string() +
+            "\"}\ndestinations:\n  d: {endpoint: \"http://127.0.0.1:1\", workspace_url: "
+            "\"http://127.0.0.1:" +
+            std::to_string(server_.port()) +
+            "\", schema: unity_catalog, auth: {token: \"a-token-long-enough\"}}\n",
+        "c.yaml", dir_.path(), config::system_environment());
+    for (const auto& problem : loaded.problems) {
+      if (!problem.warning) ADD_FAILURE() << config::to_string(problem);
+    }
+    return loaded.config;
+  }
+  // A start of the agent.
+  std::shared_ptr<TableSchemas> start(TableSchemas::Limits limits = {Millis(300), Millis(300)}) {
+    const auto config = configuration();
+    auto made = TableSchemas::start(config, config.destinations.at(0), "test",
+                                    Log::to_stderr(LogLevel::kInfo), limits);
+    EXPECT_TRUE(made);
+    return *std::move(made);
+  }
+  static Got get(TableSchemas& schemas, bool fresh = false) {
+    const auto promise = std::make_shared<std::promise<Got>>();
+    auto future = promise->get_future();
+    schemas.get(kTable, fresh, [promise](Got got) { promise->set_value(std::move(got)); });
+    if (future.wait_for(std::chrono::seconds(30)) != std::future_status::ready)
+      return Error{ErrorKind::kShutdown, "no answer", {}};
+    return future.get();
+  }
+
+  test::TempDir dir_{"schemas"};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int status_ = 200;
+  int asked_ = 0;
+  std::string body_ = described("ab");
+  test::HttpsServer server_{[this](const test::WebRequest& request) { return answer(request); }};
+};
+
+TEST_F(Schemas, AWorkspaceThatHangsDelaysAKnownTableOnceAndNotAtEveryStream) {
+  auto schemas = start({Millis(300), Millis(30'000)});
+  EXPECT_EQ(columns_of(get(*schemas)), "ab");
+  schemas = start({Millis(300), Millis(30'000)});  // known from the disk only
+  wake(0);
+  EXPECT_EQ(columns_of(get(*schemas)), "ab");
+  const int before = asked();
+  EXPECT_EQ(columns_of(get(*schemas)), "ab");
+  EXPECT_EQ(asked(), before) << "asked for again at once";
+}
+
+TEST_F(Schemas, WithoutAnythingToGoOnWithTheTroubleIsSaid) {
+  const auto schemas = start();
+  wake(0);
+  EXPECT_THAT(columns_of(get(*schemas)), HasSubstr("timed out"));
+  wake(200);
+  EXPECT_EQ(columns_of(get(*schemas)), "ab") << "an error is not kept";
+}
+
+}  // namespace
+}  // namespace penstock::app
