@@ -45,7 +45,10 @@ AuditCommand::AuditCommand(CLI::App& app) {
       "The table needs the columns _origin and _seq. Stop the agent to have the ledger of its\n"
       "spool in the query: what is in quarantine, dropped, damaged or not sent yet. Without it "
       "the\n"
-      "query finds the same gaps, but explains none.");
+      "query knows only the rows that are there: it finds gaps between them and explains none, "
+      "but\n"
+      "not what is missing before the first or behind the last row of an origin, and no origin of\n"
+      "which no row is there.");
 }
 
 Result<AuditCommand::Sources> AuditCommand::sources() const {
@@ -72,7 +75,9 @@ std::optional<int> AuditCommand::run() const {
   auto sources = this->sources();
   if (!sources) return report(sources.error());
   std::optional<spool::OfflineSpool> spool;
-  std::string source = "Without a ledger: what is in quarantine or was dropped shows as missing.";
+  std::string source =
+      "Without a ledger: what is in quarantine or was dropped shows as missing; what is missing "
+      "before the first or behind the last row of an origin does not show.";
   if (!sources->spool.empty()) {
     auto opened = spool::OfflineSpool::open(sources->spool);
     if (opened) {

@@ -1,5 +1,7 @@
 // The query that proves from a table that nothing is missing in it: per origin, every number
-// between the first and the last is there, or a spool's ledger says what became of it.
+// between the first and the last is there, or a spool's ledger says what became of it. Which the
+// first and the last are, and which origins there are, only the ledger knows: without one they are
+// those of the table.
 //
 // The text is the same in Databricks SQL and SQLite but for how the table is written. Pure, but
 // that it reads the spool it is given.

@@ -60,13 +60,18 @@ TEST_F(Audit, AHoleIsFoundAtTheBeginningInBetweenAndAtTheEnd) {
   EXPECT_EQ(missing(), (Missing{origin + "|1|1|1", origin + "|11|12|2", origin + "|17|17|1"}));
 }
 
-TEST_F(Audit, WithoutALedgerTheSameGapsAreFoundButNoneIsExplained) {
+TEST_F(Audit, WithoutALedgerOnlyGapsBetweenRowsAreFoundAndNoneIsExplained) {
   const auto origin = fill();
   land(origin, 1, 4);
   land(origin, 6, 8);
   land(origin, 10, 12);
   EXPECT_EQ(query(table_file(), audit_query("\"main.a.one\"", {})),
             (Missing{origin + "|5|5|1", origin + "|9|9|1"}));
+  query(table_file(), "DELETE FROM \"main.a.one\" WHERE _seq IN (1, 12)");
+  EXPECT_EQ(query(table_file(), audit_query("\"main.a.one\"", {})),
+            (Missing{origin + "|5|5|1", origin + "|9|9|1"}))
+      << "the ends of an origin are known from the ledger only";
+  EXPECT_EQ(missing(), (Missing{origin + "|1|1|1", origin + "|12|17|6"}));
 }
 
 TEST_F(Audit, DiscardedAndReplayedRecordsAreExplained) {
