@@ -1,6 +1,8 @@
 #include "agent/zerobus/grpc_call.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -36,13 +38,29 @@ std::string joined(const grpc::ByteBuffer& buffer) {
 // How long after a GOAWAY a stream goes on for the acknowledgements it waits for.
 constexpr Millis kGoawayGrace{10'000};
 
-// gRPC reports what is too large for one side with the code that asks for patience. When it is the
-// end of the stream that is, what the server meant is lost.
-Status as_meant(int status, const std::string& text) {
-  if (status != code::kResourceExhausted) return {status, text, false};
-  if (text.find("larger than max") != text.npos)
-    return {code::kInternal, "a message is too large for the receiver: " + text, false};
-  if (text.find("metadata size exceeds") == text.npos) return {status, text, false};
+// Of "... larger than max (5242880 vs. 4194304)": size and limit.
+std::optional<std::pair<uint64_t, uint64_t>> sizes_in(const std::string& text) {
+  unsigned long long size = 0;
+  unsigned long long limit = 0;
+  const auto at = text.find('(', text.find("larger than max"));
+  if (at == text.npos || std::sscanf(text.c_str() + at, "(%llu vs. %llu)", &size, &limit) != 2)
+    return std::nullopt;
+  return std::pair{size, limit};
+}
+
+// gRPC reports what is too large for one side with the code that asks for patience, and in the same
+// words whichever side it was: ours is known by its limit. When it is the end of the stream that is
+// too large, what the server meant is lost.
+Status as_meant(int status, const std::string& text, uint64_t largest_sent_bytes) {
+  if (status != code::kResourceExhausted) return {status, text};
+  if (text.find("larger than max") != text.npos || text.find("exceeds maximum size") != text.npos) {
+    const auto sizes = sizes_in(text);
+    const bool ours =
+        sizes && sizes->second == uint64_t{kMaxResponseBytes} && sizes->first != largest_sent_bytes;
+    const std::string what = "a message is too large for the receiver: " + text;
+    return ours ? Status{code::kInternal, what} : Status{status, what, false, true};
+  }
+  if (text.find("metadata size exceeds") == text.npos) return {status, text};
   return {code::kUnknown,
           "the server's status text (or another header) is too large to be read, more than 1 MiB, "
           "and its code went with it: " +
@@ -84,6 +102,7 @@ void GrpcCall::write(int64_t offset, std::shared_ptr<const std::string> body) {
   grpc::ByteBuffer message(slices, 2);
   const std::lock_guard lock(mutex_);
   if (ended_ || half_closed_) return;
+  largest_sent_bytes_ = std::max(largest_sent_bytes_, message.Length());
   // The create response can arrive before gRPC reports the create request as written.
   if (write_pending_) {
     queued_.Swap(&message);
@@ -193,7 +212,8 @@ void GrpcCall::OnDone(const grpc::Status& status) {
     --channel_.streams;
     if (answered_) --channel_.answered;
   }
-  Status end = as_meant(static_cast<int>(status.error_code()), status.error_message());
+  Status end =
+      as_meant(static_cast<int>(status.error_code()), status.error_message(), largest_sent());
   // A server, or a proxy in between, may repeat the token it was sent; the text ends up in logs.
   end.message = without_secret(std::move(end.message), bearer_, "[access token]");
   if (end.code == code::kUnavailable && !answered_ && !pool_->proxy.empty())
@@ -206,6 +226,11 @@ void GrpcCall::OnDone(const grpc::Status& status) {
                                   [this](const auto& call) { return call.get() == this; });
   self = std::move(pool->calls.extract(found).value());
   pool->all_ended.notify_all();
+}
+
+size_t GrpcCall::largest_sent() {
+  const std::lock_guard lock(mutex_);
+  return largest_sent_bytes_;
 }
 
 // What a failed write was sending stays with the call until its context goes; handles may live

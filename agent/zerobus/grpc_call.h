@@ -55,6 +55,7 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   void note_goaway();
   void note_silence();  // under mutex_
   void release_context();
+  size_t largest_sent();
 
   template <class Use>
   void emit(Use use) {
@@ -77,6 +78,7 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
   grpc::ByteBuffer outgoing_;  // gRPC reads it while write_pending_
   grpc::ByteBuffer queued_;
+  size_t largest_sent_bytes_ = 0;
   bool write_pending_ = true;  // the create request first
   bool created_ = false;       // the create request has been written
   bool answered_ = false;      // the server has said something

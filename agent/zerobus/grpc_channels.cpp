@@ -9,7 +9,6 @@
 namespace penstock::zerobus {
 namespace {
 
-constexpr int kMaxResponseBytes = 1 << 20;
 // A status text is a header. gRPC's own limit, 8 KiB, would replace a long one, and its code, by an
 // error of its own.
 constexpr int kMaxHeaderBytes = 1 << 20;

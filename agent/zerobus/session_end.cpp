@@ -14,7 +14,7 @@ constexpr size_t kShownIdBytes = 64;
 
 Failure StreamSession::judge(const Status& status) const {
   const StreamPhase phase = phase_ == Phase::kOpening ? StreamPhase::kOpening : StreamPhase::kOpen;
-  Failure failure{classify(status.code, phase).kind,
+  Failure failure{classify(status, phase).kind,
                   status.code,
                   describe(status, phase),
                   {},
@@ -38,6 +38,7 @@ void StreamSession::abandon(const Moment& at, Failure failure) {
 
 void StreamSession::stream_ended(const Moment& at, Failure failure, const Status& status) {
   std::optional<RetryStep> search;
+  if (status.too_large) batch_limit_.too_large();
   if (failure.kind == ErrorKind::kRejected) search = judge_rejection(at, failure, status);
   if (status.unread) suspect(at, failure, status);
   const bool delivered = window_.delivered();

@@ -45,6 +45,13 @@ Verdict classify(int code, StreamPhase phase) {
   }
 }
 
+Verdict classify(const Status& status, StreamPhase phase) {
+  if (!status.too_large) return classify(status.code, phase);
+  return {phase == StreamPhase::kOpen ? ErrorKind::kRejected : ErrorKind::kDenied,
+          "Something on the way takes smaller messages than the service does (10 MiB): raise its "
+          "limit, or lower the destination's batch.max_size."};
+}
+
 std::string printable(std::string_view text) {
   std::string out;
   for (const char c : text.substr(0, kMaxMessageBytes)) {
@@ -63,7 +70,7 @@ std::string code_name(int code) {
 std::string describe(const Status& status, StreamPhase phase) {
   if (status.code == code::kOk) return "the server ended the stream";
   std::string text = code_name(status.code) + ": " + printable(status.message);
-  const std::string_view advice = classify(status.code, phase).advice;
+  const std::string_view advice = classify(status, phase).advice;
   if (!advice.empty()) text.append(". ").append(advice);
   return text;
 }

@@ -18,6 +18,9 @@ struct Status {
   // The server ended the stream with words of its own that could not be read, and the code went
   // with them: it may have been any.
   bool unread = false;
+  // What ended it is the size of a message that we sent: the server, or something in front of it,
+  // takes less than the service.
+  bool too_large = false;
 };
 
 namespace code {
@@ -50,6 +53,7 @@ struct Verdict {
 };
 
 Verdict classify(int code, StreamPhase phase);
+Verdict classify(const Status& status, StreamPhase phase);
 
 // "UNAVAILABLE"; "code 42" for numbers gRPC does not define.
 std::string code_name(int code);

@@ -291,6 +291,44 @@ TEST_F(BadInput, AnAnswerOfMegabytesIsNotTaken) {
   EXPECT_NE(said().find("too large"), std::string::npos) << said();
 }
 
+// A front end with a smaller limit than the service's, such as gRPC's default.
+TEST_F(BadInput, ARecordThatIsTooLargeForWhatIsInFrontOfTheServiceIsSetAsideAndBlocksNothing) {
+  constexpr int kLimitBytes = 64 << 10;
+  zerobus::Server server(
+      [this](grpc::ServerContext&, ServerStream& stream) { return honest(stream); }, 0,
+      grpc::InsecureServerCredentials(), 0, kLimitBytes);
+  connect(server.port());
+  const spool::LaneKey key{"route", "main.b.t"};
+  std::vector<std::string> bodies;  // 20 fit alone, but not together
+  for (int n = 1; n <= 20; ++n) bodies.push_back(body(n, n == 7 ? 2 * kLimitBytes : 10'000));
+  spool_.preload(key, std::move(bodies));
+  const auto lane = add_lane("main.b.t", 0);
+  EXPECT_TRUE(delivered({lane}, 20)) << lane->snapshot().text;
+  const auto aside = spool_.quarantined(lane->id());
+  ASSERT_EQ(aside.size(), 1u);
+  EXPECT_EQ(aside.begin()->first, 7u);
+  EXPECT_NE(aside.begin()->second.find("larger than max"), std::string::npos);
+  EXPECT_EQ(arrived_.size(), 19u);
+  EXPECT_LT(lane->counters().streams_opened, 12u);
+  lanes_.clear();
+  destination_->transport.reset();
+}
+
+// The same words, but of an answer that is too large for us: nothing of ours is to blame.
+TEST_F(BadInput, AnAnswerThatIsTooLargeIsNotTakenForARefusal) {
+  destination_->session.retry.held = Millis(3'600'000);
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    stream.Read(&request);
+    pb::EphemeralStreamResponse response;
+    response.mutable_create_stream_response()->set_stream_id(std::string(2 << 20, 'x'));
+    stream.Write(response);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("INTERNAL: a message is too large"), std::string::npos) << said();
+}
+
 TEST_F(BadInput, BytesThatAreNoMessage) {
   destination_->max_rows_per_s = 50;  // so that the stream is still at work when they come
   start_server();

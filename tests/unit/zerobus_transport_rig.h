@@ -50,14 +50,14 @@ class Server : public pb::Zerobus::Service {
   explicit Server(
       Script script, uint16_t port = 0,
       std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials(),
-      int max_streams = 0)
+      int max_streams = 0, int max_receive_bytes = -1)
       : script_(std::move(script)) {
     grpc::ServerBuilder builder;
     int bound = 0;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     if (max_streams) builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, max_streams);
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), credentials, &bound);
-    builder.SetMaxReceiveMessageSize(-1);
+    builder.SetMaxReceiveMessageSize(max_receive_bytes);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
     port_ = static_cast<uint16_t>(bound);
