@@ -135,11 +135,13 @@ lane::EncoderSource Agent::Parts::encoder_source(const config::Route& route,
   const auto found = schemas.find(route.destination);
   if (found == schemas.end()) return {};
   return [this, &route, table, tables = found->second](
-             bool fresh, std::function<void(Result<codec::RowEncoder>)> done) {
+             bool fresh, std::function<void(Result<lane::TableRows>)> done) {
     tables->get(table, fresh,
-                [this, &route, done = std::move(done)](Result<codec::UnityTable> described) {
-                  done(described ? make_encoder(config, route, described->schema)
-                                 : Result<codec::RowEncoder>(std::move(described).error()));
+                [this, &route, done = std::move(done)](Result<TableSchemas::Described> described) {
+                  if (!described) return done(std::move(described).error());
+                  auto encoder = make_encoder(config, route, described->table.schema);
+                  if (!encoder) return done(std::move(encoder).error());
+                  done(lane::TableRows{*std::move(encoder), described->current});
                 });
   };
 }

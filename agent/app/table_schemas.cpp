@@ -1,12 +1,14 @@
 #include "agent/app/table_schemas.h"
 
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <sstream>
 #include <utility>
 
 #include "agent/app/destinations.h"
 #include "agent/app/secret_source.h"
+#include "agent/base/text.h"
 #include "agent/base/whole_file.h"
 
 namespace penstock::app {
@@ -22,6 +24,23 @@ std::optional<std::string> content_of(const std::filesystem::path& file) {
   std::ostringstream out;
   out << in.rdbuf();
   return out.str();
+}
+
+// Table names are checked by the route: letters, digits, `_` and dots.
+std::filesystem::path body_file(const std::filesystem::path& dir, const std::string& table) {
+  return dir / (table + ".json");
+}
+
+// "OLD_ID NEW_ID" of a table that was created anew.
+std::filesystem::path anew_file(const std::filesystem::path& dir, const std::string& table) {
+  return dir / (table + ".anew");
+}
+
+std::string anew_text(const std::string& before, const std::string& now) {
+  return "the table has been dropped and created again (its id is " + shown(now) + ", it was " +
+         shown(before) +
+         "); the service does not support that while it is written to: check that rows arrive, "
+         "and expect rows sent before in the dropped table only";
 }
 
 std::filesystem::path schema_folder(const config::Config& config,
@@ -46,11 +65,20 @@ zerobus::TableCatalog::Credentials credentials_of(const config::Destination& des
 Result<codec::UnityTable> kept_schema(const config::Config& config,
                                       const config::Destination& destination,
                                       const std::string& table) {
-  const auto kept = content_of(schema_folder(config, destination) / (table + ".json"));
-  if (kept) return codec::parse_unity_table(*kept);
-  return Error{ErrorKind::kDenied,
-               "nothing is known of " + table + " yet; run `penstock schema fetch " + table + "`",
-               {}};
+  const auto dir = schema_folder(config, destination);
+  const auto kept = content_of(body_file(dir, table));
+  if (!kept) {
+    return Error{ErrorKind::kDenied,
+                 "nothing is known of " + table + " yet; run `penstock schema fetch " + table + "`",
+                 {}};
+  }
+  auto read = codec::parse_unity_table(*kept);
+  const auto anew = content_of(anew_file(dir, table));
+  if (!read || !anew) return read;
+  const auto space = anew->find(' ');
+  if (space != anew->npos && anew->substr(space + 1) == read->table_id)
+    read->warnings.push_back(anew_text(anew->substr(0, space), read->table_id));
+  return read;
 }
 
 Result<std::shared_ptr<TableSchemas>> TableSchemas::start(const config::Config& config,
@@ -68,7 +96,7 @@ Result<std::shared_ptr<TableSchemas>> TableSchemas::start(const config::Config& 
   return schemas;
 }
 
-void TableSchemas::get(const std::string& table, bool fresh, Done done) {
+void TableSchemas::get(const std::string& table, bool fresh, Got done) {
   std::optional<codec::UnityTable> usable;
   bool known = false;
   {
@@ -78,12 +106,15 @@ void TableSchemas::get(const std::string& table, bool fresh, Done done) {
     if (known && !fresh && read_clock().mono < found->second.usable_until)
       usable = found->second.table;
   }
-  if (usable) return done(*std::move(usable));
+  if (usable) return done(Described{*std::move(usable), false});
   std::error_code ignored;
-  known = known || std::filesystem::exists(file_of(table), ignored);
+  known = known || std::filesystem::exists(body_file(dir_, table), ignored);
   ask(table, known ? limits_.known : limits_.unknown,
       [this, table, done = std::move(done)](Result<codec::UnityTable> asked) {
-        done(asked ? std::move(asked) : last_known(table, asked.error()));
+        if (asked) return done(Described{*std::move(asked), true});
+        auto last = last_known(table, asked.error());
+        if (!last) return done(std::move(last).error());
+        done(Described{*std::move(last), false});
       });
 }
 
@@ -102,44 +133,52 @@ void TableSchemas::ask(const std::string& table, Millis limit, Done done) {
 Result<codec::UnityTable> TableSchemas::learn(const std::string& table, std::string body) {
   auto read = codec::parse_unity_table(body);
   if (!read) return read;
+  const size_t hash = std::hash<std::string>()(body);
   const std::lock_guard lock(mutex_);
-  auto& known = known_[table];
-  const bool changed = known.body != body;
-  if (changed) {
-    for (const auto& warning : read->warnings) log_.warning("table {}: {}", table, warning);
-    // A start after a power cut reads it.
-    std::error_code ignored;
-    std::filesystem::create_directories(dir_, ignored);
-    if (auto kept = write_whole_file(file_of(table), body, 0640); !kept)
-      log_.warning("the schema of {} cannot be kept: {}", table, kept.error().what);
-  }
-  known = {*read, std::move(body), read_clock().mono + kFreshFor, false};
+  const auto known = known_.find(table);
+  if (known == known_.end() || known->second.body_hash != hash) keep(table, *read, body);
+  known_[table] = {*read, hash, read_clock().mono + kFreshFor, false};
   return read;
 }
 
-Result<codec::UnityTable> TableSchemas::last_known(const std::string& table, const Error& why) {
-  const std::lock_guard lock(mutex_);
-  auto& known = known_[table];
-  if (known.body.empty()) {
-    const auto kept = content_of(file_of(table));
-    auto read = kept ? codec::parse_unity_table(*kept) : Result<codec::UnityTable>(why);
-    if (!read) {
-      known_.erase(table);
-      return why;
-    }
-    known.table = *std::move(read);
-    known.body = *kept;
+// Says what there is to say of a table that is new to us, or that has changed.
+void TableSchemas::keep(const std::string& table, const codec::UnityTable& read,
+                        const std::string& body) {
+  for (const auto& warning : read.warnings) log_.warning("table {}: {}", table, warning);
+  const auto kept = content_of(body_file(dir_, table));
+  if (kept == body) return;
+  const auto last = kept ? codec::parse_unity_table(*kept) : read;
+  const auto before = last ? last->table_id : std::string();
+  if (!before.empty() && !read.table_id.empty() && before != read.table_id) {
+    log_.warning("table {}: {}", table, anew_text(before, read.table_id));
+    write(anew_file(dir_, table), before + " " + read.table_id);
   }
-  known.usable_until = read_clock().mono + kStaleFor;
-  if (!std::exchange(known.said_stale, true)) {
-    log_.warning("{}; going on with the schema known last", why.what);
-  }
-  return known.table;
+  write(body_file(dir_, table), body);
 }
 
-// Table names are checked by the route: letters, digits, `_` and dots.
-std::filesystem::path TableSchemas::file_of(const std::string& table) const {
-  return dir_ / (table + ".json");
+// A start after a power cut reads it.
+void TableSchemas::write(const std::filesystem::path& file, const std::string& text) {
+  std::error_code ignored;
+  std::filesystem::create_directories(dir_, ignored);
+  if (auto written = write_whole_file(file, text, 0640); !written)
+    log_.warning("what is known of a table cannot be kept: {}", written.error().what);
+}
+
+// What `penstock schema fetch` has fetched meanwhile counts too.
+Result<codec::UnityTable> TableSchemas::last_known(const std::string& table, const Error& why) {
+  const auto kept = content_of(body_file(dir_, table));
+  const size_t hash = kept ? std::hash<std::string>()(*kept) : 0;
+  const std::lock_guard lock(mutex_);
+  auto known = known_.find(table);
+  if (kept && (known == known_.end() || known->second.body_hash != hash)) {
+    if (auto read = codec::parse_unity_table(*kept))
+      known = known_.insert_or_assign(table, Known{*std::move(read), hash, {}, false}).first;
+  }
+  if (known == known_.end()) return why;
+  known->second.usable_until = read_clock().mono + kStaleFor;
+  if (!std::exchange(known->second.said_stale, true))
+    log_.warning("{}; going on with the schema known last", why.what);
+  return known->second.table;
 }
 
 }  // namespace penstock::app

@@ -5,8 +5,10 @@
 // more once the destructor has begun. A table is asked for when it is not known, was asked for more
 // than ten minutes ago, or may be out of date. When it cannot be asked for within a few seconds,
 // what was known last is used, however old, for a minute without asking again, and that is logged
-// once. So a workspace that hangs does not keep a table waiting that is known. Files:
-// DIR/<table>.json, the catalog's answer as it came; one that cannot be read is as if missing.
+// once. A table that has been created anew, by its id, is warned of, and a file beside remembers
+// that for kept_schema(). So a workspace that hangs does not keep a table waiting that is known.
+// Files: DIR/<table>.json, the catalog's answer as it came; one that cannot be read is as if
+// missing.
 #pragma once
 
 #include <filesystem>
@@ -27,6 +29,11 @@ namespace penstock::app {
 class TableSchemas {
  public:
   using Done = std::function<void(Result<codec::UnityTable>)>;
+  struct Described {
+    codec::UnityTable table;
+    bool current = false;  // the workspace has just said so
+  };
+  using Got = std::function<void(Result<Described>)>;
   // How long get() asks, token and all. Well below the time that a stream has to open.
   struct Limits {
     Millis known{5'000};     // when the table is known, if only from the disk
@@ -41,14 +48,14 @@ class TableSchemas {
                                                      Limits limits = default_limits());
 
   // `fresh`: ask even when the table is known.
-  void get(const std::string& table, bool fresh, Done done);
+  void get(const std::string& table, bool fresh, Got done);
   // Always asks; what was known before does not help.
   void ask(const std::string& table, Done done);
 
  private:
   struct Known {
     codec::UnityTable table;
-    std::string body;
+    size_t body_hash = 0;     // of the catalog's answer
     MonoTime usable_until{};  // without asking
     bool said_stale = false;
   };
@@ -58,7 +65,8 @@ class TableSchemas {
   void ask(const std::string& table, Millis limit, Done done);
   Result<codec::UnityTable> learn(const std::string& table, std::string body);
   Result<codec::UnityTable> last_known(const std::string& table, const Error& why);
-  std::filesystem::path file_of(const std::string& table) const;
+  void keep(const std::string& table, const codec::UnityTable& read, const std::string& body);
+  void write(const std::filesystem::path& file, const std::string& text);
 
   const std::filesystem::path dir_;
   const Log log_;
@@ -68,7 +76,8 @@ class TableSchemas {
   std::unique_ptr<zerobus::TableCatalog> catalog_;  // last: its thread uses the rest
 };
 
-// A table as it was last fetched, by an agent or by `penstock schema fetch`. kDenied: never.
+// A table as it was last fetched, by an agent or by `penstock schema fetch`, with a warning if it
+// has been created anew since it was first seen. kDenied: never.
 Result<codec::UnityTable> kept_schema(const config::Config& config,
                                       const config::Destination& destination,
                                       const std::string& table);

@@ -206,6 +206,7 @@ Result<UnityTable> parse_unity_table(std::string_view json) {
   }
   UnityTable table;
   table.full_name = text_of(root, "full_name");
+  table.table_id = text_of(root, "table_id");
   table.table_type = text_of(root, "table_type");
   table.format = text_of(root, "data_source_format");
   if (auto read = read_columns(root, table); !read) return std::move(read).error();

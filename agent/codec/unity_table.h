@@ -17,6 +17,7 @@ namespace penstock::codec {
 
 struct UnityTable {
   std::string full_name;   // catalog.schema.table, empty when not said
+  std::string table_id;    // another one when the table was dropped and created again
   std::string table_type;  // MANAGED, EXTERNAL, VIEW, ...
   std::string format;      // DELTA
   std::vector<std::string> partition_columns;

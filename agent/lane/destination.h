@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,16 @@ struct Destination {
   uint64_t max_rows_per_s = 0;  // 0: unlimited
   std::shared_ptr<zerobus::BodyBuffers> buffers = zerobus::BodyBuffers::make();
   std::shared_ptr<StreamTurns> turns;  // null: every lane may have a stream at any time
+  // A lane's streams are named in the log at most this often: the service's support asks for them.
+  Millis name_streams_every{60'000};
+
+  // Lanes of several routes into one table open streams at one rate.
+  std::shared_ptr<zerobus::OpenRate> open_rate(const std::string& table) {
+    auto& rate = open_rates[table];
+    if (!rate) rate = std::make_shared<zerobus::OpenRate>(session.search_opens_per_min);
+    return rate;
+  }
+  std::map<std::string, std::shared_ptr<zerobus::OpenRate>> open_rates;  // by table
 };
 
 }  // namespace penstock::lane

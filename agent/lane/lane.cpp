@@ -22,11 +22,10 @@ class Lane::Events final : public zerobus::StreamEvents {
 
   void on_response(uint64_t generation, zerobus::Response response) override {
     post([generation, response = std::move(response)](Lane& lane) {
-      if (const auto* created = std::get_if<zerobus::StreamCreated>(&response))
-        lane.log_.debug("stream {} is open", zerobus::printable(created->stream_id));
-      // The next stream is a new look at the table: columns that were added are seen.
-      if (std::holds_alternative<zerobus::CloseSignal>(response)) lane.table_suspect_ = true;
+      if (std::holds_alternative<zerobus::CloseSignal>(response)) lane.rotated_ = true;
       lane.apply(lane.session_.response(lane.moment(), generation, response));
+      if (const auto* created = std::get_if<zerobus::StreamCreated>(&response))
+        lane.name_stream(created->stream_id);
     });
   }
   void on_bad_response(uint64_t generation, Error error) override {
@@ -43,8 +42,9 @@ class Lane::Events final : public zerobus::StreamEvents {
     post([generation, status = std::move(status)](Lane& lane) {
       if (generation == lane.stream_generation_) lane.stream_.reset();
       lane.give_back(generation);
-      if (status.code == zerobus::code::kInvalidArgument || status.unread)
-        lane.table_suspect_ = true;
+      const bool refusal =
+          zerobus::classify(status, zerobus::StreamPhase::kOpen).kind == ErrorKind::kRejected;
+      if (refusal || status.unread) lane.table_suspect_ = true;
       lane.apply(lane.session_.closed(lane.moment(), generation, status));
     });
   }
@@ -69,7 +69,7 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
       table_(state.key.table),
       destination_(std::move(destination)),
       log_(std::move(log)),
-      session_(destination_->session),
+      session_(destination_->session, destination_->open_rate(table_)),
       session_timer_(io),
       linger_timer_(io),
       encoder_source_(std::move(source)),
@@ -127,119 +127,6 @@ void Lane::apply(zerobus::Actions actions) {
   tell_use();
 }
 
-void Lane::act(const zerobus::Open& action) {
-  stream_.reset();
-  stream_generation_ = action.generation;
-  if (!destination_->turns) return open_stream(action.generation);
-  const auto post = [this](auto what) {
-    return [&io = io_, self = weak_from_this(), what] {
-      boost::asio::post(io, [self, what] {
-        if (const auto lane = self.lock()) what(*lane);
-      });
-    };
-  };
-  auto& turns = *destination_->turns;
-  const auto generation = action.generation;
-  const auto ticket =
-      turns.ask({post([generation](Lane& lane) { lane.on_turn(generation); }),
-                 post([](Lane& lane) { lane.apply(lane.session_.leave(lane.moment())); })},
-                std::chrono::steady_clock::now());
-  tickets_[generation] = ticket;
-  if (turns.has(ticket)) return open_stream(generation);
-  queued_ = generation;
-  apply(session_.queued(moment(), generation));
-}
-
-void Lane::on_turn(uint64_t generation) {
-  if (queued_ != generation) return;  // it is not wanted any more, and was given back
-  queued_.reset();
-  apply(session_.turn(moment(), generation));
-  open_stream(generation);
-}
-
-// What the turns are decided by.
-void Lane::tell_use() {
-  if (tickets_.empty() || !session_.open()) return;
-  const auto ticket = tickets_.find(stream_generation_);
-  if (ticket == tickets_.end()) return;
-  const auto now = std::chrono::steady_clock::now();
-  destination_->turns->opened(ticket->second, now);
-  destination_->turns->used(ticket->second, session_.at_rest(), now);
-}
-
-void Lane::give_back(uint64_t generation) {
-  const auto found = tickets_.find(generation);
-  if (found == tickets_.end()) return;
-  const auto ticket = found->second;
-  tickets_.erase(found);
-  destination_->turns->give_back(ticket, std::chrono::steady_clock::now());
-}
-
-void Lane::open_stream(uint64_t generation) {
-  ++counters_.streams_opened;
-  token_for_ = generation;
-  if (!encoder_source_) return ask_token(generation);
-  session_.opening(generation, zerobus::OpenStep::kSchema);
-  encoder_source_(
-      std::exchange(table_suspect_, false),
-      [&io = io_, self = weak_from_this(), generation](Result<codec::RowEncoder> encoder) {
-        boost::asio::post(io, [self, generation, encoder = std::move(encoder)]() mutable {
-          if (const auto lane = self.lock()) lane->on_encoder(generation, std::move(encoder));
-        });
-      });
-}
-
-void Lane::on_encoder(uint64_t generation, Result<codec::RowEncoder> encoder) {
-  if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
-  if (!encoder) {
-    token_for_.reset();
-    give_back(generation);
-    apply(session_.open_failed(moment(), generation, encoder.error()));
-    return;
-  }
-  const auto version = codec::schema_version(encoder->descriptor());
-  if (version != codec::schema_version(builder_.descriptor()))
-    log_.info("rows are made for schema {}", version.empty() ? "JSON" : version);
-  builder_.use(*std::move(encoder));
-  ask_token(generation);
-}
-
-void Lane::ask_token(uint64_t generation) {
-  session_.opening(generation, zerobus::OpenStep::kToken);
-  destination_->bearer(table_, std::exchange(token_refused_, false),
-                       [&io = io_, self = weak_from_this(), generation](Result<std::string> token) {
-                         boost::asio::post(io,
-                                           [self, generation, token = std::move(token)]() mutable {
-                                             if (const auto lane = self.lock())
-                                               lane->on_token(generation, std::move(token));
-                                           });
-                       });
-}
-
-void Lane::on_token(uint64_t generation, Result<std::string> token) {
-  if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
-  token_for_.reset();
-  if (!token) {
-    give_back(generation);
-    apply(session_.open_failed(moment(), generation, token.error()));
-    return;
-  }
-  session_.opening(generation, zerobus::OpenStep::kService);
-  zerobus::StreamOpen open;
-  open.generation = generation;
-  open.table = table_;
-  open.descriptor = builder_.descriptor();
-  open.encoding = open.descriptor.empty() ? zerobus::Encoding::kJson : zerobus::Encoding::kProto;
-  open.bearer = *std::move(token);
-  auto stream = destination_->transport->open(std::move(open), events_);
-  if (!stream) {
-    give_back(generation);
-    apply(session_.open_failed(moment(), generation, stream.error()));
-    return;
-  }
-  stream_ = *std::move(stream);
-}
-
 void Lane::act(const zerobus::WantBatch& action) {
   wanted_ = action.generation;
   until_ = action.until_seq;
@@ -283,6 +170,7 @@ void Lane::act(const zerobus::Rewind& action) {
   reading_ = false;
   ++read_;
   blocked_.reset();
+  if (recheck_ == Recheck::kRenewing) recheck_ = Recheck::kNone;
   linger_timer_.cancel();
   spool_.rewound(id_, next_);
 }
@@ -301,6 +189,9 @@ void Lane::act(const zerobus::Report& action) {
   const bool trouble = action.state == zerobus::SessionState::kBackoff ||
                        action.state == zerobus::SessionState::kThrottled ||
                        action.state == zerobus::SessionState::kHeld;
+  // It names the stream.
+  if (action.state == zerobus::SessionState::kStreaming)
+    name_again_ = std::chrono::steady_clock::now() + destination_->name_streams_every;
   log_.write(
       trouble ? LogLevel::kWarning : LogLevel::kInfo,
       fmt::format("{}{}{}", to_string(action.state), action.text.empty() ? "" : ": ", action.text));
@@ -335,9 +226,11 @@ void Lane::act(const zerobus::Stopped&) {
 
 // Encodes records until the wanted batch is full or there is nothing more to encode now.
 void Lane::fill() {
-  while (wanted_ && !builder_.full() && next_ <= until_) {
+  if (recheck_ == Recheck::kAsking && std::chrono::steady_clock::now() >= recheck_after_)
+    recheck_ = Recheck::kNone;  // there will be no answer
+  while (wanted_ && recheck_ == Recheck::kNone && !builder_.full() && next_ <= until_) {
     if (add_from_reader()) continue;
-    if (builder_.full() || blocked_) break;
+    if (builder_.full() || blocked_ || recheck_ != Recheck::kNone) break;
     if (next_ <= committed_) {
       read_next();
       return;
@@ -352,11 +245,14 @@ bool Lane::add_from_reader() {
   if (!record) return false;
   const auto now = builder_.empty() ? std::chrono::steady_clock::now() : MonoTime();
   const auto added = builder_.add(*record, now);
-  if (added == BatchBuilder::Added::kNoRoom || blocked_) {
+  if (added == BatchBuilder::Added::kNoRoom || blocked_ || recheck_ != Recheck::kNone) {
     carried_ = record;
     return false;
   }
-  if (added == BatchBuilder::Added::kTaken) refused_in_a_row_ = 0;
+  if (added == BatchBuilder::Added::kTaken) {
+    refused_in_a_row_ = 0;
+    if (rechecked_ == record->seq) recheck_after_ = {};  // the table had changed, and may again
+  }
   next_ = record->seq + 1;
   return true;
 }
@@ -387,6 +283,7 @@ void Lane::on_segment(uint64_t read, Result<spool::SegmentPtr> segment) {
     return;
   }
   const auto found = *std::move(segment);
+  if (std::exchange(spool_trouble_, false)) log_.info("records can be read from the spool again");
   if (found->first() > next_ && passed(next_, found->first() - 1)) return;
   if (found->first() > next_) return give_up(next_, found->first() - 1, "missing in the spool");
   reader_ = SegmentReader(found, next_);
@@ -422,13 +319,14 @@ void Lane::wait_for_spool(const std::string& why) {
 void Lane::hand_over() {
   const auto now = std::chrono::steady_clock::now();
   if (builder_.empty() && blocked_) return hold_for_refusals();
+  if (builder_.empty() && recheck_ != Recheck::kNone) return linger_until(recheck_after_);
   if (builder_.empty()) {
     const auto generation = *std::exchange(wanted_, std::nullopt);
     apply(session_.no_data(moment(), generation));
     return;
   }
   // What a bound or a hold cuts short has nothing to wait for.
-  const bool complete = builder_.full() || next_ > until_ || blocked_;
+  const bool complete = builder_.full() || next_ > until_ || blocked_ || recheck_ != Recheck::kNone;
   const auto earliest = std::max(pace_until_, complete ? now : builder_.due());
   if (earliest > now) {
     linger_until(earliest);
@@ -450,34 +348,6 @@ void Lane::linger_until(MonoTime at) {
     const auto lane = self.lock();
     if (!error && lane && lane->wanted_) lane->fill();
   });
-}
-
-void Lane::refused(spool::Seq seq, std::string reason) {
-  if (progress_.decided(seq)) return;  // read again after a lost stream
-  const int in_a_row = refused_in_a_row_ + session_.snapshot().poison_in_a_row;
-  if (in_a_row >= destination_->session.poison_limit) {
-    blocked_ = std::move(reason);
-    return;
-  }
-  ++refused_in_a_row_;
-  if (counters_.refused_records++ == 0) {
-    log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
-  }
-  spool_.quarantine(id_, seq, codec::with_schema_version(std::move(reason), builder_.descriptor()));
-  settled(seq, seq);
-}
-
-// Everything that could be encoded before the blocked record is on its way or acknowledged.
-void Lane::hold_for_refusals() {
-  wanted_.reset();
-  carried_.reset();
-  apply(session_.hold(
-      moment(),
-      fmt::format("record {} is refused like the {} before it, which are in the quarantine: {}. "
-                  "That is the route's mapping, not the data: correct it. Nothing is lost: data is "
-                  "kept and tried again from time to time.",
-                  next_, destination_->session.poison_limit, *blocked_),
-      destination_->session.retry.held));
 }
 
 void Lane::settled(spool::Seq first, spool::Seq last) {

@@ -10,10 +10,13 @@
 // on at the first record without a fate.
 //
 // A record that cannot be encoded, or that the service refuses alone, goes to the quarantine with
-// the reason and the lane goes on behind it. More than SessionConfig::poison_limit of them in a row
-// are not quarantined but held: then it is the schema or the mapping. In a row means without a
-// record in between that could be encoded, counting also those the service refused since its last
-// acknowledgement. A held lane tries again every RetryConfig::held.
+// the reason and the lane goes on behind it. Before that the table is asked for anew, where it can
+// be asked: at most once a minute for records that cannot be encoded, which wait for the answer;
+// and for one that the service refuses until there is an answer. More than
+// SessionConfig::poison_limit of them in a row are not quarantined but held: then it is the schema
+// or the mapping. In a row means without a record in between that could be encoded, counting also
+// those the service refused since its last acknowledgement. A held lane tries again every
+// RetryConfig::held.
 #pragma once
 
 #include <deque>
@@ -43,12 +46,17 @@ struct LaneCounters {
   uint64_t streams_opened = 0;
 };
 
-// The encoder for a lane whose table has to be asked about, asked for before every stream. `fresh`:
-// the service refused something or rotated the stream since, so what is known of the table may be
-// out of date. `done` is
-// called at most once, at once or later, on any thread.
-using EncoderSource =
-    std::function<void(bool fresh, std::function<void(Result<codec::RowEncoder>)> done)>;
+// What the rows of a lane are made by.
+struct TableRows {
+  codec::RowEncoder encoder;
+  bool current = true;  // the table was asked for just now, and this is the answer
+};
+
+// For a lane whose table has to be asked about, asked for before every stream. `fresh`: what is
+// known of the table may be out of date, because the service or the encoder refused something, or
+// the service rotated the stream. `done` is called once, at once or later, on any thread, and when
+// it takes longer than a stream has to open, for nothing.
+using EncoderSource = std::function<void(bool fresh, std::function<void(Result<TableRows>)> done)>;
 
 class Lane : public std::enable_shared_from_this<Lane> {
  public:
@@ -97,7 +105,10 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void tell_use();
   void give_back(uint64_t generation);
   void on_token(uint64_t generation, Result<std::string> token);
-  void on_encoder(uint64_t generation, Result<codec::RowEncoder> encoder);
+  void on_rows(uint64_t generation, Result<TableRows> rows);
+  bool recheck(spool::Seq seq, const std::string& why);
+  void on_recheck(uint64_t number, Result<TableRows> rows);
+  void name_stream(const std::string& id);
   void ask_token(uint64_t generation);
   void fill();
   bool add_from_reader();
@@ -123,15 +134,22 @@ class Lane : public std::enable_shared_from_this<Lane> {
   zerobus::StreamSession session_;
   boost::asio::steady_timer session_timer_;
   boost::asio::steady_timer linger_timer_;
-  std::shared_ptr<Events> events_;
+  std::shared_ptr<zerobus::StreamEvents> events_;
   std::shared_ptr<zerobus::Stream> stream_;
   uint64_t stream_generation_ = 0;
   std::map<uint64_t, StreamTurns::Ticket> tickets_;  // by generation, until that stream has ended
   std::optional<uint64_t> queued_;                   // generation that waits for its turn
   std::optional<uint64_t> token_for_;  // generation whose encoder and token are awaited
   const EncoderSource encoder_source_;
-  // The service refused something since the encoder was asked for, or rotates the stream.
-  bool table_suspect_ = false;
+  bool table_suspect_ = false;  // something was refused since the table last described itself
+  bool rotated_ = false;        // the next stream is a new look at the table
+  // A record does not fit the table as it is known: what is encoded waits for the table to be asked
+  // for, and then, if rows get another form, for the end of the stream.
+  enum class Recheck { kNone, kAsking, kRenewing };
+  Recheck recheck_ = Recheck::kNone;
+  uint64_t recheck_number_ = 0;          // older answers are ignored
+  std::optional<spool::Seq> rechecked_;  // the record the table was last asked for
+  MonoTime recheck_after_{};             // not again before
   bool token_refused_ = false;
   bool applying_ = false;
   std::deque<zerobus::Action> todo_;
@@ -152,6 +170,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   BatchBuilder builder_;
   std::optional<Batch> prepared_;
   MonoTime pace_until_{};
+  MonoTime name_again_{};  // a stream, in the log
+  bool takes_turns_ = false;
 
   LaneCounters counters_;
   std::function<void()> stopped_;

@@ -12,6 +12,7 @@ Bisector::Verdict Bisector::refused(const Refusal& refusal) {
   bad_until_ = refusal.last_seq;
   const bool proven = began_before && refusal.fresh && refusal.first_seq == refusal.last_seq;
   if (!proven) return Verdict::kSearch;
+  if (refusal.in_doubt) return Verdict::kInDoubt;
   if (in_a_row_ >= limit_) return Verdict::kHold;
   ++in_a_row_;
   one_record_ = true;

@@ -27,16 +27,19 @@ class Bisector {
   static constexpr uint64_t kNoBound = std::numeric_limits<uint64_t>::max();
 
   enum class Verdict {
-    kSearch,  // send again on a new stream, up to until()
-    kPoison,  // the one record of this refusal is the culprit; the search goes on behind it
-    kHold,    // too many in a row: only a person helps. Nothing is decided about this record
+    kSearch,   // send again on a new stream, up to until()
+    kInDoubt,  // the one record of this refusal, if its schema is that of the table: ask, send
+               // again
+    kPoison,   // the one record of this refusal is the culprit; the search goes on behind it
+    kHold,     // too many in a row: only a person helps. Nothing is decided about this record
   };
   // A stream ended with a refusal while the records first_seq..last_seq were unacknowledged on it.
   struct Refusal {
     uint64_t first_seq = 0;
     uint64_t last_seq = 0;
-    bool alone = false;  // they were one request
-    bool fresh = false;  // nothing had been acknowledged on that stream
+    bool alone = false;     // they were one request
+    bool fresh = false;     // nothing had been acknowledged on that stream
+    bool in_doubt = false;  // its rows may be made for a schema that is not the table's any more
   };
 
   explicit Bisector(int limit) : limit_(limit) {}

@@ -1,8 +1,8 @@
-// OpenRate: how many streams a lane has opened in the last minute, and when the next one may
-// follow. A search for refused records opens streams without backoff; this keeps it from flooding
-// the service.
+// OpenRate: how many streams have been opened to a table in the last minute, and when the next one
+// may follow. A search for refused records opens streams without backoff; this keeps it from
+// flooding the service.
 //
-// Pure, one owner (a StreamSession).
+// Pure; shared by the sessions of a table, on one thread.
 #pragma once
 
 #include <algorithm>

@@ -54,11 +54,12 @@ std::string_view to_string(SessionState state) {
   return "unknown";
 }
 
-StreamSession::StreamSession(const SessionConfig& config)
+StreamSession::StreamSession(const SessionConfig& config, std::shared_ptr<OpenRate> opens)
     : config_(config),
       retry_(config.retry),
       bisector_(config.poison_limit),
-      open_rate_(config.search_opens_per_min),
+      open_rate_(opens ? std::move(opens)
+                       : std::make_shared<OpenRate>(config.search_opens_per_min)),
       batch_limit_(std::min(config.batch_bytes, config.in_flight_bytes)) {}
 
 bool StreamSession::live() const {
@@ -164,10 +165,19 @@ Actions StreamSession::leave(const Moment& at) {
 void StreamSession::leave_if_due(const Moment& at) {
   if (!leaving_ || phase_ != Phase::kOpen) return;
   if (!window_.delivered() && !at_rest()) return;
+  close_in_order(at);
+}
+
+void StreamSession::close_in_order(const Moment& at) {
   own_close_ = true;
   if (window_.empty()) return drain(at);
   phase_ = Phase::kPaused;
   phase_deadline_ = at.now + config_.drain_timeout;
+}
+
+Actions StreamSession::renew(const Moment& at) {
+  if (phase_ == Phase::kOpen) close_in_order(at);
+  return finish();
 }
 
 void StreamSession::on_ack(const Moment& at, const Ack& ack) {
@@ -301,7 +311,7 @@ void StreamSession::open(const Moment& at) {
   if (state_ == SessionState::kIdle || state_ == SessionState::kStopped) {
     report(SessionState::kConnecting, "opening a stream");
   }
-  open_rate_.opened(at.now);
+  open_rate_->opened(at.now);
   actions_.push_back(Open{generation_});
 }
 

@@ -23,6 +23,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -159,7 +160,8 @@ struct SessionSnapshot {
 
 class StreamSession {
  public:
-  explicit StreamSession(const SessionConfig& config);
+  // `opens`: shared by the sessions of one table; null: this is the only one.
+  explicit StreamSession(const SessionConfig& config, std::shared_ptr<OpenRate> opens = nullptr);
 
   // Once, first. Every record up to `acked_seq` has been acknowledged before. Nothing is opened
   // until data_available.
@@ -181,11 +183,17 @@ class StreamSession {
   // Others wait for a stream: this one is closed in order once it has an acknowledgement or nothing
   // to wait for, and what there is to send asks for another. Both are no news.
   Actions leave(const Moment& at);
+  // The rows are to have another form: the stream is closed in order, and what there is to send
+  // asks for another. No news.
+  Actions renew(const Moment& at);
   // The stream could not even be started: no token, no schema. The error's kind decides what
   // follows.
   Actions open_failed(const Moment& at, uint64_t generation, const Error& error);
   // The driver is at this step of the Open, which is named when its time is over.
   void opening(uint64_t generation, OpenStep step);
+  // Until it is said otherwise: the table could not be asked for since the service refused data.
+  // While that is so no record is named by Poison; the search waits, with backoff.
+  void doubt_schema(bool in_doubt) { schema_in_doubt_ = in_doubt; }
 
   // At or after the armed time; earlier calls do no harm.
   Actions timer(const Moment& at);
@@ -233,6 +241,7 @@ class StreamSession {
   void open(const Moment& at);
   void pump(const Moment& at);  // writes and asks for batches as far as the rules allow
   void leave_if_due(const Moment& at);
+  void close_in_order(const Moment& at);
   void drain(const Moment& at);                     // half-closes and waits for late acks
   void abandon(const Moment& at, Failure failure);  // cancels, then stream_ended
   void stream_ended(const Moment& at, Failure failure, const Status& status);
@@ -252,7 +261,7 @@ class StreamSession {
   const SessionConfig config_;
   RetryPolicy retry_;
   Bisector bisector_;
-  OpenRate open_rate_;
+  const std::shared_ptr<OpenRate> open_rate_;
   BatchLimit batch_limit_;
 
   Phase phase_ = Phase::kNotStarted;
@@ -269,6 +278,7 @@ class StreamSession {
   bool own_close_ = false;    // we close it: idle, held, or others wait
   bool leaving_ = false;      // others wait
   bool takes_turns_ = false;  // streams come and go without news
+  bool schema_in_doubt_ = false;
   OpenStep step_ = OpenStep::kService;
   MonoTime phase_deadline_;  // open timeout, pause, drain, or the next attempt
   MonoTime heard_;           // last sign of life, or when the window last began to fill

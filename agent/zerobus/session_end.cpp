@@ -63,9 +63,16 @@ std::optional<RetryStep> StreamSession::judge_rejection(const Moment& at, Failur
   const uint64_t first = window_.front().first_seq;
   const uint64_t last = window_.back().last_seq;
   if (!bisector_.searching()) actions_.push_back(Rejected{first, last, status});
-  switch (bisector_.refused({first, last, window_.count() == 1, !window_.delivered()})) {
+  switch (bisector_.refused(
+      {first, last, window_.count() == 1, !window_.delivered(), schema_in_doubt_})) {
     case Bisector::Verdict::kSearch:
       break;
+    case Bisector::Verdict::kInDoubt:
+      failure.text += fmt::format(
+          " Record {} is refused alone, but the workspace has not described the table since: the "
+          "record is kept and tried again.",
+          last);
+      return std::nullopt;
     case Bisector::Verdict::kPoison:
       acked_seq_ = last;
       actions_.push_back(Poison{last, status});
@@ -78,7 +85,7 @@ std::optional<RetryStep> StreamSession::judge_rejection(const Moment& at, Failur
           last, bisector_.in_a_row());
       return std::nullopt;
   }
-  const Millis wait = open_rate_.wait(at.now);
+  const Millis wait = open_rate_->wait(at.now);
   if (wait == Millis(0)) return RetryStep{};
   failure.text += fmt::format(" (looking for the refused record from {} on)", first);
   return RetryStep{RetryStep::How::kBackoff, wait, false, failure.text, failure.code};

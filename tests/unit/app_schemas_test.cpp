@@ -15,26 +15,28 @@
 namespace penstock::app {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
-using Got = Result<codec::UnityTable>;
+using testing::Not;
+using Got = Result<TableSchemas::Described>;
 
 constexpr const char* kTable = "a.b.c";
 
-std::string described(const std::string& columns) {
+std::string described(const std::string& columns, const std::string& id = "id-1") {
   std::string list;
   for (const char name : columns) {
     list += (list.empty() ? "" : ",") + std::string(R"({"name":")") + name +
             R"(","type_text":"bigint","type_name":"LONG","position":)" +
             std::to_string(name - 'a') + "}";
   }
-  return R"({"full_name":"a.b.c","table_type":"MANAGED","data_source_format":"DELTA","columns":[)" +
-         list + "]}";
+  return R"({"full_name":"a.b.c","table_type":"MANAGED","data_source_format":"DELTA","table_id":")" +
+         id + R"(","columns":[)" + list + "]}";
 }
 
 std::string columns_of(const Got& got) {
   if (!got) return "error: " + got.error().what;
-  std::string names;
-  for (const auto& column : got->schema.columns) names += column.name;
+  std::string names = got->current ? "now " : "";
+  for (const auto& column : got->table.schema.columns) names += column.name;
   return names;
 }
 
@@ -105,7 +107,7 @@ class Schemas : public testing::Test {
 
 TEST_F(Schemas, AWorkspaceThatHangsDelaysAKnownTableOnceAndNotAtEveryStream) {
   auto schemas = start({Millis(300), Millis(30'000)});
-  EXPECT_EQ(columns_of(get(*schemas)), "ab");
+  EXPECT_EQ(columns_of(get(*schemas)), "now ab");
   schemas = start({Millis(300), Millis(30'000)});  // known from the disk only
   wake(0);
   EXPECT_EQ(columns_of(get(*schemas)), "ab");
@@ -119,7 +121,58 @@ TEST_F(Schemas, WithoutAnythingToGoOnWithTheTroubleIsSaid) {
   wake(0);
   EXPECT_THAT(columns_of(get(*schemas)), HasSubstr("timed out"));
   wake(200);
-  EXPECT_EQ(columns_of(get(*schemas)), "ab") << "an error is not kept";
+  EXPECT_EQ(columns_of(get(*schemas)), "now ab") << "an error is not kept";
+}
+
+// Only then may a record be judged by it.
+TEST_F(Schemas, WhatIsOnlyRememberedIsNotCalledCurrent) {
+  const auto schemas = start();
+  EXPECT_EQ(columns_of(get(*schemas)), "now ab");
+  EXPECT_EQ(columns_of(get(*schemas)), "ab") << "from memory";
+  EXPECT_EQ(asked(), 1);
+  say(described("abc"));
+  EXPECT_EQ(columns_of(get(*schemas, true)), "now abc");
+  wake(503);
+  EXPECT_EQ(columns_of(get(*schemas, true)), "abc");
+  wake(200);
+  EXPECT_EQ(columns_of(get(*schemas, true)), "now abc");
+}
+
+TEST_F(Schemas, WhatACommandHasFetchedMeanwhileIsWhatIsKnownLast) {
+  const auto agent = start();
+  EXPECT_EQ(columns_of(get(*agent)), "now ab");
+  say(described("abd"));
+  EXPECT_EQ(columns_of(get(*start())), "now abd");
+  wake(503);
+  EXPECT_EQ(columns_of(get(*agent, true)), "abd");
+}
+
+TEST_F(Schemas, ATableThatWasCreatedAnewIsWarnedOf) {
+  const auto config = configuration();
+  const auto notes = [&] {
+    const auto kept = kept_schema(config, config.destinations.at(0), kTable);
+    EXPECT_TRUE(kept);
+    return kept ? kept->warnings : std::vector<std::string>{};
+  };
+  const auto agent = start();
+  EXPECT_EQ(columns_of(get(*agent)), "now ab");
+  say(described("abc"));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(columns_of(get(*agent, true)), "now abc");
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), Not(HasSubstr("created again")))
+      << "an altered table is the same table";
+  EXPECT_TRUE(notes().empty());
+  say(described("abc", "id-2"));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(columns_of(get(*start())), "now abc");  // also when it happened between two starts
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("created again"), HasSubstr("id-1"), HasSubstr("id-2")));
+  ASSERT_EQ(notes().size(), 1u);
+  EXPECT_THAT(notes()[0], HasSubstr("created again"));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(columns_of(get(*start())), "now abc");
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), Not(HasSubstr("created again")))
+      << "said once";
 }
 
 }  // namespace

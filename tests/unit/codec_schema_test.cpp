@@ -169,6 +169,16 @@ TEST(UnityTable, ColumnsComeByPositionWithTypeAndNullability) {
   EXPECT_TRUE(table->warnings.empty());
 }
 
+// It tells a table that was dropped and created again from one that was altered.
+TEST(UnityTable, ItsIdIsReadIfItIsThere) {
+  const std::string column = R"({"name":"a","type_text":"int"})";
+  const auto table = parse_unity_table(table_json(column, R"("table_id":"0f-1",)"));
+  ASSERT_TRUE(table) << table.error().what;
+  EXPECT_EQ(table->table_id, "0f-1");
+  EXPECT_EQ(parse_unity_table(table_json(column))->table_id, "");
+  EXPECT_EQ(parse_unity_table(table_json(column, R"("table_id":7,)"))->table_id, "");
+}
+
 TEST(UnityTable, WhatTheServiceDoesNotTakeIsWarnedOfOrRefused) {
   const auto table = parse_unity_table(
       R"({"table_type":"EXTERNAL","data_source_format":"PARQUET","columns":[

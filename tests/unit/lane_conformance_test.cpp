@@ -119,7 +119,7 @@ TEST_F(Conformance, S_TheTableIsAskedAnewAfterARotation) {
   std::vector<bool> asked;
   const auto source = [&](bool fresh, const auto& done) {
     asked.push_back(fresh);
-    done(codec::RowEncoder::make({}));
+    done(TableRows{*codec::RowEncoder::make({})});
   };
   spool_.preload({"r", "a.b.c"}, {body_of(row_of(1)), body_of(row_of(2)), body_of(row_of(3))});
   auto unused = codec::RowEncoder::make({});

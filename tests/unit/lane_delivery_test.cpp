@@ -46,7 +46,7 @@ TEST_F(LaneTest, TheTableIsAskedForBeforeEveryStreamAndAnewAfterARefusal) {
   const auto source = [&](bool fresh, const auto& done) {
     asked.push_back(fresh);
     if (asked.size() == 1) return done(Error{ErrorKind::kTransient, "no link", {}});
-    done(proto_encoder(asked.size() == 2 ? "old" : "n"));
+    done(TableRows{proto_encoder(asked.size() == 2 ? "old" : "n")});
   };
   destination_->session.retry.held = Millis(0);
   spool_.preload({"r", "a.b.c"}, {body_of(row_of(7))});

@@ -92,6 +92,17 @@ TEST(ZerobusBisector, TheRecordBehindANamedOneGoesAlone) {
   EXPECT_EQ(bisector.until(), 9u);
 }
 
+TEST(ZerobusBisector, ARecordIsNotNamedWhileItsSchemaIsInDoubt) {
+  Bisector bisector(2);
+  bisector.refused({1, 9, false, true, true});
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(bisector.refused({3, 3, true, true, true}), Verdict::kInDoubt);
+    EXPECT_EQ(bisector.until(), 3u) << "alone again";
+  }
+  EXPECT_EQ(bisector.in_a_row(), 0);
+  EXPECT_EQ(bisector.refused({3, 3, true, true}), Verdict::kPoison);
+}
+
 TEST(ZerobusBisector, BeyondTheLimitNothingMoreIsNamedUntilSomethingPasses) {
   Bisector bisector(2);
   bisector.refused({1, 9, false, true});

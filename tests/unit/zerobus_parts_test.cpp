@@ -7,6 +7,7 @@
 #include "agent/zerobus/endpoint.h"
 #include "agent/zerobus/open_rate.h"
 #include "agent/zerobus/retry.h"
+#include "agent/zerobus/session.h"
 #include "agent/zerobus/status.h"
 
 namespace penstock::zerobus {
@@ -154,6 +155,22 @@ TEST(ZerobusOpenRate, CountsTheLastMinuteOnly) {
   EXPECT_EQ(rate.wait(now + Millis(60'000)), Millis(0));
   rate.opened(now + Millis(60'000));
   EXPECT_EQ(rate.wait(now + Millis(60'000)), Millis(10'000));
+}
+
+// The bound is the service's, of a table, not of one of the routes that write to it.
+TEST(ZerobusOpenRate, SessionsOfATableShareIt) {
+  SessionConfig config;
+  const auto opens = std::make_shared<OpenRate>(config.search_opens_per_min);
+  const MonoTime now = MonoTime() + std::chrono::hours(1);
+  for (int i = 0; i < config.search_opens_per_min; ++i) opens->opened(now);
+  StreamSession session(config, opens);
+  session.start({now}, 0);
+  session.data_available({now});
+  session.response({now}, 1, StreamCreated{"s"});
+  session.batch_ready({now}, 1, {1, 4, 4, 100});
+  session.closed({now}, 1, {code::kInvalidArgument, "refused"});
+  ASSERT_TRUE(session.snapshot().retry_at.has_value()) << "it opened at once";
+  EXPECT_GT(*session.snapshot().retry_at, now + Millis(50'000));
 }
 
 TEST(ZerobusBatchLimit, ShrinksOnTimeoutsAndGrowsBackWithAcks) {

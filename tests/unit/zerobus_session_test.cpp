@@ -472,6 +472,56 @@ TEST_F(ZerobusSession, ARecordIsNotBlamedForTheFirstRefusalEvenIfItWasAlone) {
   EXPECT_EQ(ack(2, 0), "release 1, want 2");
 }
 
+TEST_F(ZerobusSession, WhileTheSchemaIsInDoubtNoRecordIsNamedAndTheSearchBacksOff) {
+  open_stream();
+  session_->doubt_schema(true);
+  batch(1, 1, 2);
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "rejected [1-2], rewind 1, open 2");
+  created(2);
+  batch(2, 1, 1);
+  for (uint64_t generation = 2; generation < 5; ++generation) {
+    EXPECT_EQ(closed(generation, code::kInvalidArgument), "rewind 1, backoff");
+    EXPECT_EQ(to_deadline(), fmt::format("open {}", generation + 1));
+    created(generation + 1);
+    batch(generation + 1, 1, 1);
+  }
+  EXPECT_NE(text_.find("the record is kept"), std::string::npos) << text_;
+  session_->doubt_schema(false);
+  EXPECT_EQ(closed(5, code::kInvalidArgument), "poison 1, rewind 2, open 6");
+}
+
+// A front end with a limit of its own: the batch is sent in parts, and only a record that is too
+// large alone is named.
+TEST_F(ZerobusSession, ABatchTooLargeForTheServerIsSentInParts) {
+  const auto too_large = [this](uint64_t generation) {
+    return run(session_->closed(
+        at(), generation,
+        {code::kResourceExhausted, "Received message larger than max", false, true}));
+  };
+  open_stream();
+  const size_t before = max_bytes_;
+  batch(1, 1, 4);
+  EXPECT_EQ(too_large(1), "rejected [1-4], rewind 1, open 2");
+  EXPECT_EQ(created(2), "want 2 to 2");
+  EXPECT_LE(max_bytes_, before / 2) << "the next ones would be refused like it";
+  batch(2, 1, 2);
+  write_done(2);
+  EXPECT_EQ(ack(2, 0), "release 2, want 2 to 3");
+  batch(2, 3, 3);
+  EXPECT_EQ(too_large(2), "rewind 3, open 3") << "not the first request of its stream";
+  created(3);
+  batch(3, 3, 3);
+  EXPECT_EQ(too_large(3), "poison 3, rewind 4, open 4");
+}
+
+TEST_F(ZerobusSession, AnOpenThatIsTooLargeForTheServerWaitsForAPerson) {
+  start();
+  data();
+  EXPECT_EQ(run(session_->closed(at(), 1, {code::kResourceExhausted, "too large", false, true})),
+            "held");
+  EXPECT_NE(text_.find("batch.max_size"), std::string::npos) << text_;
+}
+
 TEST_F(ZerobusSession, AProbeWithoutRowsIsPassedBy) {
   open_stream();
   batch(1, 1, 8);
@@ -767,6 +817,19 @@ TEST_F(ZerobusSession, BusyItLeavesWithItsAcksAndAsksAgain) {
   EXPECT_EQ(batch(1, 21, 30), "") << "nothing more is sent";
   EXPECT_EQ(ack(1, 1), "release 20, half 1");
   EXPECT_EQ(closed(1, code::kOk), "rewind 21, open 2");
+}
+
+TEST_F(ZerobusSession, RowsOfAnotherFormGoOnANewStreamBehindTheAcksOfTheOld) {
+  open_stream();
+  send(1, 2);
+  EXPECT_EQ(run(session_->renew(at())), "");
+  EXPECT_EQ(batch(1, 21, 30), "") << "nothing more is sent";
+  EXPECT_EQ(ack(1, 1), "release 20, half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 21, open 2");
+  EXPECT_EQ(created(2), "want 2");
+  EXPECT_EQ(run(session_->renew(at())), "half 2");
+  EXPECT_EQ(closed(2, code::kOk), "rewind 21, open 3") << "it was asked for a batch";
+  EXPECT_EQ(run(session_->renew(at())), "") << "it is being opened";
 }
 
 TEST_F(ZerobusSession, LeavingWaitsOnlySoLongForAcks) {

@@ -1,0 +1,208 @@
+// How a lane gets a stream: its turn, what its table looks like, an access token; and what it does
+// when a record does not fit the table as it is known.
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "agent/codec/schema_version.h"
+#include "agent/lane/lane.h"
+
+namespace penstock::lane {
+namespace {
+
+constexpr std::chrono::minutes kRecheckEvery{1};
+
+}  // namespace
+
+void Lane::act(const zerobus::Open& action) {
+  stream_.reset();
+  stream_generation_ = action.generation;
+  if (!destination_->turns) return open_stream(action.generation);
+  const auto post = [this](auto what) {
+    return [&io = io_, self = weak_from_this(), what] {
+      boost::asio::post(io, [self, what] {
+        if (const auto lane = self.lock()) what(*lane);
+      });
+    };
+  };
+  auto& turns = *destination_->turns;
+  const auto generation = action.generation;
+  const auto ticket =
+      turns.ask({post([generation](Lane& lane) { lane.on_turn(generation); }), post([](Lane& lane) {
+                   lane.takes_turns_ = true;
+                   lane.apply(lane.session_.leave(lane.moment()));
+                 })},
+                std::chrono::steady_clock::now());
+  tickets_[generation] = ticket;
+  if (turns.has(ticket)) return open_stream(generation);
+  queued_ = generation;
+  takes_turns_ = true;
+  apply(session_.queued(moment(), generation));
+}
+
+void Lane::on_turn(uint64_t generation) {
+  if (queued_ != generation) return;  // it is not wanted any more, and was given back
+  queued_.reset();
+  apply(session_.turn(moment(), generation));
+  open_stream(generation);
+}
+
+// What the turns are decided by.
+void Lane::tell_use() {
+  if (tickets_.empty() || !session_.open()) return;
+  const auto ticket = tickets_.find(stream_generation_);
+  if (ticket == tickets_.end()) return;
+  const auto now = std::chrono::steady_clock::now();
+  destination_->turns->opened(ticket->second, now);
+  destination_->turns->used(ticket->second, session_.at_rest(), now);
+}
+
+void Lane::give_back(uint64_t generation) {
+  const auto found = tickets_.find(generation);
+  if (found == tickets_.end()) return;
+  const auto ticket = found->second;
+  tickets_.erase(found);
+  destination_->turns->give_back(ticket, std::chrono::steady_clock::now());
+}
+
+void Lane::open_stream(uint64_t generation) {
+  ++counters_.streams_opened;
+  token_for_ = generation;
+  if (!encoder_source_) return ask_token(generation);
+  session_.opening(generation, zerobus::OpenStep::kSchema);
+  const bool fresh = std::exchange(rotated_, false) || table_suspect_;
+  encoder_source_(fresh, [&io = io_, self = weak_from_this(), generation](Result<TableRows> rows) {
+    boost::asio::post(io, [self, generation, rows = std::move(rows)]() mutable {
+      if (const auto lane = self.lock()) lane->on_rows(generation, std::move(rows));
+    });
+  });
+}
+
+void Lane::on_rows(uint64_t generation, Result<TableRows> rows) {
+  if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
+  if (!rows) {
+    token_for_.reset();
+    give_back(generation);
+    apply(session_.open_failed(moment(), generation, rows.error()));
+    return;
+  }
+  if (rows->current) table_suspect_ = false;
+  session_.doubt_schema(table_suspect_);
+  recheck_ = Recheck::kNone;  // this is what it would bring
+  ++recheck_number_;
+  const auto version = codec::schema_version(rows->encoder.descriptor());
+  if (version != codec::schema_version(builder_.descriptor()))
+    log_.info("rows are made for schema {}", version.empty() ? "JSON" : version);
+  builder_.use(std::move(rows->encoder));
+  ask_token(generation);
+}
+
+// A record that does not fit the table as it is known: the table may have got a column since. True
+// when it is asked for and the record has to wait; when it is refused again there is no more to
+// wait for.
+bool Lane::recheck(spool::Seq seq, const std::string& why) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!encoder_source_ || rechecked_ == seq || now < recheck_after_) return false;
+  log_.info("record {} does not fit the table, asking whether that has changed: {}", seq, why);
+  recheck_ = Recheck::kAsking;
+  rechecked_ = seq;
+  recheck_after_ = now + kRecheckEvery;
+  table_suspect_ = true;
+  encoder_source_(true, [&io = io_, self = weak_from_this(),
+                         number = ++recheck_number_](Result<TableRows> rows) {
+    boost::asio::post(io, [self, number, rows = std::move(rows)]() mutable {
+      if (const auto lane = self.lock()) lane->on_recheck(number, std::move(rows));
+    });
+  });
+  return true;
+}
+
+void Lane::on_recheck(uint64_t number, Result<TableRows> rows) {
+  if (number != recheck_number_ || recheck_ != Recheck::kAsking) return;
+  recheck_ = Recheck::kNone;
+  if (rows && rows->current) table_suspect_ = false;
+  if (rows && rows->encoder.descriptor() == builder_.descriptor()) {
+    builder_.use(std::move(rows->encoder));
+  } else if (rows) {
+    // Rows of another form need another stream, which asks for what they are made by itself.
+    recheck_ = Recheck::kRenewing;
+    return apply(session_.renew(moment()));
+  }
+  if (wanted_) fill();
+}
+
+// What the service's support asks for. Streams that take turns would fill the log.
+void Lane::name_stream(const std::string& id) {
+  const auto now = std::chrono::steady_clock::now();
+  const bool said = takes_turns_ || now < name_again_;
+  log_.write(said ? LogLevel::kDebug : LogLevel::kInfo,
+             fmt::format("stream {} is open", zerobus::printable(id)));
+  if (!said) name_again_ = now + destination_->name_streams_every;
+}
+
+void Lane::ask_token(uint64_t generation) {
+  session_.opening(generation, zerobus::OpenStep::kToken);
+  destination_->bearer(table_, std::exchange(token_refused_, false),
+                       [&io = io_, self = weak_from_this(), generation](Result<std::string> token) {
+                         boost::asio::post(io,
+                                           [self, generation, token = std::move(token)]() mutable {
+                                             if (const auto lane = self.lock())
+                                               lane->on_token(generation, std::move(token));
+                                           });
+                       });
+}
+
+void Lane::on_token(uint64_t generation, Result<std::string> token) {
+  if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
+  token_for_.reset();
+  if (!token) {
+    give_back(generation);
+    apply(session_.open_failed(moment(), generation, token.error()));
+    return;
+  }
+  session_.opening(generation, zerobus::OpenStep::kService);
+  zerobus::StreamOpen open;
+  open.generation = generation;
+  open.table = table_;
+  open.descriptor = builder_.descriptor();
+  open.encoding = open.descriptor.empty() ? zerobus::Encoding::kJson : zerobus::Encoding::kProto;
+  open.bearer = *std::move(token);
+  auto stream = destination_->transport->open(std::move(open), events_);
+  if (!stream) {
+    give_back(generation);
+    apply(session_.open_failed(moment(), generation, stream.error()));
+    return;
+  }
+  stream_ = *std::move(stream);
+}
+
+void Lane::refused(spool::Seq seq, std::string reason) {
+  if (progress_.decided(seq)) return;  // read again after a lost stream
+  if (recheck(seq, reason)) return;
+  const int in_a_row = refused_in_a_row_ + session_.snapshot().poison_in_a_row;
+  if (in_a_row >= destination_->session.poison_limit) {
+    blocked_ = std::move(reason);
+    return;
+  }
+  ++refused_in_a_row_;
+  if (counters_.refused_records++ == 0) {
+    log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
+  }
+  spool_.quarantine(id_, seq, codec::with_schema_version(std::move(reason), builder_.descriptor()));
+  settled(seq, seq);
+}
+
+// Everything that could be encoded before the blocked record is on its way or acknowledged.
+void Lane::hold_for_refusals() {
+  wanted_.reset();
+  carried_.reset();
+  apply(session_.hold(
+      moment(),
+      fmt::format("record {} is refused like the {} before it, which are in the quarantine: {}. "
+                  "That is the route's mapping, not the data: correct it. Nothing is lost: data is "
+                  "kept and tried again from time to time.",
+                  next_, destination_->session.poison_limit, *blocked_),
+      destination_->session.retry.held));
+}
+
+}  // namespace penstock::lane
