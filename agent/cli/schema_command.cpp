@@ -81,14 +81,8 @@ void print_warnings(const codec::UnityTable& table) {
   for (const auto& warning : table.warnings) std::fprintf(stderr, "note: %s\n", warning.c_str());
 }
 
-// The table by the destination's `schema`, without a network.
-Result<codec::TableSchema> known_table(const Subject& subject, const std::string& table) {
-  if (subject.destination->schema == config::Schema::kUnityCatalog) {
-    auto kept = app::kept_schema(subject.config, *subject.destination, table);
-    if (!kept) return std::move(kept).error();
-    print_warnings(*kept);
-    return std::move(kept->schema);
-  }
+// The table as the route's columns describe it.
+Result<codec::TableSchema> table_of_columns(const Subject& subject) {
   const auto spec = app::encoder_spec(subject.config, *subject.route);
   if (!spec) return spec.error();
   if (spec->columns.empty()) {
@@ -97,6 +91,29 @@ Result<codec::TableSchema> known_table(const Subject& subject, const std::string
                  "or give it columns");
   }
   return codec::schema_of_columns(spec->columns);
+}
+
+// The table by the destination's `schema`, without a network. `planned`: one that is not there yet
+// will do.
+Result<codec::TableSchema> known_table(const Subject& subject, const std::string& table,
+                                       bool planned) {
+  if (subject.destination->schema != config::Schema::kUnityCatalog)
+    return table_of_columns(subject);
+  auto kept = app::kept_schema(subject.config, *subject.destination, table);
+  if (kept) {
+    print_warnings(*kept);
+    return std::move(kept->schema);
+  }
+  if (!planned) return std::move(kept).error();
+  auto described = table_of_columns(subject);
+  if (!described) {
+    return usage(kept.error().what + ", or, if it does not exist, give the columns of route " +
+                 subject.route->name + " types (as): " + described.error().what);
+  }
+  std::fprintf(stderr,
+               "note: nothing is known of %s yet; this is what the columns of route %s say\n",
+               table.c_str(), subject.route->name.c_str());
+  return described;
 }
 
 }  // namespace
@@ -150,7 +167,7 @@ int SchemaCommand::print(bool sql) const {
   if (auto loaded = load(config_, route_, table_, subject); !loaded) {
     return failed(loaded.error(), kExitUsage);
   }
-  const auto table = known_table(subject, table_);
+  const auto table = known_table(subject, table_, sql);
   if (!table) return failed(table.error(), kExitUsage);
   if (sql) {
     std::fputs(codec::create_table_sql(*table, table_, principal_).c_str(), stdout);

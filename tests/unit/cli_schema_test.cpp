@@ -1,0 +1,103 @@
+// `penstock schema` without a workspace: what is known of a table, and what its route says when
+// there is no table yet.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent/cli/cli.h"
+#include "tests/support/temp_dir.h"
+
+namespace penstock::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class SchemaTools : public testing::Test {
+ protected:
+  struct Outcome {
+    int code = -1;
+    std::string out;
+    std::string err;
+  };
+
+  void configure(const std::string& columns) const {
+    std::ofstream(dir_.path() / "penstock.yaml")
+        << "version: 1\nagent: {id: gw}\nspool: {dir: \"" << spool().string()
+        << "\"}\ndestinations:\n  d: {endpoint: \"http://127.0.0.1:1\", workspace_url: "
+           "\"http://127.0.0.1:1\", schema: unity_catalog, auth: {token: \"long-enough\"}}\n"
+           "inputs:\n  u: {plugin: udp, topic: x, listen: \"127.0.0.1:1\"}\n"
+           "routes:\n  - name: r\n    match: {input: u}\n    table: a.b.c\n"
+        << columns;
+  }
+  std::filesystem::path spool() const { return dir_.path() / "spool"; }
+  void keep(const std::string& name, const std::string& text) const {
+    const auto folder = spool() / "schemas" / "d";
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / name) << text;
+  }
+  Outcome schema(const std::string& what) const {
+    std::vector<std::string> arguments = {
+        "penstock", "schema", what, "a.b.c", "--config", (dir_.path() / "penstock.yaml").string()};
+    std::vector<char*> argv;
+    for (auto& argument : arguments) argv.push_back(argument.data());
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    Outcome outcome;
+    outcome.code = run(static_cast<int>(argv.size()), argv.data());
+    std::fflush(stdout);
+    outcome.out = testing::internal::GetCapturedStdout();
+    outcome.err = testing::internal::GetCapturedStderr();
+    return outcome;
+  }
+
+  test::TempDir dir_{"schema"};
+};
+
+constexpr const char* kTyped =
+    "    columns:\n"
+    "      n: {from: \"${payload.n}\", as: bigint, nullable: false}\n"
+    "      s: {from: \"${source}\"}\n";
+
+TEST_F(SchemaTools, TheStatementForATableThatIsNotThereComesFromTheColumnsOfItsRoute) {
+  configure(kTyped);
+  const auto sql = schema("sql");
+  EXPECT_EQ(sql.code, 0) << sql.err;
+  EXPECT_THAT(sql.out, HasSubstr("CREATE TABLE IF NOT EXISTS `a`.`b`.`c` ("));
+  EXPECT_THAT(sql.out, HasSubstr("`n` BIGINT NOT NULL"));
+  EXPECT_THAT(sql.err, HasSubstr("nothing is known of a.b.c yet"));
+  const auto show = schema("show");
+  EXPECT_EQ(show.code, 2) << "what the table is like is not known";
+  EXPECT_THAT(show.err, HasSubstr("penstock schema fetch a.b.c"));
+}
+
+TEST_F(SchemaTools, WithoutTypesItSaysWhatIsMissing) {
+  configure("    columns:\n      n: \"${payload.n}\"\n");
+  const auto sql = schema("sql");
+  EXPECT_EQ(sql.code, 2);
+  EXPECT_THAT(sql.err, HasSubstr("penstock schema fetch a.b.c"));
+  EXPECT_THAT(sql.err, HasSubstr("column 'n'"));
+}
+
+TEST_F(SchemaTools, ATableThatIsKnownIsShownAsItIsAndThatItWasCreatedAnew) {
+  configure(kTyped);
+  keep("a.b.c.json",
+       R"({"full_name":"a.b.c","table_id":"id-2","columns":[{"name":"m","type_text":"string"}]})");
+  for (const auto* what : {"sql", "show"}) {
+    const auto outcome = schema(what);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("m")) << what;
+    EXPECT_THAT(outcome.err, Not(HasSubstr("note:"))) << what;
+  }
+  keep("a.b.c.anew", "id-1 id-2");
+  for (const auto* what : {"sql", "show"})
+    EXPECT_THAT(schema(what).err, HasSubstr("created again")) << what;
+  keep("a.b.c.anew", "id-0 id-1");
+  EXPECT_THAT(schema("show").err, Not(HasSubstr("created again"))) << "of another table";
+}
+
+}  // namespace
+}  // namespace penstock::cli
