@@ -1,5 +1,6 @@
 // The gRPC transport against a small server made with the generated code: streams, their events
 // and their ends.
+#include <cstdlib>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -9,6 +10,7 @@
 
 #include "tests/support/net.h"
 #include "tests/support/ports.h"
+#include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/zerobus_transport_rig.h"
 
@@ -294,6 +296,44 @@ TEST(ZerobusTransport, TlsTrustsTheGivenCaAndNoOther) {
         << recorder->status().message;
     EXPECT_EQ(landed.authorization, "") << "the token went to a server that is not trusted";
   }
+}
+
+// gRPC reads the system's store once a process, so another process looks at another store.
+TEST(ZerobusTransport, WithoutACaFileTheSystemsStoreIsWhatIsTrusted) {
+  const test::TempDir dir("tls");
+  const auto authority = test::make_authority(dir.path(), "system", "127.0.0.1");
+  Landed landed;
+  Server server(collect(landed), 0, server_tls(authority));
+  const auto deliver_in_a_process = [&](const std::string& store) {
+    test::Process child(
+        {{"/proc/self/exe", "--gtest_also_run_disabled_tests",
+          "--gtest_filter=ZerobusTransportChild.DISABLED_DeliversByTheSystemsStore"},
+         {{"PENSTOCK_TEST_PORT", std::to_string(server.port())},
+          {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", store}},
+         dir.path() / "child.log"});
+    return child.wait(kSoon).value_or(-1);
+  };
+  EXPECT_EQ(deliver_in_a_process(authority.ca), 0);
+  EXPECT_EQ(landed.rows.size(), 1u);
+  const auto other = test::make_authority(dir.path(), "other", "127.0.0.1");
+  EXPECT_EQ(deliver_in_a_process(other.ca), 1);
+  EXPECT_EQ(landed.rows.size(), 1u);
+}
+
+// Of the test above; by itself it has no server.
+TEST(ZerobusTransportChild, DISABLED_DeliversByTheSystemsStore) {
+  const char* const port = std::getenv("PENSTOCK_TEST_PORT");
+  ASSERT_NE(port, nullptr);
+  const Endpoint endpoint{"127.0.0.1", static_cast<uint16_t>(std::stoi(port)), true, ""};
+  const auto transport = transport_to(endpoint);
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  recorder->wait([&] { return recorder->created > 0 || !recorder->closed.empty(); });
+  ASSERT_EQ(recorder->created, 1) << recorder->status().message;
+  stream->write(0, body_of({"{}"}));
+  stream->half_close();
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->acked, 0);
 }
 
 TEST(ZerobusTransport, ACaFileThatCannotBeUsedIsSaidSoAtOnce) {
