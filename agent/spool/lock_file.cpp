@@ -45,6 +45,12 @@ Result<LockFile> LockFile::take(const std::filesystem::path& file) {
   return lock;
 }
 
+Result<LockFile> LockFile::take_idle(const std::filesystem::path& file) {
+  auto lock = take(file);
+  if (!lock) lock.error().kind = ErrorKind::kDenied;
+  return lock;
+}
+
 Result<std::optional<LockFile>> LockFile::take_existing(const std::filesystem::path& file) {
   const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::optional<LockFile>();

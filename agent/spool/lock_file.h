@@ -12,8 +12,11 @@ namespace penstock::spool {
 
 class LockFile {
  public:
-  // kDenied: held by someone else (named when known), or the file cannot be created.
+  // kTransient: held by someone else (named when known), who may be ending. kDenied: the file
+  // cannot be created.
   static Result<LockFile> take(const std::filesystem::path& file);
+  // For tools, which do not wait: kDenied for either.
+  static Result<LockFile> take_idle(const std::filesystem::path& file);
   // For tools that must not write to the directory: takes the lock without leaving a mark. nullopt:
   // there is no such file. kDenied: held by someone else, or it may not be read.
   static Result<std::optional<LockFile>> take_existing(const std::filesystem::path& file);

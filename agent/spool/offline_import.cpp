@@ -131,7 +131,7 @@ Result<Importer> Importer::open(const std::filesystem::path& dir, uint64_t input
   if (!was_empty) {  // before anything is made in a directory of someone else's
     if (auto files = open_generations(dir); !files) return std::move(files).error();
   }
-  auto lock = LockFile::take(dir / "LOCK");
+  auto lock = LockFile::take_idle(dir / "LOCK");
   if (!lock) return std::move(lock).error();
   std::optional<OfflineSpool> old;
   uint32_t generation = 1;

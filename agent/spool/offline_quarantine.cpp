@@ -311,7 +311,7 @@ template <class Collect>
 Result<QuarantineEdit> edit_quarantine(const std::filesystem::path& dir, const Log& log,
                                        const Collect& collect) {
   if (auto files = open_generations(dir); !files) return std::move(files).error();
-  const auto lock = LockFile::take(dir / "LOCK");
+  const auto lock = LockFile::take_idle(dir / "LOCK");
   if (!lock) return lock.error();
   uint64_t before = 0;
   for (;;) {

@@ -427,7 +427,7 @@ Result<RepairAccount> repair_spool(const std::filesystem::path& from,
   if (!std::filesystem::is_empty(into, error) || error) {
     return Error{ErrorKind::kDenied, into.string() + " is not empty; name a new directory", {}};
   }
-  auto lock = LockFile::take(into / "LOCK");
+  auto lock = LockFile::take_idle(into / "LOCK");
   if (!lock) return std::move(lock).error();
   Repair repair(from, std::move(*generations), LanesFile(from).read(), read_clock().wall_us);
   repair.collect();
