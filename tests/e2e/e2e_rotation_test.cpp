@@ -99,6 +99,15 @@ class Rotation : public testing::Test {
     ASSERT_EQ(reply.status, 200) << path << ": " << reply.body;
   }
 
+  // Everything is up, and nothing sent yet.
+  void begin(test::Process& server) {
+    ASSERT_TRUE(server.wait_for_line("ready grpc=", kGenerous)) << server.output();
+    broker_.start();
+    agent_.start();
+    ASSERT_TRUE(agent_.wait_ready());
+    ASSERT_TRUE(agent_.wait_for_log("mqtt/m: up", kGenerous));
+  }
+
   test::TempDir dir_{"rotation"};
   const uint16_t service_port_ = test::free_tcp_port();
   const uint16_t admin_port_ = test::free_tcp_port();
@@ -112,11 +121,7 @@ class Rotation : public testing::Test {
 
 TEST_F(Rotation, ExpiredTokensRotatedStreamsAndANewColumnLoseNothing) {
   test::Process server({server_command(), {}, dir_.path() / "server.log"});
-  ASSERT_TRUE(server.wait_for_line("ready grpc=", kGenerous)) << server.output();
-  broker_.start();
-  agent_.start();
-  ASSERT_TRUE(agent_.wait_ready());
-  ASSERT_TRUE(agent_.wait_for_log("mqtt/m: up", kGenerous));
+  ASSERT_NO_FATAL_FAILURE(begin(server));
   test::SentLog sent;
   std::atomic<bool> altered{false};
   const auto mixed = [&](uint64_t n) {
@@ -163,11 +168,7 @@ TEST_F(Rotation, ExpiredTokensRotatedStreamsAndANewColumnLoseNothing) {
 // What is known of the table is enough to go on, though each rotation would ask for it again.
 TEST_F(Rotation, AWorkspaceThatHangsDoesNotStopDelivery) {
   test::Process server({server_command(), {}, dir_.path() / "server.log"});
-  ASSERT_TRUE(server.wait_for_line("ready grpc=", kGenerous)) << server.output();
-  broker_.start();
-  agent_.start();
-  ASSERT_TRUE(agent_.wait_ready());
-  ASSERT_TRUE(agent_.wait_for_log("mqtt/m: up", kGenerous));
+  ASSERT_NO_FATAL_FAILURE(begin(server));
   test::SentLog sent;
   test::MqttFeeder feeder(broker_.port(), "feeder", {{"plant/a", 200, payload, &sent}});
   feeder.start();
