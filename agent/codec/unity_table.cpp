@@ -114,7 +114,7 @@ Result<DataType> column_type(const object& column) {
   }
   auto type = parse_type_json(json);
   if (!type || text.empty()) return type;
-  const auto shown_type = parse_type_text(text);
+  auto shown_type = parse_type_text(text);
   if (shown_type) {
     take_lengths(*shown_type, *type);
   } else if (type->kind == TypeKind::kString) {
