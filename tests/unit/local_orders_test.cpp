@@ -94,11 +94,11 @@ TEST_F(LocalOrders, RotationSendsTheSignalAtAnAgeAndEndsTheStreamAfterTheGrace) 
   with.rotate_grace = Millis(100);
   start(with);
   int acknowledged = 0;
-  for (int round = 0; round < 3; ++round) {
+  // The acknowledgement comes before the signal; on a slow machine behind it, or the stream has
+  // ended before the record is there. Then another one is tried.
+  for (int round = 0; round < 3 || (acknowledged == 0 && round < 20); ++round) {
     auto stream = open_json();
     ASSERT_TRUE(stream->send_json(0, row_json(round)));
-    // The acknowledgement comes before the signal; on a slow machine behind it, or the stream has
-    // ended before the record is there.
     int signals = 0;
     zb::EphemeralStreamResponse response;
     while (stream->read(response)) {
@@ -110,6 +110,7 @@ TEST_F(LocalOrders, RotationSendsTheSignalAtAnAgeAndEndsTheStreamAfterTheGrace) 
     EXPECT_EQ(signals, 1);
     EXPECT_TRUE(stream->finish().ok());
   }
+  EXPECT_GE(acknowledged, 1);
   EXPECT_GE(Lakehouse(data()).count(kTable), acknowledged);
 }
 
