@@ -111,9 +111,12 @@ TEST_F(Schemas, AWorkspaceThatHangsDelaysAKnownTableOnceAndNotAtEveryStream) {
   schemas = start({Millis(300), Millis(30'000)});  // known from the disk only
   wake(0);
   EXPECT_EQ(columns_of(get(*schemas)), "ab");
+  wake(503);  // what is asked from here on is answered at once, and counted
   const int before = asked();
   EXPECT_EQ(columns_of(get(*schemas)), "ab");
   EXPECT_EQ(asked(), before) << "asked for again at once";
+  EXPECT_EQ(columns_of(get(*schemas, true)), "ab");
+  EXPECT_EQ(asked(), before + 1) << "with a reason it is";
 }
 
 TEST_F(Schemas, WithoutAnythingToGoOnWithTheTroubleIsSaid) {
