@@ -2,6 +2,7 @@
 // a record, and the trouble is named after what happened. Method: one or more lanes over real gRPC,
 // the local server, or a server that misbehaves by script.
 #include <atomic>
+#include <limits>
 
 #include <google/protobuf/unknown_field_set.h>
 
@@ -133,6 +134,28 @@ TEST_F(BadInput, AnAckBeforeTheCreateResponse) {
     return until_left(stream);
   });
   EXPECT_NE(said().find("with another message"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, ACloseSignalBeforeTheCreateResponse) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    pb::EphemeralStreamResponse response;
+    response.mutable_close_stream_signal()->mutable_duration()->set_seconds(3'600);
+    stream.Write(response);
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("with another message"), std::string::npos) << said();
+}
+
+TEST_F(BadInput, AnAckBelowTheFirstOffset) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    stream.Read(&request);
+    send_ack(stream, std::numeric_limits<int64_t>::min());
+    return until_left(stream);
+  });
+  EXPECT_NE(said().find("acknowledged offset -9223372036854775808 after -1"), std::string::npos)
+      << said();
 }
 
 TEST_F(BadInput, TwoCreateResponses) {
