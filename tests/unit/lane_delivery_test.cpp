@@ -389,6 +389,21 @@ INSTANTIATE_TEST_SUITE_P(
                                      std::set<int>{1, 2, 3}, std::set<int>{4, 5, 12, 20}),
                      testing::Values(1u, 3u, 8u, 100u)));
 
+TEST_F(LaneTest, ASearchCountsTheStreamsThatOtherRoutesHaveOpenedToTheTable) {
+  destination_->session.search_opens_per_min = 3;
+  for (int i = 0; i < 3; ++i)
+    destination_->open_rate("a.b.c")->opened(std::chrono::steady_clock::now());
+  make_rows(4);
+  streams_.at(0)->created();
+  run();
+  streams_[0]->written();
+  streams_[0]->close(3, "column n: not in the table");
+  run();
+  EXPECT_EQ(streams_.size(), 1u) << "not another one within the minute";
+  EXPECT_NE(lane_->snapshot().text.find("looking for the refused record"), std::string::npos)
+      << lane_->snapshot().text;
+}
+
 TEST_F(LaneTest, ARefusedRecordAmongOnesThatCannotBeEncodedIsFoundToo) {
   destination_->batch.max_rows = 100;
   make({row_of(1), "bad", "bad", row_of(4), row_of(5), "bad", row_of(7), "bad"});
