@@ -49,6 +49,7 @@ class RowEncoder::Impl {
 
   Result<size_t> encode(const RecordView& record, const RowMeta& meta, std::string& out);
   uint64_t nulled() const { return nulled_; }
+  bool unreadable() const { return unreadable_; }
   const std::string& descriptor() const { return descriptor_; }
 
  private:
@@ -74,6 +75,7 @@ class RowEncoder::Impl {
   NestedValues nested_;
   std::string descriptor_;         // empty: rows are JSON
   bool refuse_strangers_ = false;  // payload fields that the table does not have
+  bool unreadable_ = false;        // the payload of the record last refused
   std::string row_;
   std::string text_;     // lent to RowInputs
   std::string scratch_;  // the same
@@ -152,12 +154,14 @@ bool RowEncoder::Impl::append_payload_as_it_is(std::string_view payload, std::st
 
 Result<void> RowEncoder::Impl::build_row(const RecordView& record, const RowMeta& meta) {
   row_.clear();
-  if (record.payload.size() > kMaxPayloadBytes) {
+  unreadable_ = record.payload.size() > kMaxPayloadBytes;
+  if (unreadable_) {
     return refused("payload has " + std::to_string(record.payload.size()) + " bytes, at most " +
                    std::to_string(kMaxPayloadBytes) + " are taken");
   }
   if (format_ == PayloadFormat::kJson) {
     if (auto read = reader_.read(record.payload); !read) {
+      unreadable_ = true;
       return Error{read.error().kind, "payload " + read.error().what, {}};
     }
     if (refuse_strangers_) {
@@ -253,6 +257,8 @@ const std::string& RowEncoder::descriptor() const { return impl_->descriptor(); 
 Result<size_t> RowEncoder::encode(const RecordView& record, const RowMeta& meta, std::string& out) {
   return impl_->encode(record, meta, out);
 }
+
+bool RowEncoder::payload_unreadable() const { return impl_->unreadable(); }
 
 uint64_t RowEncoder::values_nulled() const { return impl_->nulled(); }
 

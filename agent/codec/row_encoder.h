@@ -58,6 +58,9 @@ class RowEncoder {
   // failure: it gives the default, else null.
   Result<size_t> encode(const RecordView& record, const RowMeta& meta, std::string& out);
 
+  // Whether the record refused last has a payload that cannot be read: no other table would help.
+  bool payload_unreadable() const;
+
   // The serialized google.protobuf.DescriptorProto of the rows; empty: rows are JSON.
   const std::string& descriptor() const;
 

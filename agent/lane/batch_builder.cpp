@@ -58,6 +58,7 @@ BatchBuilder::Added BatchBuilder::add(const StoredRecord& stored, MonoTime now) 
     body_ = buffers_->take(last_bytes_);
   const auto rows = encode(stored);
   if (!rows) {
+    hopeless_ = rows.error().kind == ErrorKind::kCorrupt || encoder_.payload_unreadable();
     body_.resize(before);
     refused_(stored.seq, rows.error().what);
     return Added::kRefused;

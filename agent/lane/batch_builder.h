@@ -55,6 +55,9 @@ class BatchBuilder {
   // `now` is looked at for the first record of a batch only.
   Added add(const StoredRecord& record, MonoTime now);
 
+  // Of the record refused last: no other encoder would take it.
+  bool hopeless() const { return hopeless_; }
+
   // Of the rows: a serialized DescriptorProto, or empty for JSON.
   const std::string& descriptor() const { return encoder_.descriptor(); }
 
@@ -83,6 +86,7 @@ class BatchBuilder {
 
   size_t max_bytes_ = 0;
   bool full_ = false;
+  bool hopeless_ = false;
   zerobus::BatchInfo info_;
   std::string body_;
   size_t last_bytes_ = 0;  // what the batch before would have needed room for

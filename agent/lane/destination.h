@@ -33,6 +33,10 @@ struct Destination {
   // A lane's streams are named in the log at most this often: the service's support asks for them.
   Millis name_streams_every{60'000};
 
+  // A record that does not fit its table as it was known last is kept this long while the workspace
+  // does not say what the table is like now.
+  Millis table_patience{900'000};
+
   // Lanes of several routes into one table open streams at one rate.
   std::shared_ptr<zerobus::OpenRate> open_rate(const std::string& table) {
     auto& rate = open_rates[table];

@@ -73,6 +73,7 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
       session_timer_(io),
       linger_timer_(io),
       encoder_source_(std::move(source)),
+      unanswered_backoff_(destination_->session.retry.min, destination_->session.retry.max),
       progress_(state.cursor),
       next_(state.cursor + 1),
       committed_(state.next_seq - 1),
@@ -318,7 +319,7 @@ void Lane::wait_for_spool(const std::string& why) {
 
 void Lane::hand_over() {
   const auto now = std::chrono::steady_clock::now();
-  if (builder_.empty() && blocked_) return hold_for_refusals();
+  if (builder_.empty() && blocked_) return hold_blocked();
   if (builder_.empty() && recheck_ != Recheck::kNone) return linger_until(recheck_after_);
   if (builder_.empty()) {
     const auto generation = *std::exchange(wanted_, std::nullopt);

@@ -11,8 +11,11 @@
 //
 // A record that cannot be encoded, or that the service refuses alone, goes to the quarantine with
 // the reason and the lane goes on behind it. Before that the table is asked for anew, where it can
-// be asked: at most once a minute for records that cannot be encoded, which wait for the answer;
-// and for one that the service refuses until there is an answer. More than
+// be asked: at most once a minute for records that do not fit it, which wait for the answer; and
+// for one that the service refuses until there is an answer. A record that does not fit while the
+// workspace gives no answer holds the lane, which asks again with backoff; once there has been none
+// for Destination::table_patience, such records are judged by the table as it was known last, until
+// there is one. A payload that cannot be read is no question to the table. More than
 // SessionConfig::poison_limit of them in a row are not quarantined but held: then it is the schema
 // or the mapping. In a row means without a record in between that could be encoded, counting also
 // those the service refused since its last acknowledgement. A held lane tries again every
@@ -29,6 +32,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "agent/base/backoff.h"
 #include "agent/base/log.h"
 #include "agent/lane/batch_builder.h"
 #include "agent/lane/destination.h"
@@ -106,7 +110,9 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void give_back(uint64_t generation);
   void on_token(uint64_t generation, Result<std::string> token);
   void on_rows(uint64_t generation, Result<TableRows> rows);
+  void table_answered();
   bool recheck(spool::Seq seq, const std::string& why);
+  bool wait_for_workspace(spool::Seq seq, const std::string& why);
   void on_recheck(uint64_t number, Result<TableRows> rows);
   void name_stream(const std::string& id);
   void ask_token(uint64_t generation);
@@ -120,7 +126,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void hand_over();
   void linger_until(MonoTime at);
   void refused(spool::Seq seq, std::string reason);
-  void hold_for_refusals();
+  void hold_blocked();
   void settled(spool::Seq first, spool::Seq last);
 
   boost::asio::io_context& io_;
@@ -150,6 +156,9 @@ class Lane : public std::enable_shared_from_this<Lane> {
   uint64_t recheck_number_ = 0;          // older answers are ignored
   std::optional<spool::Seq> rechecked_;  // the record the table was last asked for
   MonoTime recheck_after_{};             // not again before
+  // Since when a record has waited for a workspace that does not answer, and how often it is asked.
+  std::optional<MonoTime> unanswered_since_;
+  Backoff unanswered_backoff_;
   bool token_refused_ = false;
   bool applying_ = false;
   std::deque<zerobus::Action> todo_;
@@ -165,8 +174,12 @@ class Lane : public std::enable_shared_from_this<Lane> {
   std::optional<uint64_t> wanted_;                  // generation of the unanswered WantBatch
   spool::Seq until_ = zerobus::Bisector::kNoBound;  // the bound that came with it
   int refused_in_a_row_ = 0;  // quarantined here since a record could last be encoded
-  // Why the record at next_ is kept: too many in a row were refused.
-  std::optional<std::string> blocked_;
+  // Why the record at next_ is kept, and when it is tried again.
+  struct Block {
+    std::string why;
+    Millis again;
+  };
+  std::optional<Block> blocked_;
   BatchBuilder builder_;
   std::optional<Batch> prepared_;
   MonoTime pace_until_{};

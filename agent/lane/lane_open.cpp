@@ -86,7 +86,7 @@ void Lane::on_rows(uint64_t generation, Result<TableRows> rows) {
     apply(session_.open_failed(moment(), generation, rows.error()));
     return;
   }
-  if (rows->current) table_suspect_ = false;
+  if (rows->current) table_answered();
   session_.doubt_schema(table_suspect_);
   recheck_ = Recheck::kNone;  // this is what it would bring
   ++recheck_number_;
@@ -97,12 +97,20 @@ void Lane::on_rows(uint64_t generation, Result<TableRows> rows) {
   ask_token(generation);
 }
 
+void Lane::table_answered() {
+  table_suspect_ = false;
+  unanswered_since_.reset();
+  unanswered_backoff_.reset();
+}
+
 // A record that does not fit the table as it is known: the table may have got a column since. True
-// when it is asked for and the record has to wait; when it is refused again there is no more to
-// wait for.
+// when it has to wait, for the answer or for a workspace that gives none. Refused again after an
+// answer, or within a minute of one, there is no more to wait for.
 bool Lane::recheck(spool::Seq seq, const std::string& why) {
+  if (!encoder_source_ || builder_.hopeless()) return false;
   const auto now = std::chrono::steady_clock::now();
-  if (!encoder_source_ || rechecked_ == seq || now < recheck_after_) return false;
+  if (rechecked_ == seq || now < recheck_after_)
+    return table_suspect_ && wait_for_workspace(seq, why);
   log_.info("record {} does not fit the table, asking whether that has changed: {}", seq, why);
   recheck_ = Recheck::kAsking;
   rechecked_ = seq;
@@ -117,10 +125,26 @@ bool Lane::recheck(spool::Seq seq, const std::string& why) {
   return true;
 }
 
+// The patience is with the outage, not with each record: one bad record a day must not keep a table
+// from its data while the workspace alone is away.
+bool Lane::wait_for_workspace(spool::Seq seq, const std::string& why) {
+  const auto at = moment();
+  if (!unanswered_since_) unanswered_since_ = at.now;
+  const auto patience = destination_->table_patience;
+  if (at.now - *unanswered_since_ >= patience) return false;
+  blocked_ = Block{
+      fmt::format("record {} does not fit the table as it was known last, and the workspace "
+                  "(workspace_url) does not say whether that has changed: {}. It is asked again; "
+                  "until it answers, but for {} s at most, this record and those behind it wait.",
+                  seq, why, std::chrono::ceil<std::chrono::seconds>(patience).count()),
+      unanswered_backoff_.next(at.random)};
+  return true;
+}
+
 void Lane::on_recheck(uint64_t number, Result<TableRows> rows) {
   if (number != recheck_number_ || recheck_ != Recheck::kAsking) return;
   recheck_ = Recheck::kNone;
-  if (rows && rows->current) table_suspect_ = false;
+  if (rows && rows->current) table_answered();
   if (rows && rows->encoder.descriptor() == builder_.descriptor()) {
     builder_.use(std::move(rows->encoder));
   } else if (rows) {
@@ -181,28 +205,29 @@ void Lane::refused(spool::Seq seq, std::string reason) {
   if (recheck(seq, reason)) return;
   const int in_a_row = refused_in_a_row_ + session_.snapshot().poison_in_a_row;
   if (in_a_row >= destination_->session.poison_limit) {
-    blocked_ = std::move(reason);
+    blocked_ = Block{
+        fmt::format("record {} is refused like the {} before it, which are in the quarantine: {}. "
+                    "That is the route's mapping, not the data: correct it. Nothing is lost: data "
+                    "is kept and tried again from time to time.",
+                    seq, destination_->session.poison_limit, reason),
+        destination_->session.retry.held};
     return;
   }
   ++refused_in_a_row_;
   if (counters_.refused_records++ == 0) {
     log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
   }
+  if (encoder_source_ && table_suspect_ && !builder_.hopeless())
+    reason += " (by the table as it was known last: the workspace did not answer)";
   spool_.quarantine(id_, seq, codec::with_schema_version(std::move(reason), builder_.descriptor()));
   settled(seq, seq);
 }
 
 // Everything that could be encoded before the blocked record is on its way or acknowledged.
-void Lane::hold_for_refusals() {
+void Lane::hold_blocked() {
   wanted_.reset();
   carried_.reset();
-  apply(session_.hold(
-      moment(),
-      fmt::format("record {} is refused like the {} before it, which are in the quarantine: {}. "
-                  "That is the route's mapping, not the data: correct it. Nothing is lost: data is "
-                  "kept and tried again from time to time.",
-                  next_, destination_->session.poison_limit, *blocked_),
-      destination_->session.retry.held));
+  apply(session_.hold(moment(), blocked_->why, blocked_->again));
 }
 
 }  // namespace penstock::lane

@@ -36,16 +36,44 @@ class LaneTable : public LaneTest {
       done(described());
     };
   }
-  void make_lane(const std::vector<std::string>& payloads) {
+  void make_lane(const std::vector<std::string>& payloads) { lane_ = lane_of("r", payloads); }
+  std::shared_ptr<Lane> lane_of(const std::string& route,
+                                const std::vector<std::string>& payloads) {
     std::vector<std::string> bodies;
     for (const auto& payload : payloads) bodies.push_back(body_of(payload));
-    spool_.preload({"r", "a.b.c"}, std::move(bodies));
+    const spool::LaneKey key{route, "a.b.c"};
+    spool_.preload(key, std::move(bodies));
     auto unused = codec::RowEncoder::make(encoding_);
-    ASSERT_TRUE(unused);
-    lane_ = std::make_shared<Lane>(io_, spool_, spool_.state(1), *std::move(unused), destination_,
-                                   Log::to_stderr(LogLevel::kInfo), source());
-    lane_->start();
+    EXPECT_TRUE(unused);
+    auto lane =
+        std::make_shared<Lane>(io_, spool_, spool_.state(spool_.lane(key)), *std::move(unused),
+                               destination_, Log::to_stderr(LogLevel::kInfo), source());
+    lane->start();
     run();
+    return lane;
+  }
+  // A stream that takes what comes until the lane is held or has no more; the rows.
+  std::vector<std::string> serve_one(size_t known) {
+    auto& stream = open(known);
+    auto rows = serve(stream);
+    if (stream.half_closed) stream.close(0);
+    run();
+    return rows;
+  }
+  // The workspace goes away under an open stream, and a record comes that does not fit.
+  void hold_for_the_workspace() {
+    testing::internal::CaptureStderr();
+    make_lane({row("\"n\":1"), row("\"n\":2,\"v\":5"), row("\"n\":3")});
+    workspace_up_ = false;
+    for (size_t known = 0; known < 3; ++known) {
+      EXPECT_EQ(serve_one(known).size(), known == 0 ? 1u : 0u);
+      EXPECT_TRUE(asked_.back()) << "not tried to ask again";
+    }
+    const auto said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("held: record 2 does not fit"), std::string::npos) << said;
+    EXPECT_NE(said.find("(workspace_url)"), std::string::npos) << said;
+    EXPECT_EQ(cursor(), 1u) << "what was before it did not wait";
+    EXPECT_TRUE(spool_.quarantined(1).empty()) << "judged by what was known before";
   }
   FakeStream& open(size_t known) {
     const auto stream = next_stream(known);
@@ -134,12 +162,75 @@ TEST_F(LaneTable, WhatStillDoesNotFitIsSetAsideAndTheTableIsNotAskedForEachOfThe
   EXPECT_EQ(streams_.size(), 1u);
 }
 
-TEST_F(LaneTable, WithoutAnAnswerTheOthersDoNotWaitForIt) {
-  make_lane({row("\"n\":1"), row("\"v\":2"), row("\"n\":3")});
+TEST_F(LaneTable, WhileTheWorkspaceIsAwayARecordWaitsAndIsDeliveredOnceItsColumnIsKnown) {
+  hold_for_the_workspace();
+  const auto other = lane_of("r2", {row("\"n\":7")});
+  EXPECT_EQ(serve_one(3).size(), 1u) << "another lane is none the wiser";
+  EXPECT_EQ(other->cursor(), 1u);
+  workspace_up_ = true;
+  columns_ = "nv";
+  EXPECT_EQ(serve_one(4).size(), 2u);
+  EXPECT_EQ(cursor(), 3u);
+  EXPECT_TRUE(spool_.quarantined(1).empty());
+}
+
+TEST_F(LaneTable, WhatDoesNotFitOnceTheWorkspaceIsBackIsSetAsideAndTheOthersGoOn) {
+  hold_for_the_workspace();
+  workspace_up_ = true;
+  EXPECT_EQ(serve_one(3).size(), 1u);
+  EXPECT_EQ(cursor(), 3u);
+  const auto aside = spool_.quarantined(1);
+  ASSERT_EQ(aside.size(), 1u);
+  EXPECT_TRUE(aside.contains(2));
+  EXPECT_EQ(aside.at(2).find("known last"), std::string::npos) << aside.at(2);
+}
+
+// The workspace alone may be away for days, and a bad record must not block its table for so long.
+TEST_F(LaneTable, APatienceThatIsOverIsOverForAllUntilTheWorkspaceAnswers) {
+  destination_->table_patience = Millis(1);
+  make_lane({row("\"n\":1"), row("\"x\":2"), row("\"n\":3"), row("\"x\":4"), row("\"n\":5")});
   workspace_up_ = false;
-  columns_ = "n";
-  auto& stream = open(0);
-  EXPECT_EQ(serve(stream).size(), 2u);
+  EXPECT_EQ(serve_one(0).size(), 1u);
+  EXPECT_TRUE(spool_.quarantined(1).empty());
+  EXPECT_EQ(serve_one(1).size(), 2u);
+  EXPECT_EQ(streams_.size(), 2u) << "the second one does not wait again";
+  EXPECT_EQ(cursor(), 5u);
+  const auto aside = spool_.quarantined(1);
+  ASSERT_EQ(aside.size(), 2u);
+  EXPECT_NE(aside.at(4).find("known last"), std::string::npos) << aside.at(4);
+}
+
+TEST_F(LaneTable, AnAnswerBeginsThePatienceAnew) {
+  destination_->table_patience = Millis(1);
+  make_lane({row("\"x\":1")});
+  const auto commit = [&](spool::Seq seq, const std::string& payload) {
+    spool_.preload({"r", "a.b.c"}, {body_of(payload)}, seq - 1);
+    lane_->committed(seq);
+    run();
+  };
+  workspace_up_ = false;
+  for (size_t known = 0; known < 2; ++known) serve_one(known);
+  ASSERT_EQ(spool_.quarantined(1).size(), 1u) << "the patience is over";
+  workspace_up_ = true;
+  streams_.back()->close(14, "gone");
+  run();
+  commit(2, row("\"n\":2"));
+  EXPECT_EQ(serve_one(2).size(), 1u);
+  workspace_up_ = false;
+  streams_.back()->close(3, "no such column");  // what was answered may be out of date
+  run();
+  commit(3, row("\"x\":3"));
+  serve_one(3);
+  EXPECT_TRUE(streams_[3]->half_closed) << "it does not wait";
+  EXPECT_EQ(spool_.quarantined(1).size(), 1u) << "set aside in a new outage at once";
+}
+
+// No table would take it.
+TEST_F(LaneTable, APayloadThatCannotBeReadIsNoQuestionToTheTable) {
+  make_lane({row("\"n\":1"), "not json", row("\"n\":3")});
+  workspace_up_ = false;
+  EXPECT_EQ(serve_one(0).size(), 2u);
+  EXPECT_EQ(asked_, std::vector<bool>{false});
   EXPECT_EQ(cursor(), 3u);
   EXPECT_EQ(spool_.quarantined(1).size(), 1u);
 }
