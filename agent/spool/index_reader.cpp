@@ -91,15 +91,15 @@ Result<int64_t> IndexReader::covered_id() {
   return Error{ErrorKind::kCorrupt, "what its index covers is damaged", {}};
 }
 
-Result<std::optional<int64_t>> IndexReader::lane_behind(int64_t lane) {
-  if (!has_rows_) return std::optional<int64_t>();
+Result<std::optional<IndexReader::Head>> IndexReader::lane_behind(int64_t lane) {
+  if (!has_rows_) return std::optional<Head>();
   auto query = prepared(kNextLane);
   if (!query) return std::move(query).error();
   const Reading reading(**query);
   auto there = (*query)->bind(1, lane).step();
   if (!there) return std::move(there).error();
-  const int64_t found = *there ? (*query)->int_at(0) : -1;
-  return found > lane ? std::optional(found) : std::nullopt;
+  if (!*there || (*query)->int_at(0) <= lane) return std::optional<Head>();
+  return std::optional(Head{(*query)->int_at(0), take_row(**query, false)});
 }
 
 Result<Statement*> IndexReader::prepared(Query which) {
@@ -108,10 +108,11 @@ Result<Statement*> IndexReader::prepared(Query which) {
     const bool with_entries = which == kAtOrBeforeFull || which == kBehindFull;
     const bool descends = which == kAtOrBefore || which == kAtOrBeforeFull;
     auto query = db_->prepare(
-        which == kNextLane ? "SELECT coalesce(min(lane), -1) FROM seg_index WHERE lane>?"
-        : which == kBelow  ? select("<? ORDER BY first_seq", false)
-        : descends         ? select("<=? ORDER BY first_seq DESC LIMIT 1", with_entries)
-                           : select(">? ORDER BY first_seq LIMIT 1", with_entries));
+        which == kNextLane ? "SELECT " + std::string(kColumns) +
+                                 " FROM seg_index WHERE lane>? ORDER BY lane, first_seq LIMIT 1"
+        : which == kBelow ? select("<? ORDER BY first_seq", false)
+        : descends        ? select("<=? ORDER BY first_seq DESC LIMIT 1", with_entries)
+                          : select(">? ORDER BY first_seq LIMIT 1", with_entries));
     if (!query) return std::move(query).error();
     kept = std::move(*query);
   }
@@ -152,26 +153,30 @@ Result<void> IndexReader::moved_here(LaneId lane, uint32_t generation, Seq below
   }
 }
 
-Result<IndexedLane> IndexReader::lane(LaneId lane, uint32_t generation, Seq begins, Seq ends) {
+Result<IndexedLane> IndexReader::lane(IndexRow head, uint32_t generation, Seq begins, Seq ends) {
   IndexedLane out;
-  auto done = moved_here(lane, generation, std::min(begins, ends), out.absents);
-  if (!done) return std::move(done).error();
-  auto head = behind(lane, begins - 1, false);
-  if (!head) return std::move(head).error();
+  const LaneId lane = head.lane;
+  if (head.range.first < begins) {
+    auto done = moved_here(lane, generation, std::min(begins, ends), out.absents);
+    if (!done) return std::move(done).error();
+    auto own = behind(lane, begins - 1, false);
+    if (!own) return std::move(own).error();
+    if (!*own) return out;
+    head = **std::move(own);
+  }
+  if (head.range.first >= ends) return out;
   auto tail = at_or_before(lane, ends - 1, false);
   if (!tail) return std::move(tail).error();
-  const bool has_own =
-      *head && *tail && (*head)->range.first < ends && (*tail)->range.first >= begins;
-  if (!has_own) return out;
+  if (!*tail || (*tail)->range.first < begins) return out;
   // These two say where the lane begins and ends, and how much there is in between.
-  if (!is_sound(**head) || !is_sound(**tail)) return damaged(lane);
+  if (!is_sound(head) || !is_sound(**tail)) return damaged(lane);
   out.sums = {(*tail)->segments_before + (*tail)->segments, (*tail)->bytes_before + (*tail)->bytes};
-  if (out.sums.segments < (*head)->segments_before || out.sums.bytes < (*head)->bytes_before)
+  if (out.sums.segments < head.segments_before || out.sums.bytes < head.bytes_before)
     return damaged(lane);
-  join(out.absents, {{(*head)->range.first, (*tail)->range.last},
+  join(out.absents, {{head.range.first, (*tail)->range.last},
                      generation,
-                     out.sums.segments - (*head)->segments_before,
-                     out.sums.bytes - (*head)->bytes_before});
+                     out.sums.segments - head.segments_before,
+                     out.sums.bytes - head.bytes_before});
   return out;
 }
 

@@ -41,12 +41,17 @@ class IndexReader {
 
   // Segments of lower ids are in rows; 0: none is.
   Result<int64_t> covered_id();
-  // The first lane behind `lane` (-1: of all) that has rows.
-  Result<std::optional<int64_t>> lane_behind(int64_t lane);
-  // `begins`: the lane's first number that is the file's own; what is below was moved there, row by
-  // row. Numbers from `ends` on are a newer file's. kCorrupt when a row that is looked at is
-  // damaged: of a lane's own numbers the first and the last.
-  Result<IndexedLane> lane(LaneId lane, uint32_t generation, Seq begins, Seq ends);
+  // The first row, without its entries, of the first lane behind `lane` (-1: of all) that has rows.
+  // Its lane need not be one that can be.
+  struct Head {
+    int64_t lane = 0;
+    IndexRow row;
+  };
+  Result<std::optional<Head>> lane_behind(int64_t lane);
+  // `head`: the lane's first row. `begins`: the lane's first number that is the file's own; what is
+  // below was moved there, row by row. Numbers from `ends` on are a newer file's. kCorrupt when a
+  // row that is looked at is damaged: of a lane's own numbers the first and the last.
+  Result<IndexedLane> lane(IndexRow head, uint32_t generation, Seq begins, Seq ends);
   // A range that begins at or before `from` and holds the segment that holds or follows it; as few
   // segments as one row says, or all of `absent` when there is no row.
   Result<IndexPart> part(LaneId lane, Seq from, const SegmentIndex::Absent& absent);

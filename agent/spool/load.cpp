@@ -88,7 +88,7 @@ class Load {
   };
   Result<void> read_segments(const Source& source);
   Result<Indexed> read_index(const Source& source);
-  Result<void> read_lane_index(const Source& source, IndexReader& rows, LaneId lane,
+  Result<void> read_lane_index(const Source& source, IndexReader& rows, IndexRow head,
                                Indexed& indexed);
   void take_indexed(const Source& source, LaneId lane, const SegmentIndex::Absent& absent,
                     std::map<LaneId, SeqRanges>& held_now);
@@ -201,6 +201,9 @@ Result<void> Load::read_fates(const Source& source) {
 }
 
 Result<void> Load::read_quarantine(const Source& source) {
+  auto any = source.from.db->number("SELECT EXISTS(SELECT 1 FROM quarantine)");
+  if (!any) return std::move(any).error();
+  if (*any == 0) return {};  // as nearly always; with many lanes and files it saves a query each
   auto query = source.from.db->prepare("SELECT seq FROM quarantine WHERE lane=? AND seq>?");
   if (!query) return std::move(query).error();
   for (const auto& lane : out_.ledger.states()) {
@@ -259,20 +262,21 @@ Result<Load::Indexed> Load::read_index(const Source& source) {
     auto next = rows->lane_behind(at);
     if (!next) return std::move(next).error();
     if (!*next) return indexed;
-    at = **next;
+    at = (*next)->lane;
     if (at > int64_t{kMaxLane}) continue;
     if (!out_.ledger.has(static_cast<LaneId>(at))) {
       if (source.from.is_active) return unfitting("rows of unknown lane " + std::to_string(at));
       out_.with_strangers.insert(source.from.generation);
       continue;
     }
-    if (auto done = read_lane_index(source, *rows, static_cast<LaneId>(at), indexed); !done)
+    if (auto done = read_lane_index(source, *rows, std::move((*next)->row), indexed); !done)
       return std::move(done).error();
   }
 }
 
-Result<void> Load::read_lane_index(const Source& source, IndexReader& rows, LaneId lane,
+Result<void> Load::read_lane_index(const Source& source, IndexReader& rows, IndexRow head,
                                    Indexed& indexed) {
+  const LaneId lane = head.lane;
   const auto begins = source.begins.find(lane);
   const Seq first = begins != source.begins.end() ? begins->second : 1;
   Seq ends = kMaxSeq;
@@ -280,7 +284,7 @@ Result<void> Load::read_lane_index(const Source& source, IndexReader& rows, Lane
     const auto bound = source.bound->find(lane);
     ends = bound != source.bound->end() ? bound->second : 1;
   }
-  auto read = rows.lane(lane, source.from.generation, first, ends);
+  auto read = rows.lane(std::move(head), source.from.generation, first, ends);
   if (!read) return std::move(read).error();
   for (const auto& absent : read->absents) {
     if (!is_seq(absent.range.first) || absent.range.empty() || absent.range.last >= ends ||

@@ -142,6 +142,8 @@ class SpoolImpl final : public Spool {
   bool can_copy_pending() const;
   std::optional<IndexEntry> place_of(const PendingQuarantine& record) const;
   void plan_index(Plan& plan) const;
+  void plan_index_rows(Plan& plan) const;
+  void complete_index(Lock& lock);
   void note_index(const Plan& plan);
   std::vector<SeqRange> unexplained(LaneId lane, const IndexPart& part) const;
   void give_up_unexplained(LaneId lane, const IndexPart& part);

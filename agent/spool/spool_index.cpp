@@ -185,7 +185,10 @@ void SpoolImpl::plan_index(Plan& plan) const {
   const size_t wanted =
       options_.index_unwritten * std::max<size_t>(1, index_.lanes_unwritten() / 16);
   const bool is_due = unwritten >= wanted || (index_sweeps_ && unwritten > 0);
-  if ((!is_due && !forgets_index_) || plan.at < index_not_before_) return;
+  if ((is_due || forgets_index_) && plan.at >= index_not_before_) plan_index_rows(plan);
+}
+
+void SpoolImpl::plan_index_rows(Plan& plan) const {
   plan.stretches = index_.stretches(active_->number, kWrittenAtOnce);
   plan.transaction.forgets_index = forgets_index_;
   auto sums = index_sums_;
@@ -198,7 +201,7 @@ void SpoolImpl::plan_index(Plan& plan) const {
     entries += stretch.size();
     plan.transaction.index_rows.push_back(std::move(row));
   }
-  if (entries == unwritten) plan.transaction.covered_id = next_segment_id_;
+  if (entries == index_.unwritten(active_->number)) plan.transaction.covered_id = next_segment_id_;
 }
 
 void SpoolImpl::note_index(const Plan& plan) {
@@ -211,6 +214,27 @@ void SpoolImpl::note_index(const Plan& plan) {
     index_sums_[row.lane] = {row.segments_before + row.segments, row.bytes_before + row.bytes};
   }
   index_.evict();
+}
+
+// Rows for all that have none, when the agent stops: the next start would read these segments one
+// by one. No room for them is no harm.
+void SpoolImpl::complete_index(Lock& lock) {
+  while (!fault_ && !full_ && index_.unwritten(active_->number) >= options_.index_unwritten / 4) {
+    Plan rest;
+    rest.at = read_clock().mono;
+    plan_index_rows(rest);
+    if (rest.stretches.empty()) return;
+    std::set<LaneId> lanes;
+    for (const auto& row : rest.transaction.index_rows) lanes.insert(row.lane);
+    for (const LaneId lane : lanes)
+      rest.transaction.lanes.push_back(ledger_.row(lane, false, false));
+    if (auto written = write(lock, rest, nullptr); !written) {
+      if (!may_try_again(written.error())) enter_fault(lock, std::move(written).error());
+      return;
+    }
+    note_written(rest);
+    note_index(rest);
+  }
 }
 
 // Rows for segments that are moved here. A row says that nothing else is between its segments, so

@@ -58,6 +58,7 @@ void SpoolImpl::run() {
       }
     }
   }
+  complete_index(lock);
   copy_lanes(lock);
   std::optional<Error> rest;
   if (!queue_.empty())

@@ -73,6 +73,18 @@ TEST_F(SpoolIndex, AStartReadsTheNewestEntriesOnlyAndKnowsTheRest) {
   EXPECT_FALSE(loaded.index_is_stale);
 }
 
+TEST_F(SpoolIndex, AfterAStopAStartReadsNoEntries) {
+  options_.index_unwritten = 2 * kLanes * kCommits;  // so that none has a row before
+  open();
+  fill(kCommits);
+  close();
+  const Loaded loaded = load_now();
+  EXPECT_EQ(loaded.index.size(), static_cast<size_t>(kLanes * kCommits));
+  EXPECT_EQ(loaded.index.entries(), 0U);
+  open();
+  for (int index = 0; index < kLanes; ++index) expect_all(index, 2 * kCommits);
+}
+
 TEST_F(SpoolIndex, MemoryDoesNotGrowWithTheBacklog) {
   options_.tail_bytes = 0;
   // What may be in memory: the limit, what waits for a row, and the row read last.
@@ -188,6 +200,7 @@ TEST_F(SpoolIndex, AFileOfAnEarlierVersionHasNoRowsAndGetsThem) {
   fill(kCommits);
   close();
   change("DROP TABLE seg_index; DROP TABLE index_state;");
+  const size_t unwritten = std::exchange(options_.index_unwritten, 1000);
   for (int time = 0; time < 2; ++time) {
     open();
     for (int index = 1; index < kLanes; ++index) expect_all(index, 2 * kCommits);
@@ -197,6 +210,7 @@ TEST_F(SpoolIndex, AFileOfAnEarlierVersionHasNoRowsAndGetsThem) {
     close();
   }
   EXPECT_EQ(value("SELECT count(*) FROM sqlite_schema WHERE name='seg_index'"), "0");
+  options_.index_unwritten = unwritten;
   open();
   fill(1);
   close();
