@@ -189,7 +189,7 @@ Result<std::unique_ptr<CrashNotes>> CrashNotes::open(const std::filesystem::path
 
 CrashNotes::CrashNotes(std::filesystem::path file)
     : file_(std::move(file)), notes_(parse_crash_notes(read_text(file_))) {
-  std::strcpy(state.path, file_.c_str());
+  std::memcpy(state.path, file_.c_str(), file_.native().size() + 1);  // open() checked that it fits
   set_text(state.boot, boot_id());
   state.program = range_of(nullptr);
   state.plugin_count = 0;

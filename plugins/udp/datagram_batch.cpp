@@ -8,7 +8,7 @@
 namespace penstock::udp {
 namespace {
 
-constexpr size_t kBatchBytes = 512 * 1024;
+constexpr size_t kBatchBytes = size_t{512} << 10;
 constexpr size_t kMinBatch = 8;
 constexpr size_t kMaxBatch = 64;
 

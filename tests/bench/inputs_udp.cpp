@@ -35,7 +35,8 @@ class BareLoop {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    ::bind(fd_, reinterpret_cast<sockaddr*>(&address), size);
+    if (::bind(fd_, reinterpret_cast<sockaddr*>(&address), size) != 0)
+      throw std::runtime_error("udp bench: bind: " + std::string(std::strerror(errno)));
     ::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
     port_ = ntohs(address.sin_port);
     thread_ = std::thread([this, bytes] { receive(bytes); });

@@ -292,7 +292,7 @@ Verdict check(const Cut& cut, bool again, uint64_t seed) {
         vfs.cut_with_names(cut.dir, second, mode, random);
         taken = true;
       });
-      const Verdict first = look(cut.dir, cut.promise, true);
+      Verdict first = look(cut.dir, cut.promise, true);
       vfs.before_operation(0, nullptr);
       if (first.refused || first.lost || !taken) return first;
     }

@@ -37,7 +37,7 @@ class SpoolKept : public ::testing::Test {
   }
   bool has(const std::string& name) const { return fs::exists(options_.dir / name); }
   fs::path repaired() {
-    const fs::path into = dir_.path() / "repaired";
+    fs::path into = dir_.path() / "repaired";
     fs::remove_all(into);
     auto account = repair_spool(options_.dir, into, Log::none());
     EXPECT_TRUE(account) << account.error().what;

@@ -16,7 +16,6 @@ namespace {
 
 using penstock::serial::Frame;
 using penstock::serial::FramingSettings;
-using penstock::serial::Instant;
 
 constexpr size_t kMaxFrame = 16;
 constexpr int64_t kGap_us = 20'000;

@@ -75,7 +75,7 @@ void CommitHost::commit_now() {
     const std::lock_guard lock(mutex_);
     batch.assign(records_.begin() + static_cast<std::ptrdiff_t>(committed_), records_.end());
   }
-  commit_batch(nullptr, std::move(batch));
+  commit_batch(nullptr, batch);
 }
 
 void CommitHost::dispatch() {
@@ -93,14 +93,14 @@ void CommitHost::dispatch() {
       const std::lock_guard lock(mutex_);
       batch.assign(records_.begin() + static_cast<std::ptrdiff_t>(committed_), records_.end());
     }
-    if (batch.empty() || commit_batch(commit, std::move(batch))) continue;
+    if (batch.empty() || commit_batch(commit, batch)) continue;
     one.unlock();
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, kRetryFailed, [this] { return stop_; });
   }
 }
 
-bool CommitHost::commit_batch(const Commit& commit, std::vector<StoredRecord> batch) {
+bool CommitHost::commit_batch(const Commit& commit, const std::vector<StoredRecord>& batch) {
   if (commit && !commit(batch)) return false;
   uint64_t up_to = 0;
   {

@@ -87,7 +87,7 @@ class CommitHost {
   penstock_emit_status take(const penstock_record& record, std::string_view reason,
                             uint64_t* last_seq);
   void dispatch();
-  bool commit_batch(const Commit& commit, std::vector<StoredRecord> batch);
+  bool commit_batch(const Commit& commit, const std::vector<StoredRecord>& batch);
   void tell(uint64_t up_to);
 
   std::string instance_id_;

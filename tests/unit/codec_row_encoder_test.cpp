@@ -83,7 +83,7 @@ std::string row(EncoderSpec spec, std::string_view payload) {
 // The value that one column gets.
 std::string value(std::string_view from, std::string_view payload, std::string_view as = "",
                   PayloadFormat format = PayloadFormat::kJson) {
-  const std::string whole = row(spec_of({column("c", from, as)}, format), payload);
+  std::string whole = row(spec_of({column("c", from, as)}, format), payload);
   if (!whole.starts_with("{\"c\":")) return whole;
   return whole.substr(5, whole.size() - 6);
 }

@@ -47,7 +47,7 @@ class LaneTest : public testing::Test {
     destination_->session.retry = {Millis(0), Millis(0), Millis(0), Millis(3'600'000)};
   }
 
-  void make(std::vector<std::string> payloads, spool::Seq cursor = 0) {
+  void make(const std::vector<std::string>& payloads, spool::Seq cursor = 0) {
     std::vector<std::string> bodies;
     for (const auto& payload : payloads) bodies.push_back(body_of(payload));
     spool_.preload({"r", "a.b.c"}, std::move(bodies), cursor);

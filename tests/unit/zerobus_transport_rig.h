@@ -47,10 +47,10 @@ inline void send_ack(ServerStream& stream, int64_t up_to) {
 
 class Server : public pb::Zerobus::Service {
  public:
-  explicit Server(
-      Script script, uint16_t port = 0,
-      std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials(),
-      int max_streams = 0, int max_receive_bytes = -1)
+  explicit Server(Script script, uint16_t port = 0,
+                  const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                      grpc::InsecureServerCredentials(),
+                  int max_streams = 0, int max_receive_bytes = -1)
       : script_(std::move(script)) {
     grpc::ServerBuilder builder;
     int bound = 0;

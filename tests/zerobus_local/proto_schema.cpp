@@ -62,9 +62,9 @@ class Matcher {
     match_single(field, type, path);
   }
 
-  void problem(std::string text) {
+  void problem(const std::string& text) {
     if (!problems.empty()) problems += "; ";
-    problems += std::move(text);
+    problems += text;
   }
 
   std::string problems;
