@@ -7,6 +7,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/spool/database.h"
+#include "agent/spool/volatile_fs.h"
 
 namespace penstock::spool {
 namespace {
@@ -349,7 +350,9 @@ Result<void> Recovery::settle_files() {
     numbers.pop_back();
   }
   for (const uint32_t number : numbers) (void)remove_generation(options_.dir, number);
-  if (wants_spare && !out_.spare) {
+  const auto free = free_bytes(options_.dir);
+  if (wants_spare && !out_.spare &&
+      free.value_or(UINT64_MAX) >= options_.min_free_bytes + sizing_.spare_bytes) {
     const uint32_t number = out_.newest + 1;
     auto made = make_spare(options_.dir, number, spare_sizing(options_.max_size_bytes), log_);
     if (!made) log_.warning("spool: no spare file could be made: {}", made.error().what);

@@ -76,6 +76,11 @@ std::vector<uint64_t> shares(const std::vector<LaneUse>& uses, uint64_t quota_by
   return out;
 }
 
+bool may_go_on(Upkeep what, bool is_short, uint64_t takes_bytes, uint64_t gives_bytes) {
+  if (!is_short || what == Upkeep::kRemove) return true;
+  return what == Upkeep::kCarry && takes_bytes < gives_bytes;
+}
+
 Admission admission(OverflowPolicy overflow, uint64_t use_bytes, uint64_t share_bytes, bool full) {
   const bool over = use_bytes > 0 && use_bytes >= share_bytes;
   switch (overflow) {

@@ -55,6 +55,19 @@ struct LaneUse {
 std::vector<uint64_t> shares(const std::vector<LaneUse>& uses, uint64_t quota_bytes,
                              uint64_t free_bytes, SpoolState state);
 
+// What becomes of files beside the one that is written to.
+enum class Upkeep {
+  kMove,    // the last segments of a nearly empty file into the active one
+  kCarry,   // the quarantine and the fates of an empty one, so that it can go
+  kRemove,  // and what is found out before
+  kSpare,
+  kShrink
+};
+
+// May it go on? `is_short`: records find no room, or the filesystem has less than min_free. Then
+// only what gives room does, and what has to be written first for that, if it takes less.
+bool may_go_on(Upkeep what, bool is_short, uint64_t takes_bytes, uint64_t gives_bytes);
+
 enum class Admission { kTake, kBlock, kDrop };
 
 // For one more record of a lane. A lane that holds nothing may always have one. `full`: the spool

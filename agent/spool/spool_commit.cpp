@@ -244,15 +244,49 @@ Result<void> SpoolImpl::room_for(Plan& plan) {
                  fmt::format("the spool is at its max_size of {} bytes", options_.max_size_bytes),
                  {}};
   }
-  plan.fitted = options_.min_free_bytes == 0;
-  if (plan.fitted) return {};
-  free_bytes_ = free_bytes(options_.dir);  // a second is time for a fast source to take it all
-  plan.fitted = state_of(disk_fill(), state_) != SpoolState::kDiskLow;
+  free_bytes_ = free_beside(plan.transaction);
+  plan.fitted = !is_low(free_bytes_);
   if (plan.fitted) return {};
   return Error{ErrorKind::kFull,
                fmt::format("the filesystem of {} has less than min_free ({} bytes) free",
                            options_.dir.string(), options_.min_free_bytes),
                {}};
+}
+
+// What the filesystem has beside what the database file then grows by; none: nobody wants to know.
+// Asked at each commit: a second is time for a fast source to take it all. Where a chunk would take
+// what is to be left to others, the file grows in small ones.
+std::optional<uint64_t> SpoolImpl::free_beside(const Transaction& transaction) {
+  if (options_.min_free_bytes == 0) return std::nullopt;
+  const auto free = free_bytes(options_.dir);
+  std::optional<uint64_t> left = free;
+  for (const int64_t chunk : {sizing_.chunk_bytes, kSpareChunkBytes}) {
+    active_->store.set_chunk(chunk);
+    if (free) left = *free - std::min(*free, active_->store.growth_bytes(transaction));
+    if (!is_low(left)) break;
+  }
+  return left;
+}
+
+bool SpoolImpl::is_low(std::optional<uint64_t> free) const {
+  Fill fill = disk_fill();
+  fill.free_bytes = free;
+  return state_of(fill, state_) == SpoolState::kDiskLow;
+}
+
+// Is there no room for what could as well wait? Asked of the filesystem at most once a second.
+bool SpoolImpl::short_of_room(Lock& lock) {
+  const MonoTime now = read_clock().mono;
+  if (full_ || options_.min_free_bytes == 0) return full_;
+  if (now - free_asked_at_ >= kFullRetry) {
+    free_asked_at_ = now;
+    lock.unlock();
+    const auto free = free_bytes(options_.dir);
+    lock.lock();
+    free_bytes_ = free;
+    refresh_state();
+  }
+  return state_ == SpoolState::kDiskLow;
 }
 
 // The acknowledgements of `plan` are on disk.

@@ -132,7 +132,7 @@ class SpoolImpl final : public Spool {
   void set_kept(Generation& older, const Error* why);
   uint64_t bytes_of_others() const;
   CommitView view() const;
-  Step next_step(const Generation& older) const;
+  Step next_step(const Generation& older, bool is_short) const;
   std::optional<MonoTime> chores_at() const;
   void settle_flush();
   bool flushing() const { return flush_done_ < flush_wanted_; }
@@ -203,7 +203,9 @@ class SpoolImpl final : public Spool {
   void roll(Lock& lock, bool is_fault = true);
   bool shrink(Lock& lock);
   bool house_keeping(Lock& lock);
-  bool carry_over(Lock& lock, Generation& from);
+  bool short_of_room(Lock& lock);
+  bool keep_older(Lock& lock, size_t at, bool is_short);
+  bool carry_over(Lock& lock, Generation& from, bool is_short);
   bool evacuate(Lock& lock, Generation& from);
   bool examine(Lock& lock, Generation& older);
   bool remove_empty(Lock& lock, size_t at);
@@ -231,6 +233,9 @@ class SpoolImpl final : public Spool {
   void add_epoch(const EpochRow& epoch);
   Result<void> share_out();
   Result<void> room_for(Plan& plan);
+  std::optional<uint64_t> free_beside(const Transaction& transaction);
+  bool is_low(std::optional<uint64_t> free) const;
+  Result<uint64_t> bytes_to_carry(Generation& from);
   static void count_quarantine(Transaction& transaction);
   Result<DecodedSegment> load_segment(LaneId lane, const IndexEntry& entry);
 
@@ -266,13 +271,16 @@ class SpoolImpl final : public Spool {
   MonoTime lanes_copied_at_{};
   bool lanes_changed_ = true;  // since they were copied
   MonoTime house_kept_at_{};
-  std::map<std::pair<LaneId, Seq>, MonoTime> unread_since_;  // segments behind a read error
+  // Segments behind a read error: options_.clock's time since boot.
+  std::map<std::pair<LaneId, Seq>, int64_t> unread_since_us_;
   SegmentCodec codec_;
   CommitPolicy policy_;
   int64_t next_segment_id_;
-  std::optional<uint64_t> free_bytes_;  // of the filesystem, when last asked
-  bool disk_refused_ = false;           // the last commit would have fitted our quota
-  bool wal_grows_ = false;              // the last checkpoint found no room
+  // Of the filesystem, when last asked; beside what the database file was to grow by then.
+  std::optional<uint64_t> free_bytes_;
+  MonoTime free_asked_at_{};   // between commits
+  bool disk_refused_ = false;  // the last commit would have fitted our quota
+  bool wal_grows_ = false;     // the last checkpoint found no room
 
   std::atomic<const Origin*> current_origin_ = nullptr;
   static constexpr MonoTime::rep kWaiting = std::numeric_limits<MonoTime::rep>::min();

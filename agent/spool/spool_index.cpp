@@ -94,7 +94,7 @@ Result<void> SpoolImpl::fill_index(Lock& lock, LaneId lane, Seq from,
                   : Result<IndexPart>(Error{ErrorKind::kCorrupt, "its file is not open", {}});
   const bool may_pass = !part && part.error().kind == ErrorKind::kTransient &&
                         !has_waited_enough(lane, {0, from, 1}, part.error());
-  if (part) unread_since_.erase({lane, from});
+  if (part) unread_since_us_.erase({lane, from});
   lock.lock();
   if (may_pass) return std::move(part).error();
   IndexPart found = part ? *std::move(part) : IndexPart{absent.range, {}, true};

@@ -44,7 +44,7 @@ void SpoolImpl::serve_reads(Lock& lock) {
     if (segment || !entry) {
       request.done(std::move(segment));
     } else if (auto decoded = load_segment(request.lane, *entry)) {
-      unread_since_.erase({request.lane, entry->first});
+      unread_since_us_.erase({request.lane, entry->first});
       request.done(SegmentPtr(std::make_shared<Segment>(request.lane, entry->first, entry->count,
                                                         std::move(decoded->run),
                                                         origin_of(decoded->header.epoch))));
@@ -70,13 +70,14 @@ Result<void> SpoolImpl::know_segment(Lock& lock, const ReadRequest& request) {
 // A read error may pass; records are given up only when it has not for salvage_wait.
 bool SpoolImpl::has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error) {
   if (error.kind != ErrorKind::kTransient) return false;
-  const MonoTime now = read_clock().mono;
-  if (unread_since_.size() >= kRemembered) {
-    std::erase_if(unread_since_,
-                  [&](const auto& one) { return now - one.second >= 4 * options_.salvage_wait; });
+  const int64_t now_us = options_.clock().boot_us;
+  const int64_t wait_us = std::chrono::microseconds(options_.salvage_wait).count();
+  if (unread_since_us_.size() >= kRemembered) {
+    std::erase_if(unread_since_us_,
+                  [&](const auto& one) { return now_us - one.second >= 4 * wait_us; });
   }
-  return now - unread_since_.try_emplace({lane, entry.first}, now).first->second >=
-         options_.salvage_wait;
+  return now_us - unread_since_us_.try_emplace({lane, entry.first}, now_us).first->second >=
+         wait_us;
 }
 
 // Of records whose epoch nobody knows any more: a name that is the same every time they are sent,

@@ -5,6 +5,7 @@
 #include "agent/base/clock.h"
 #include "agent/spool/database.h"
 #include "agent/spool/spool_impl.h"
+#include "agent/spool/volatile_fs.h"
 
 namespace penstock::spool {
 namespace {
@@ -170,20 +171,38 @@ bool SpoolImpl::house_keeping(Lock& lock) {
     copy_lanes(lock);
     return true;
   }
+  const MonoTime asked_at = free_asked_at_;
+  const bool is_short = short_of_room(lock);
+  const bool let_go = free_asked_at_ != asked_at;
   for (size_t i = 0; i < older_.size(); ++i) {
-    const auto step = now < older_[i]->not_before ? Step::kNone : next_step(*older_[i]);
-    if (step == Step::kNone) continue;
-    const bool done = step == Step::kEvacuate    ? evacuate(lock, *older_[i])
-                      : step == Step::kCarryOver ? carry_over(lock, *older_[i])
-                      : step == Step::kExamine   ? examine(lock, *older_[i])
-                                                 : remove_empty(lock, i);
-    if (!done) older_[i]->not_before = now + kFileRetry;
+    if (now < older_[i]->not_before) continue;
+    if (next_step(*older_[i], is_short) == Step::kNone) continue;
+    Generation* older = older_[i].get();
+    if (!keep_older(lock, i, is_short)) older->not_before = now + kFileRetry;
     return true;
   }
-  if (shrink(lock)) return true;
-  if (spare_ || sizing_.spare_bytes == 0 || now < spare_not_before_) return false;
+  if (may_go_on(Upkeep::kShrink, is_short, 0, 0) && shrink(lock)) return true;
+  if (spare_ || sizing_.spare_bytes == 0 || now < spare_not_before_) return let_go;
+  if (!may_go_on(Upkeep::kSpare, is_short, 0, 0)) return let_go;
   spare_not_before_ = now + kFileRetry;
   replace_spare(lock);
+  return true;
+}
+
+// The next step of one of the older files. False: it could not be done now.
+bool SpoolImpl::keep_older(Lock& lock, size_t at, bool is_short) {
+  switch (next_step(*older_[at], is_short)) {
+    case Step::kEvacuate:
+      return evacuate(lock, *older_[at]);
+    case Step::kCarryOver:
+      return carry_over(lock, *older_[at], is_short);
+    case Step::kExamine:
+      return examine(lock, *older_[at]);
+    case Step::kRemove:
+      return remove_empty(lock, at);
+    case Step::kNone:
+      break;
+  }
   return true;
 }
 
@@ -194,13 +213,14 @@ std::optional<MonoTime> SpoolImpl::chores_at() const {
   return house_kept_at_ + kFileRetry;
 }
 
-SpoolImpl::Step SpoolImpl::next_step(const Generation& older) const {
+SpoolImpl::Step SpoolImpl::next_step(const Generation& older, bool is_short) const {
   const auto live = index_.live(older.number);
   if (live.segments > 0) {
     const bool is_worth_it = live.bytes < generation_bytes(options_.dir, older.number) / 10;
-    return is_worth_it && !full_ && !older.keeps_rest ? Step::kEvacuate : Step::kNone;
+    const bool may = may_go_on(Upkeep::kMove, is_short, 0, 0) && !older.keeps_rest;
+    return is_worth_it && may ? Step::kEvacuate : Step::kNone;
   }
-  if (!older.is_carried) return full_ ? Step::kNone : Step::kCarryOver;
+  if (!older.is_carried) return Step::kCarryOver;
   // What emptied it must be on disk: cursors are, before segments leave the index.
   if (!ledger_.pending_fates().empty()) return Step::kNone;
   return older.is_examined ? Step::kRemove : Step::kExamine;
@@ -218,10 +238,31 @@ void SpoolImpl::set_kept(Generation& older, const Error* why) {
       older.number, why->what);
 }
 
+// What is still to be copied, all of it, as it will lie in the active file.
+Result<uint64_t> SpoolImpl::bytes_to_carry(Generation& from) {
+  constexpr char kSum[] =
+      "SELECT (SELECT coalesce(sum(length(record)+length(reason)+64), 0) FROM quarantine WHERE "
+      "rowid>?1)+(SELECT coalesce(sum(length(reason)+64), 0) FROM fate WHERE rowid>?2)";
+  auto query = from.store.connection().prepare(kSum);
+  if (!query) return std::move(query).error();
+  query->bind(1, from.quarantine_copied).bind(2, from.fates_copied);
+  auto row = query->step();
+  if (!row) return std::move(row).error();
+  return static_cast<uint64_t>(*row ? query->int_at(0) : 0);
+}
+
 // Copies a part of the quarantine and the fates of an older generation. False when that has to
-// wait: what cannot be read now is tried again, and the file stays until it can.
-bool SpoolImpl::carry_over(Lock& lock, Generation& from) {
+// wait: what cannot be read now is tried again, and the file stays until it can. Where there is no
+// room it is done all the same if the file then gives more than all of it takes.
+bool SpoolImpl::carry_over(Lock& lock, Generation& from, bool is_short) {
   lock.unlock();
+  if (is_short) active_->store.set_chunk(kSpareChunkBytes);
+  const auto bytes = is_short ? bytes_to_carry(from) : Result<uint64_t>(0);
+  if (bytes && !may_go_on(Upkeep::kCarry, is_short, active_->store.growth_for_bytes(*bytes),
+                          generation_bytes(options_.dir, from.number))) {
+    lock.lock();
+    return false;
+  }
   auto part = quarantine_and_fates_of(from);
   if (!part) {
     lock.lock();
@@ -364,7 +405,7 @@ bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
   transaction.index_rows = rows_of_moved(moved);
   transaction.forgets_index = forgets_index_;
   Result<void> done;
-  const bool fits = active_->store.fits(transaction, 0);
+  const bool fits = active_->store.fits(transaction, 0) && !is_low(free_beside(transaction));
   if (fits && !moved.empty()) done = active_->store.apply(transaction);
   lock.lock();
   if (!fits || moved.empty() || (!done && may_try_again(done.error()))) return false;
@@ -407,6 +448,11 @@ void SpoolImpl::replace_spare(Lock& lock) {
   const uint64_t used = generation_bytes(options_.dir, active_->number) + bytes_of_others();
   if (used + sizing_.spare_bytes > options_.max_size_bytes) return;
   lock.unlock();
+  const auto free = free_bytes(options_.dir);
+  if (free && is_low(*free - std::min(*free, sizing_.spare_bytes))) {
+    lock.lock();
+    return;
+  }
   auto made = make_spare(options_.dir, number, spare_sizing(options_.max_size_bytes), log_);
   lock.lock();
   if (!made) {

@@ -109,7 +109,7 @@ struct Store::Statements {
 };
 
 Store::Store(std::unique_ptr<Statements> statements, const Sizing& sizing)
-    : statements_(std::move(statements)), sizing_(sizing) {}
+    : statements_(std::move(statements)), sizing_(sizing), chunk_bytes_(sizing.chunk_bytes) {}
 Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
 Store::~Store() = default;
@@ -390,15 +390,50 @@ bool Store::fits(const Transaction& transaction, uint64_t freed_bytes) const {
   return pages + pages_for(transaction) <= sizing_.insert_pages;
 }
 
+// Of the file, for `pages` more in it.
+int64_t Store::wanted_pages(int64_t pages) const {
+  pages += 16 + (16 + pages) / 128;  // tree and pointer map
+  const int64_t free_pages = page_count_ - live_pages_;
+  return std::min(page_count_ + std::max<int64_t>(0, pages - free_pages),
+                  std::max(sizing_.max_pages, page_count_));
+}
+
+uint64_t Store::growth_to(int64_t wanted_pages) const {
+  if (wanted_pages <= allocated_pages_) return 0;
+  sqlite3_file* file = nullptr;
+  sqlite3_int64 has = 0;
+  if (sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_FILE_POINTER,
+                           static_cast<void*>(&file)) != SQLITE_OK ||
+      file->pMethods == nullptr || file->pMethods->xFileSize(file, &has) != SQLITE_OK) {
+    return 0;
+  }
+  const int64_t wants =
+      (wanted_pages * kPageBytes + chunk_bytes_ - 1) / chunk_bytes_ * chunk_bytes_;
+  return static_cast<uint64_t>(std::max<int64_t>(0, wants - has));
+}
+
+uint64_t Store::growth_bytes(const Transaction& transaction) const {
+  if (transaction.segments.empty() && transaction.quarantine.empty()) return 0;
+  return growth_to(wanted_pages(pages_for(transaction)));
+}
+
+uint64_t Store::growth_for_bytes(uint64_t bytes) const {
+  return growth_to(wanted_pages(pages_of(bytes)));
+}
+
+void Store::set_chunk(int64_t chunk_bytes) {
+  if (chunk_bytes == chunk_bytes_) return;
+  auto chunk = static_cast<int>(chunk_bytes);
+  if (sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk) ==
+      SQLITE_OK)
+    chunk_bytes_ = chunk_bytes;
+}
+
 // The file grows before the commit that needs it. Else a full disk would stop the checkpoint, the
 // WAL would have nowhere to go, and not even removals could be written.
 Result<void> Store::allocate_for(const Transaction& transaction) {
   if (transaction.segments.empty() && transaction.quarantine.empty()) return {};
-  int64_t pages = 16 + pages_for(transaction);
-  pages += pages / 128;  // tree and pointer map
-  const int64_t free_pages = page_count_ - live_pages_;
-  const int64_t wanted = std::min(page_count_ + std::max<int64_t>(0, pages - free_pages),
-                                  std::max(sizing_.max_pages, page_count_));
+  const int64_t wanted = wanted_pages(pages_for(transaction));
   if (wanted <= allocated_pages_) return {};
   sqlite3_int64 bytes = wanted * kPageBytes;
   errno = 0;

@@ -48,6 +48,12 @@ class Store {
   // Would its segments and quarantine rows fit below the limit for records, after removing
   // `freed_bytes` of segments?
   bool fits(const Transaction& transaction, uint64_t freed_bytes) const;
+  // What the database file grows by when that is applied, in whole chunks; 0: it has the room.
+  uint64_t growth_bytes(const Transaction& transaction) const;
+  // The same for rows of quarantine and fates of so many bytes in all.
+  uint64_t growth_for_bytes(uint64_t bytes) const;
+  // The steps it grows in from now on.
+  void set_chunk(int64_t chunk_bytes);
   // A changed share of max_size: more or less room for records from now on.
   Result<void> resize(const Sizing& sizing);
   const Sizing& sizing() const { return sizing_; }
@@ -69,6 +75,8 @@ class Store {
   static int64_t pages_for(const Transaction& transaction);
   Result<void> write_ledger(const Transaction& transaction);
   Result<void> allocate_for(const Transaction& transaction);
+  int64_t wanted_pages(int64_t pages) const;
+  uint64_t growth_to(int64_t wanted_pages) const;
   Result<void> write_mark(const ClockMark& mark);
   Result<void> write_fates(const std::vector<FateRow>& fates);
   Result<void> refresh_pages();
@@ -81,6 +89,7 @@ class Store {
   int64_t live_pages_ = 0;
   int64_t page_count_ = 0;       // free ones included
   int64_t allocated_pages_ = 0;  // of the file: a checkpoint up to here needs no room of the disk
+  int64_t chunk_bytes_ = kPageBytes;
   bool log_settled_ = false;
   bool broken_ = false;
 };

@@ -192,15 +192,49 @@ TEST_F(DiskFull, DropOldestGoesOnAtZeroBytes) {
   EXPECT_EQ(held.rbegin()->first, 400U) << "the newest is kept";
 }
 
+// The old file is the room that records wait for.
+TEST_F(DiskFull, BelowMinFreeAnOldFileThatHasBeenDeliveredGoesAndCollectionGoesOn) {
+  FaultVfs vfs;
+  options_.min_free_bytes = 16 << 20;
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  feeder_->put(lane, 250, kRecord);
+  feeder_->refuse(lane, "refused", 3000);
+  ASSERT_TRUE(spool_->flush());
+  vfs.fail_sync_after(0);
+  feeder_->put(lane, 1, kRecord);
+  ASSERT_TRUE(spool_->flush());
+  ASSERT_EQ(spool_->counters().rolls, 1U);
+  struct statvfs info {};
+  ASSERT_EQ(statvfs(mount().c_str(), &info), 0);
+  const uint64_t free = info.f_bavail * info.f_frsize;
+  ASSERT_GT(free, options_.min_free_bytes);
+  const std::string eat = "fallocate -l " +
+                          std::to_string(free - options_.min_free_bytes + (2 << 20)) + " " +
+                          (mount() / "other").string();
+  ASSERT_EQ(std::system(eat.c_str()), 0);
+  ASSERT_NO_FATAL_FAILURE(fill(lane));
+  EXPECT_EQ(spool_->counters().state, SpoolState::kDiskLow);
+  spool_->acknowledge(lane, 251);
+  EXPECT_TRUE(watcher_->wait_durable(1, feeder_->source_seq())) << "what waited is committed";
+  EXPECT_EQ(spool_->counters().older_files, 0U);
+  EXPECT_EQ(spool_->state(lane).quarantined, 1U);
+  EXPECT_TRUE(eventually([&] { return spool_->counters().state == SpoolState::kGreen; }));
+  spool_->stop();
+  spool_.reset();  // before the VFS
+}
+
 TEST_F(DiskFull, MinFreeIsLeftToOthers) {
-  options_.min_free_bytes = 30 << 20;
+  options_.min_free_bytes = 40 << 20;
   open();
   const LaneId lane = spool_->lane({"r", "t"});
   fill(lane);
   struct statvfs info {};
   ASSERT_EQ(statvfs(mount().c_str(), &info), 0);
-  EXPECT_GE(info.f_bavail * info.f_frsize + (9 << 20), options_.min_free_bytes)
-      << "the file grows in steps of up to 8 MB";
+  EXPECT_GE(info.f_bavail * info.f_frsize + (64 << 10), options_.min_free_bytes)
+      << "the file grows in steps of up to 8 MB, but not into that";
+  EXPECT_LE(info.f_bavail * info.f_frsize, options_.min_free_bytes + (3 << 20))
+      << "and in small ones as long as there is room";
   EXPECT_EQ(spool_->counters().state, SpoolState::kDiskLow);
 }
 

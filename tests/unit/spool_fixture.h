@@ -261,11 +261,13 @@ inline std::map<Seq, std::string> read_all(Spool& spool, LaneId lane, Seq from =
   }
 }
 
-// Rows of `sql` as text, columns joined by '|', read by a plain connection.
+// Rows of `sql` as text, columns joined by '|', read by a plain connection, whatever VFS the spool
+// is tested with.
 inline std::vector<std::string> query(const std::filesystem::path& file, const std::string& sql) {
   std::vector<std::string> rows;
   sqlite3* db = nullptr;
-  EXPECT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
+  constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  EXPECT_EQ(sqlite3_open_v2(file.c_str(), &db, kFlags, "unix"), SQLITE_OK);
   const auto take = [](void* out, int count, char** values, char**) {
     std::string row;
     for (int i = 0; i < count; ++i)

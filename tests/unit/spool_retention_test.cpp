@@ -95,6 +95,16 @@ TEST(SpoolShares, AConfiguredShareIsWhatItSays) {
   EXPECT_EQ(now[1], 49 * kMiB) << "the others' half is not divided by lanes that have their own";
 }
 
+TEST(SpoolUpkeep, WithoutRoomOnlyWhatGivesMoreThanItTakesGoesOn) {
+  for (const auto what :
+       {Upkeep::kMove, Upkeep::kCarry, Upkeep::kRemove, Upkeep::kSpare, Upkeep::kShrink}) {
+    EXPECT_TRUE(may_go_on(what, false, 100, 0));
+    EXPECT_EQ(may_go_on(what, true, 1, 100), what == Upkeep::kRemove || what == Upkeep::kCarry);
+    EXPECT_EQ(may_go_on(what, true, 100, 100), what == Upkeep::kRemove);
+  }
+  EXPECT_TRUE(may_go_on(Upkeep::kCarry, true, 0, 1));
+}
+
 TEST(SpoolAdmission, OnlyALaneOverItsShareIsHeldOrRefused) {
   using P = OverflowPolicy;
   using A = Admission;
