@@ -50,8 +50,9 @@ class Output {
     if (good_) return {};
     return Error{
         ErrorKind::kTransient,
-        fmt::format("{} cannot be written: {}", name_.empty() ? "standard output" : name_.string(),
-                    std::strerror(errno)),
+        fmt::format("{} cannot be written: {}; what is there is not all: export again to where "
+                    "there is room",
+                    name_.empty() ? "standard output" : name_.string(), std::strerror(errno)),
         {}};
   }
 

@@ -28,9 +28,12 @@ std::string to_text(const spool::Finding& finding) {
 }
 
 void report_unreadable(uint32_t lane, const spool::StoredSegment& segment, const Error& error) {
-  std::fprintf(stderr, "penstock spool: lane %u, records %llu..%llu cannot be read: %s\n", lane,
-               static_cast<unsigned long long>(segment.first),
-               static_cast<unsigned long long>(segment.last()), error.what.c_str());
+  std::fprintf(
+      stderr,
+      "penstock spool: lane %u, records %llu..%llu cannot be read and are left out: %s; penstock "
+      "spool fsck says where\n",
+      lane, static_cast<unsigned long long>(segment.first),
+      static_cast<unsigned long long>(segment.last()), error.what.c_str());
 }
 
 bool flush_output() {

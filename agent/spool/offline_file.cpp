@@ -118,7 +118,9 @@ Result<void> OfflineFile::read_header() {
     return {};
   }
   if (application != kApplicationId) {
-    return Error{ErrorKind::kDenied, file_.string() + " is a database, but not a spool's", {}};
+    return Error{ErrorKind::kDenied,
+                 file_.string() + " is a database, but not a spool's: move it out of the directory",
+                 {}};
   }
   if (format_ > kSchemaVersion) {
     return Error{ErrorKind::kRejected,

@@ -79,9 +79,14 @@ Result<ByteSource> bytes_of_file(const std::filesystem::path& file) {
   const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   struct stat info {};
   if (fd < 0 || fstat(fd, &info) != 0) {
-    const std::string why = strerror(errno);
+    const int error = errno;
     if (fd >= 0) close(fd);
-    return Error{ErrorKind::kDenied, file.string() + " cannot be read: " + why, {}};
+    return Error{ErrorKind::kDenied,
+                 file.string() + " cannot be read: " + strerror(error) +
+                     (error == EACCES || error == EPERM
+                          ? "; run as root or as the agent's user"
+                          : "; copy what the medium still gives to another one and work on that"),
+                 {}};
   }
   const auto kept = std::make_shared<const Descriptor>(fd);
   return ByteSource{

@@ -54,7 +54,9 @@ Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& d
   std::vector<OfflineFile> generations;
   if (files.empty()) generations = open_lost_logs(dir);
   if (files.empty() && generations.empty())
-    return denied(dir.string() + " is not a spool: there is no file like 1.db in it");
+    return denied(dir.string() +
+                  " is not a spool: there is no file like 1.db in it; name the directory that "
+                  "spool.dir names in the configuration");
   for (const auto& [number, file] : files) {
     auto generation = OfflineFile::open(file, number);
     if (generation) {
@@ -210,6 +212,17 @@ void OfflineSpool::for_each(
   }
 }
 
+// What is given out for it is empty, and says why.
+void OfflineSpool::note_unreadable(StoredQuarantine& record, const Error& error) {
+  record.reason += " (its bytes were destroyed: " + error.what + ")";
+  findings_.push_back({generations_[record.file].file(),
+                       record.place.leaf.number,
+                       record.lane,
+                       {record.seq, record.seq},
+                       "quarantined record: " + error.what,
+                       "nothing gives its bytes back; penstock quarantine discard ends it"});
+}
+
 // Segments and quarantine are both in order of seq and are merged; a quarantined record that is
 // still in its segment comes from the quarantine alone.
 bool OfflineSpool::lane_records(
@@ -221,11 +234,11 @@ bool OfflineSpool::lane_records(
     for (; refused != lane.quarantine.end() && refused->seq < seq; ++refused) {
       if (!filter.quarantine || refused->seq < filter.from) continue;
       auto body = load(*refused);
+      StoredQuarantine shown = *refused;
+      if (!body) note_unreadable(shown, body.error());
       const std::string bytes = body ? *std::move(body) : std::string();
-      if (!take({lane.id, refused->seq, refused->epoch, RecordState::kQuarantined, bytes,
-                 &*refused})) {
+      if (!take({lane.id, refused->seq, refused->epoch, RecordState::kQuarantined, bytes, &shown}))
         return false;
-      }
     }
     return true;
   };

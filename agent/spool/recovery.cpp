@@ -138,6 +138,12 @@ Result<void> Recovery::open_one(uint32_t number) {
   if (!db) return std::move(db).error();
   auto epochs = read_epochs(*db);
   if (epochs && epochs->empty() && !is_unused(*db, number)) {
+    const auto lanes = db->number("SELECT count(*) FROM lane_state");
+    if (lanes && *lanes == 0) {  // as an older file it would say that no lane has gone on before it
+      park(number,
+           {ErrorKind::kCorrupt, "it was written to, but nothing is in it: its log is lost", {}});
+      return {};
+    }
     epochs = Error{ErrorKind::kCorrupt, "it was written to, but its table of epochs is empty", {}};
   }
   auto store = Store::make(std::move(*db), sizing_);
@@ -165,6 +171,7 @@ Result<void> Recovery::open_one(uint32_t number) {
 bool Recovery::is_newest_good() const {
   if (out_.older.empty() || epochs_unread_) return false;
   const uint32_t newest = out_.older.back()->number;
+  if (!lost_.empty() && lost_.back() > newest) return false;
   return (out_.parked.empty() || out_.parked.back() < newest) &&
          (!copy_ || copy_->active <= newest);
 }

@@ -1,216 +1,264 @@
-// Damaged spools of all versions, kept for ever (corpus/README.md): each opens or says why not,
-// hands out no wrong record, and as many right ones as it ever did.
-#include <algorithm>
-#include <fstream>
+// Damaged spools of all versions, kept for ever (corpus/README.md): each opens, hands out no wrong
+// record and as many right ones as it ever did, gives every other one a fate, and takes new ones,
+// twice. The offline tools end on each, say what is wrong and lose no more than the engine.
+#include "tests/crash/spool_corpus.h"
+
 #include <optional>
-#include <sstream>
 
-#include <zstd.h>
-
-#include "tests/support/paths.h"
-#include "tests/unit/spool_fixture.h"
+#include "agent/spool/offline_check.h"
+#include "agent/spool/offline_repair.h"
 
 namespace penstock::spool::testing {
 namespace {
 
-const std::filesystem::path kCorpus = test::source_dir() + "/tests/crash/corpus";
+constexpr int kParts = 8;
+// In the default run one damage in so many is gone through with everything; which, the seed says.
+constexpr size_t kThorough = 8;
 
-std::string slurp(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+using Names = std::set<std::pair<LaneId, Seq>>;
+
+// What a base holds, undamaged.
+struct Base {
+  SpoolFiles files;
+  std::set<std::string> epochs;
+  std::map<LaneId, Seq> next;
+  Names pending;
+};
+
+std::string body_in(const std::string& base, LaneId lane, Seq seq, size_t size) {
+  const bool is_one_file = base == "format1" || base == "indexed1";
+  return is_one_file ? Feeder::body(lane, seq, size) : corpus_body(lane, seq, size);
 }
 
-void spill(const std::filesystem::path& file, const std::string& bytes) {
-  std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<long>(bytes.size()));
+// Lanes that imported or salvaged records are in have another id than the one in the bodies.
+std::string own_body(const std::string& base, const LaneKey& key, LaneId lane, Seq seq,
+                     std::string_view body) {
+  if (key.route.find('@') != std::string::npos) lane = 0;
+  if (lane == 0 && body.starts_with("lane "))
+    lane = static_cast<LaneId>(std::stoul(std::string(body.substr(5, 10))));
+  return body_in(base, lane, seq, body.size());
 }
 
-void pack(const std::filesystem::path& dir, const std::filesystem::path& to) {
-  std::string all;
-  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
-    if (entry.path().filename() == "LOCK") continue;
-    const std::string bytes = slurp(entry.path());
-    all += entry.path().filename().string() + "\n" + std::to_string(bytes.size()) + "\n" + bytes;
+// Pending and quarantined records, as `penstock spool export --quarantine` gets them. Those of the
+// quarantine whose bytes are gone say so.
+Names exported(OfflineSpool& spool, const std::string& base, bool with_quarantine = true) {
+  Names names;
+  RecordFilter filter;
+  filter.quarantine = with_quarantine;
+  spool.for_each(
+      filter,
+      [&](const OfflineRecord& record) {
+        if (record.quarantine != nullptr && record.body.empty()) {
+          EXPECT_NE(record.quarantine->reason.find("destroyed"), std::string::npos);
+          return true;
+        }
+        const LaneKey& key = spool.lane(record.lane)->key;
+        EXPECT_EQ(record.body, own_body(base, key, record.lane, record.seq, record.body));
+        names.insert({record.lane, record.seq});
+        return true;
+      },
+      [](const auto&, const auto&, const auto&) {});
+  return names;
+}
+
+const Base& base_named(const std::string& name) {
+  static std::map<std::string, Base> all;
+  const auto found = all.find(name);
+  if (found != all.end()) return found->second;
+  Base& base = all[name];
+  base.files = unpack(corpus_dir() / (name + ".zst"));
+  const TempDir dir;
+  spill_all(base.files, dir.path());
+  auto spool = OfflineSpool::open(dir.path());
+  EXPECT_TRUE(spool) << spool.error().what;
+  if (!spool) return base;
+  for (const auto& [id, epoch] : spool->epochs()) base.epochs.insert(epoch.name);
+  for (const auto& [id, lane] : spool->lanes()) base.next[id] = lane.next_seq;
+  base.pending = exported(*spool, name, false);
+  return base;
+}
+
+// What can be read of all lanes. What cannot is given up, as a lane does it.
+class Walk {
+ public:
+  Walk(Spool& spool, std::string base) : spool_(spool), base_(std::move(base)) {
+    for (const auto& lane : spool_.lanes()) {
+      EXPECT_LE(lane.cursor, lane.next_seq - 1);
+      read(lane);
+    }
   }
-  std::string packed(ZSTD_compressBound(all.size()), '\0');
-  packed.resize(ZSTD_compress(packed.data(), packed.size(), all.data(), all.size(), 19));
-  spill(to, packed);
-}
+  const Names& held() const { return held_; }
 
-void unpack(const std::filesystem::path& from, const std::filesystem::path& dir) {
-  const std::string packed = slurp(from);
-  const auto size = ZSTD_getFrameContentSize(packed.data(), packed.size());
-  ASSERT_LT(size, uint64_t{64} << 20) << from;
-  std::string all(size, '\0');
-  ASSERT_EQ(ZSTD_decompress(all.data(), all.size(), packed.data(), packed.size()), size);
-  for (size_t at = 0; at < all.size();) {
-    const size_t name_end = all.find('\n', at);
-    const size_t size_end = all.find('\n', name_end + 1);
-    const size_t bytes = std::stoull(all.substr(name_end + 1, size_end - name_end - 1));
-    spill(dir / all.substr(at, name_end - at), all.substr(size_end + 1, bytes));
-    at = size_end + 1 + bytes;
-  }
-}
-
-// One thing that is done to one file.
-struct Step {
-  std::string file, operation;
-  std::vector<uint64_t> numbers;
-
-  void inflict(const std::filesystem::path& dir) const {
-    if (operation == "none") return;
-    const auto path = dir / file;
-    if (operation == "remove") {
-      std::filesystem::remove(path);
-    } else if (operation == "cut") {
-      std::filesystem::resize_file(path, numbers.at(0));
-    } else {
-      std::string bytes = slurp(path);
-      change(bytes);
-      spill(path, bytes);
+  // P2: no record without a fate. After a flush.
+  void expect_fates() const {
+    for (const auto& lane : spool_.lanes()) {
+      expect_balanced(lane);
+      ASSERT_LT(lane.next_seq, 100'000U) << "lane " << lane.id;
+      for (Seq seq = lane.cursor + 1; seq < lane.next_seq; ++seq) {
+        ASSERT_TRUE(held_.contains({lane.id, seq}) || spool_.decided(lane.id, {seq, seq}))
+            << "lane " << lane.id << " seq " << seq << " is neither readable nor counted";
+      }
     }
   }
 
  private:
-  void change(std::string& bytes) const {
-    const size_t at = numbers.at(0);
-    const bool has_two = operation == "swap" || operation == "copy";
-    ASSERT_LT(at + (operation == "flip" ? 0 : numbers.at(has_two ? 2 : 1)), bytes.size());
-    if (operation == "flip") {
-      bytes[at] = static_cast<char>(bytes[at] ^ (1 << numbers.at(1)));
-    } else if (operation == "fill") {
-      std::fill_n(bytes.begin() + static_cast<long>(at), numbers.at(1),
-                  static_cast<char>(numbers.at(2)));
-    } else if (operation == "noise") {
-      std::mt19937_64 random(numbers.at(2));
-      for (size_t i = 0; i < numbers.at(1); ++i) bytes[at + i] = static_cast<char>(random());
-    } else if (operation == "swap") {
-      std::swap_ranges(bytes.begin() + static_cast<long>(at),
-                       bytes.begin() + static_cast<long>(at + numbers.at(2)),
-                       bytes.begin() + static_cast<long>(numbers.at(1)));
-    } else if (operation == "copy") {
-      bytes.replace(numbers.at(1), numbers.at(2), bytes, at, numbers.at(2));
-    } else {
-      FAIL() << "unknown damage " << operation;
+  void read(const LaneState& lane) {
+    for (Seq from = 1; from < 10'000;) {
+      const auto segment = read_now(spool_, lane.id, from);
+      if (!segment) {
+        const SeqRange range = spool_.segment_range(lane.id, from);
+        if (range.last < from) return;
+        spool_.damaged(lane.id, range.first, range.last, "corpus");
+        from = range.last + 1;
+        continue;
+      }
+      if (*segment == nullptr) return;
+      Seq seq = (*segment)->first();
+      for (const auto& body : bodies_of(**segment)) {
+        EXPECT_EQ(body, own_body(base_, lane.key, lane.id, seq, body));
+        held_.insert({lane.id, seq++});
+      }
+      from = seq;
     }
   }
+
+  Spool& spool_;
+  std::string base_;
+  Names held_;
 };
 
-// One line of damages.txt.
-struct Damage {
-  std::string base;
-  std::vector<Step> steps;
+// One of its life: read, write, stop. Gives what is there afterwards.
+Names live_once(const Options& options, const std::string& base, size_t& readable,
+                const Base* before) {
+  auto opened = Spool::open(options, Log::none());
+  EXPECT_TRUE(opened) << opened.error().what;
+  if (!opened) return {};
+  Spool& spool = **opened;
+  Watcher watcher;
+  spool.start(watcher);
+  const Walk walk(spool, base);
+  readable = walk.held().size();
+  EXPECT_TRUE(spool.flush());
+  walk.expect_fates();
+  if (before != nullptr && before->epochs.contains(spool.epoch())) {
+    for (const auto& [lane, next] : before->next)
+      EXPECT_GE(spool.state(lane).next_seq, next) << "numbers of lane " << lane << " come again";
+  }
+  Names names = walk.held();
+  Feeder feeder(spool);
+  const LaneId lane = spool.lane({"r", "0"});
+  auto records = feeder.take(lane, 2);
+  for (auto& record : records) {
+    record.body = body_in(base, lane, record.seq, 300);
+    names.insert({lane, record.seq});
+  }
+  EXPECT_EQ(spool.enqueue(std::move(records)), Enqueue::kTaken);
+  const auto written = spool.flush();
+  EXPECT_TRUE(written) << written.error().what;
+  std::erase_if(names, [&](const auto& one) {
+    return one.second <= spool.state(one.first).cursor;  // it may be trimmed
+  });
+  spool.stop();
+  return names;
+}
+
+void expect_all_of(const Names& wanted, const Names& found, const char* what) {
+  size_t missing = 0;
+  for (const auto& one : wanted) missing += found.contains(one) ? 0 : 1;
+  EXPECT_EQ(missing, 0U) << what;
+}
+
+// Of a commit that is nowhere but in the log of the active file, nothing else tells.
+bool spoils_the_last_commits(const Damage& damage) {
+  const std::string active = damage.base == "rolled1"  ? "3.db"
+                             : damage.base == "spare1" ? "2.db"
+                                                       : "1.db";
+  return std::any_of(damage.steps.begin(), damage.steps.end(),
+                     [&](const auto& step) { return step.file == active + "-wal"; });
+}
+
+// fsck and export, which write nothing, and what a repair makes of it. Gives what was exported.
+std::optional<Names> check_tools(const std::filesystem::path& dir, const Damage& damage,
+                                 const Base& base) {
+  auto spool = OfflineSpool::open(dir);
+  if (!spool) {
+    EXPECT_NE(spool.error().what.find(dir.string()), std::string::npos) << spool.error().what;
+    return std::nullopt;
+  }
+  Names names = exported(*spool, damage.base);
+  CheckCounts counts;
+  const auto findings = check_spool(*spool, counts);
+  for (const auto& one : findings) {
+    EXPECT_TRUE(one.file.string().starts_with(dir.string())) << one.file;
+    EXPECT_FALSE(one.what.empty() || one.advice.empty());
+  }
+  const bool has_all =
+      std::includes(names.begin(), names.end(), base.pending.begin(), base.pending.end());
+  EXPECT_TRUE(has_all || !findings.empty() || spoils_the_last_commits(damage))
+      << "records are missing, and fsck has nothing to say";
+  const bool is_sound = damage.steps.front().operation == "none";
+  EXPECT_TRUE(!is_sound || (findings.empty() && has_all)) << "nothing is wrong with it";
+  if (std::getenv("PENSTOCK_CORPUS_PRINT") != nullptr)
+    std::printf("  export %zu of %zu, %zu findings\n", names.size(), base.pending.size(),
+                findings.size());
+  return names;
+}
+
+void check_repair(const std::filesystem::path& dir, const Damage& damage, const Names& before) {
+  const TempDir into;
+  std::filesystem::remove(into.path());
+  const auto account = repair_spool(dir, into.path(), Log::none());
+  ASSERT_TRUE(account) << account.error().what;
+  {
+    auto spool = OfflineSpool::open(into.path());
+    ASSERT_TRUE(spool) << spool.error().what;
+    expect_all_of(before, exported(*spool, damage.base), "repair keeps what export finds");
+    CheckCounts counts;
+    for (const auto& one : check_spool(*spool, counts))
+      ADD_FAILURE() << "a repaired spool is sound: " << one.what;
+  }
   size_t readable = 0;
-
-  static Damage parse(const std::string& line) {
-    Damage damage;
-    std::istringstream words(line);
-    words >> damage.base;
-    for (std::string word = ";"; word == ";";) {
-      Step& step = damage.steps.emplace_back();
-      words >> step.file >> step.operation;
-      while (words >> word && word != "=" && word != ";") step.numbers.push_back(std::stoull(word));
-    }
-    words >> damage.readable;
-    return damage;
-  }
-
-  void inflict(const std::filesystem::path& dir) const {
-    for (const auto& step : steps) step.inflict(dir);
-  }
-};
-
-Options corpus_options(const std::filesystem::path& dir) {
-  Options options = options_in(dir);
-  options.max_size_bytes = 4 << 20;
-  return options;
+  live_once(corpus_options(into.path(), damage.base), damage.base, readable, nullptr);
 }
 
-// What can be read of a lane, going past what cannot. Fails on a wrong record.
-size_t readable_in(Spool& spool, LaneId lane) {
-  size_t count = 0;
-  for (Seq from = 1; from < 10000;) {
-    const auto segment = read_now(spool, lane, from);
-    if (!segment) {
-      const SeqRange range = spool.segment_range(lane, from);
-      if (range.last < from) break;
-      from = range.last + 1;
-      continue;
-    }
-    if (*segment == nullptr) break;
-    Seq seq = (*segment)->first();
-    for (const auto& body : bodies_of(**segment)) {
-      EXPECT_EQ(body, Feeder::body(lane, seq, body.size()));
-      ++count;
-      ++seq;
-    }
-    from = seq;
-  }
-  return count;
-}
-
-size_t readable(const std::filesystem::path& dir) {
-  auto opened = Spool::open(corpus_options(dir), Log::none());
-  if (!opened) {
-    EXPECT_NE(opened.error().what.find(".db"), std::string::npos) << opened.error().what;
-    return 0;
-  }
-  Watcher watcher;
-  (*opened)->start(watcher);
-  size_t count = 0;
-  for (const auto& lane : (*opened)->lanes()) {
-    EXPECT_LE(lane.cursor, lane.next_seq - 1);
-    count += readable_in(**opened, lane.id);
-  }
-  Feeder feeder(**opened);
-  (void)(*opened)->enqueue(feeder.take((*opened)->lane({"r", "0"}), 2));
-  (void)(*opened)->flush();
-  (*opened)->stop();
-  return count;
-}
-
-TEST(SpoolCorpus, EveryDamageIsSurvivedAsWellAsEver) {
-  std::ifstream list(kCorpus / "damages.txt");
-  int count = 0;
-  for (std::string line; std::getline(list, line);) {
-    if (line.empty() || line[0] == '#') continue;
-    SCOPED_TRACE(line);
-    const Damage damage = Damage::parse(line);
-    const TempDir dir;
-    unpack(kCorpus / (damage.base + ".zst"), dir.path());
-    ASSERT_NO_THROW(damage.inflict(dir.path()));
-    const size_t now = readable(dir.path());
-    EXPECT_GE(now, damage.readable);
-    if (std::getenv("PENSTOCK_CORPUS_PRINT") != nullptr)
-      std::printf("%s= %zu\n", line.substr(0, line.find('=')).c_str(), now);
-    ++count;
-  }
-  EXPECT_GE(count, 60);
-}
-
-TEST(SpoolCorpus, DISABLED_WriteBase) {
+void check(const Damage& damage, bool is_thorough) {
+  const Base& base = base_named(damage.base);
+  SpoolFiles files = base.files;
+  ASSERT_NO_THROW(damage.inflict(files));
   const TempDir dir;
-  const TempDir copy;
-  Watcher watcher;
-  auto spool = open_or_die(corpus_options(dir.path()));
-  spool->start(watcher);
-  std::optional<Feeder> feeder(std::in_place, *spool);
-  for (int round = 0; round < 40; ++round) {
-    const LaneId lane = spool->lane({"r", std::to_string(round % 3)});
-    feeder->put(lane, 6, round % 5 == 0 ? 2000 : 300);
-    if (round % 10 == 4) feeder->refuse(lane, "refused");
-    ASSERT_TRUE(spool->flush());
-    if (round % 10 == 9) spool->quarantine(lane, spool->state(lane).cursor + 2, "poison");
-    if (round % 10 == 9) spool->acknowledge(lane, spool->state(lane).cursor + 6);
-    if (round == 24) {  // the first part goes to the database, the rest stays in the WAL
-      spool.reset();
-      spool = open_or_die(corpus_options(dir.path()));
-      spool->start(watcher);
-      feeder.emplace(*spool);
-    }
+  spill_all(files, dir.path());
+  if (is_thorough) {
+    const auto names = check_tools(dir.path(), damage, base);
+    if (names) check_repair(dir.path(), damage, *names);
   }
-  std::filesystem::copy(dir.path(), copy.path(), std::filesystem::copy_options::recursive);
-  pack(copy.path(), std::getenv("PENSTOCK_CORPUS_OUT"));
+  const Options options = corpus_options(dir.path(), damage.base);
+  size_t now = 0;
+  const Names first =
+      live_once(options, damage.base, now, spoils_the_last_commits(damage) ? nullptr : &base);
+  EXPECT_GE(now, damage.readable);
+  if (std::getenv("PENSTOCK_CORPUS_PRINT") != nullptr)
+    std::printf("%s= %zu\n", damage.line.substr(0, damage.line.find('=')).c_str(), now);
+  if (!is_thorough) return;
+  size_t again = 0;
+  expect_all_of(first, live_once(options, damage.base, again, nullptr),
+                "the second start has what the first had");
 }
+
+class SpoolCorpus : public ::testing::TestWithParam<int> {};
+
+TEST_P(SpoolCorpus, EveryDamageIsSurvivedAsWellAsEver) {
+  const auto damages = all_damages();
+  EXPECT_GE(damages.size(), 180U);
+  const bool is_all = std::getenv("PENSTOCK_CORPUS_ALL") != nullptr;
+  const size_t thorough = is_all ? 0 : test_seed() % kThorough;
+  const auto part = static_cast<size_t>(GetParam());
+  for (size_t i = part; i < damages.size(); i += kParts) {
+    SCOPED_TRACE(damages[i].line);
+    check(damages[i], is_all || i / kParts % kThorough == thorough);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Part, SpoolCorpus, ::testing::Range(0, kParts));
 
 }  // namespace
 }  // namespace penstock::spool::testing
