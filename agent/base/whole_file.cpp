@@ -34,8 +34,11 @@ Result<void> write_whole_file(const std::filesystem::path& file, std::string_vie
   const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (fd < 0) return failed(fresh);
   bool good = write_all(fd, content) && fsync(fd) == 0;
-  const int why = errno;
-  good = close(fd) == 0 && good;
+  int why = errno;
+  if (close(fd) != 0 && good) {  // some filesystems write then, and only now say that they cannot
+    good = false;
+    why = errno;
+  }
   if (!good) errno = why;
   if (!good || rename(fresh.c_str(), file.c_str()) != 0) {
     Error error = failed(fresh);

@@ -262,7 +262,7 @@ FoundSegments search_segments(Connection& db, LaneId lane, SeqRange range,
       if (fits) found.entries.push_back(entry);
     }
     if (row && !*row) break;
-    const bool is_io = !row && (sqlite3_errcode(db.handle()) & 0xFF) == SQLITE_IOERR;
+    const bool is_io = !row && db.last_code() == SQLITE_IOERR;
     if (!found.error) found.error = row ? damaged(lane) : std::move(row).error();
     if (is_io) found.error->kind = ErrorKind::kTransient;
     id += step;  // behind a page that cannot be read

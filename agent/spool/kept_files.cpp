@@ -39,8 +39,9 @@ std::optional<uint32_t> number_before(const std::string& name, std::string_view 
 
 Result<void> rename_and_sync(const fs::path& from, const fs::path& to) {
   std::error_code failed;
-  if (!fs::exists(from, failed)) return {};
-  fs::rename(from, to, failed);
+  const bool is_there = fs::exists(from, failed);
+  if (!failed && !is_there) return {};
+  if (!failed) fs::rename(from, to, failed);
   if (failed) {
     return Error{
         ErrorKind::kDenied,

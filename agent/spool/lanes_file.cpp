@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderBytes = 24;  // magic, version, number, length, checksum
 constexpr size_t kLeastSlotBytes = 4096;
 constexpr uint64_t kMostItems = 1 << 20;
+constexpr uint64_t kMostBytes = 1 << 30;
 
 void put(std::string& out, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
@@ -82,6 +82,18 @@ bool take_lane(std::string_view& in, LaneRow& lane) {
          take(in, counts.dropped_age) && take(in, lane.refused) && take(in, lane.quarantine_bytes);
 }
 
+// All of it, or nothing: where the slots are follows from its size. Not by an iterator of the
+// stream, which throws where the medium cannot be read.
+std::string content_of(const std::filesystem::path& file) {
+  std::error_code failed;
+  const auto size = std::filesystem::file_size(file, failed);
+  if (failed || size > kMostBytes) return {};
+  std::string bytes(size, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(bytes.data(), static_cast<std::streamsize>(size));
+  return in.gcount() == static_cast<std::streamsize>(size) ? bytes : std::string();
+}
+
 }  // namespace
 
 std::string encode_lanes(const LanesCopy& copy) {
@@ -124,8 +136,7 @@ std::optional<LanesCopy> decode_lanes(std::string_view bytes) {
 }
 
 std::optional<LanesCopy> LanesFile::read() {
-  std::ifstream in(file_, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  const std::string bytes = content_of(file_);
   const size_t half = bytes.size() / 2;
   std::optional<LanesCopy> newest;
   for (const size_t at : {size_t{0}, half}) {

@@ -217,7 +217,19 @@ Result<Loaded> Recovery::load_all(std::vector<LaneRow> lanes) {
   if (out_.active) sources.push_back({out_.active->number, &out_.active->store.connection(), true});
   for (auto it = out_.older.rbegin(); it != out_.older.rend(); ++it)
     sources.push_back({(*it)->number, &(*it)->store.connection(), false});
-  return load(sources, std::move(lanes), wall_us_, log_, options_.quarantine_quota());
+  // What a read that failed once did not find would be counted as damaged.
+  const auto take_read_error = [&sources] {
+    bool any = false;
+    for (const auto& source : sources) any = source.db->take_read_error() || any;
+    return any;
+  };
+  for (bool is_first = true;; is_first = false) {
+    (void)take_read_error();
+    auto loaded = load(sources, lanes, wall_us_, log_, options_.quarantine_quota());
+    if (!take_read_error() || read_clock().mono >= patient_until_) return loaded;
+    if (is_first) log_.warning("spool: a file cannot be read; tried again");
+    std::this_thread::sleep_for(kReadRetry);
+  }
 }
 
 // Adds the epoch that begins now, if one does, to the active generation.

@@ -29,6 +29,25 @@ ErrorKind kind_of(int code, int system_errno) {
   }
 }
 
+// Of the file and its log, what the last failed read said; 0: none. A read behind the end makes
+// them forget it, so that damage found later is not taken for it.
+int read_errno(sqlite3* db, bool forget) {
+  int found = 0;
+  for (const int which : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {
+    sqlite3_file* file = nullptr;
+    if (sqlite3_file_control(db, "main", which, &file) != SQLITE_OK) continue;
+    if (file == nullptr || file->pMethods == nullptr) continue;
+    int last = 0;
+    (void)file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &last);
+    if (last == EIO || last == ENXIO || last == ERANGE) found = last;
+    sqlite3_int64 end = 0;
+    char byte = 0;
+    if (forget && file->pMethods->xFileSize(file, &end) == SQLITE_OK)
+      (void)file->pMethods->xRead(file, &byte, 1, end);
+  }
+  return found;
+}
+
 Error make_error(sqlite3* db, int code, std::string_view doing) {
   const int extended = db != nullptr && (sqlite3_extended_errcode(db) & 0xFF) == (code & 0xFF)
                            ? sqlite3_extended_errcode(db)
@@ -40,6 +59,10 @@ Error make_error(sqlite3* db, int code, std::string_view doing) {
   if ((extended & 0xFF) == SQLITE_IOERR || (extended & 0xFF) == SQLITE_CANTOPEN) {
     what.append(", errno ").append(std::to_string(system_errno));
   }
+  // What SQLite calls damage may be a read that failed; those it answers as SQLITE_CORRUPT.
+  const int unread =
+      (extended & 0xFF) == SQLITE_CORRUPT && db != nullptr ? read_errno(db, false) : 0;
+  if (unread != 0) what.append(", a read error: errno ").append(std::to_string(unread));
   what.append(")");
   return {kind_of(extended, system_errno), std::move(what), {}};
 }
@@ -176,7 +199,12 @@ Error Connection::error(int code, std::string_view doing) const {
   return make_error(handle(), code, doing);
 }
 
-int Connection::last_code() const { return sqlite3_errcode(handle()) & 0xFF; }
+int Connection::last_code() const {
+  const int code = sqlite3_errcode(handle()) & 0xFF;
+  return code == SQLITE_CORRUPT && take_read_error() ? SQLITE_IOERR : code;
+}
+
+bool Connection::take_read_error() const { return read_errno(handle(), true) != 0; }
 
 bool Connection::in_transaction() const { return sqlite3_get_autocommit(handle()) == 0; }
 

@@ -63,7 +63,11 @@ class Connection {
   Result<std::string> text(const std::string& sql);
   Error error(int code, std::string_view doing) const;
 
-  int last_code() const;  // SQLite's primary result code of the last call
+  // SQLite's primary result code of the last call; SQLITE_IOERR also for a read error that it calls
+  // damage. To be asked once for each failure.
+  int last_code() const;
+  // Did the medium fail to give what was read, from the file or its log, since this was last asked?
+  bool take_read_error() const;
   bool in_transaction() const;
   // Closing copies the WAL back only if this said so: not from a file that may be damaged.
   void checkpoint_on_close(bool wanted);

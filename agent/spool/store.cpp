@@ -307,7 +307,7 @@ Result<void> Store::write_fates(const std::vector<FateRow>& fates) {
 
 // Of a read: the medium may answer again.
 Error Store::read_error(Error error) const {
-  const bool is_io = (sqlite3_errcode(statements_->db.handle()) & 0xFF) == SQLITE_IOERR;
+  const bool is_io = statements_->db.last_code() == SQLITE_IOERR;
   if (error.kind != ErrorKind::kTransient)
     error.kind = is_io ? ErrorKind::kTransient : ErrorKind::kCorrupt;
   return error;

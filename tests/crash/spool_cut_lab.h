@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -28,11 +29,13 @@ enum class Control {
 };
 
 struct Promise {
-  std::map<LaneId, Seq> durable;            // on_durable covered it
-  std::map<LaneId, Seq> acknowledged;       // was asked for
-  std::map<LaneId, std::set<Seq>> refused;  // by intake
-  std::map<LaneId, std::set<Seq>> poison;   // their quarantine was asked for
-  bool exact = true;                        // no fault has undone what was asked for
+  std::map<LaneId, Seq> durable;                // on_durable covered it
+  std::map<LaneId, Seq> acknowledged;           // was asked for
+  std::map<LaneId, std::set<Seq>> refused;      // by intake
+  std::map<LaneId, std::set<Seq>> poison;       // their quarantine was asked for
+  std::map<LaneId, std::set<Seq>> quarantined;  // of these, what is known to be on disk
+  std::map<LaneId, std::set<Seq>> given_up;     // by damaged()
+  bool exact = true;                            // no fault has undone what was asked for
 };
 
 struct Cut {
@@ -54,6 +57,7 @@ struct LifePlan {
   int every = 25;  // operations between two cuts, at most
   int faults = 0;  // I/O errors in a hundred steps
   Control control = Control::kNone;
+  std::optional<FaultVfs::Survives> mode{};  // of all cuts; else any
 };
 
 // Lives in `base`, which must exist; the cuts are directories there.

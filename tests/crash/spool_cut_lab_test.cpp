@@ -28,6 +28,7 @@ class Life {
   std::vector<Cut> run() {
     sqlite3_auto_extension(reinterpret_cast<void (*)()>(&note_database));
     promise_.exact = plan_.faults == 0;
+    if (plan_.control == Control::kPowersafe) vfs_.pretend_powersafe();
     arm();
     begin();
     for (int step = 0; taken_ < plan_.cuts && step < 20000; ++step) {
@@ -56,6 +57,7 @@ class Life {
     Cut cut;
     cut.dir = base_ / ("cut" + std::to_string(cuts_.size()));
     cut.mode = static_cast<Survives>(cut_random_() % FaultVfs::kModes);
+    if (plan_.mode) cut.mode = *plan_.mode;
     cut.story = "life " + std::to_string(plan_.seed) + ", cut " + std::to_string(cuts_.size()) +
                 ", mode " + std::to_string(static_cast<int>(cut.mode));
     {
@@ -83,10 +85,6 @@ class Life {
     }
     if (plan_.control == Control::kNormalSync)
       sqlite3_exec(opened_databases.back(), "PRAGMA synchronous=NORMAL", nullptr, nullptr, nullptr);
-    if (plan_.control == Control::kPowersafe) {
-      int on = 1;
-      sqlite3_file_control(opened_databases.back(), "main", SQLITE_FCNTL_POWERSAFE_OVERWRITE, &on);
-    }
     watcher_ = std::make_unique<Watcher>();
     numbers_.clear();
     covered_ = 0;
@@ -196,9 +194,10 @@ std::string fault_of(Spool& spool, LaneId lane, const Promise& promise) {
   if (state.next_seq <= durable)
     return at(lane, "ends at " + std::to_string(state.next_seq - 1) + ", promised " +
                         std::to_string(durable));
-  if (state.damaged != 0) return at(lane, std::to_string(state.damaged) + " damaged");
+  const std::set<Seq> given_up = known(promise.given_up);
+  if (state.damaged > given_up.size()) return at(lane, std::to_string(state.damaged) + " damaged");
   Seq allowed = known(promise.acknowledged);
-  while (decided.contains(allowed + 1)) ++allowed;
+  while (decided.contains(allowed + 1) || given_up.contains(allowed + 1)) ++allowed;
   if (state.cursor > allowed)
     return at(lane,
               "cursor " + std::to_string(state.cursor) + " is ahead of " + std::to_string(allowed));
@@ -206,7 +205,9 @@ std::string fault_of(Spool& spool, LaneId lane, const Promise& promise) {
     return static_cast<uint64_t>(std::distance(seqs.begin(), seqs.upper_bound(state.cursor)));
   };
   const uint64_t most = up_to_cursor(decided);
-  const uint64_t least = promise.exact ? most : up_to_cursor(refused);
+  std::set<Seq> on_disk = known(promise.quarantined);
+  on_disk.insert(refused.begin(), refused.end());
+  const uint64_t least = promise.exact ? most : up_to_cursor(on_disk);
   if (state.quarantined < least || state.quarantined > most) {
     return at(lane, std::to_string(state.quarantined) + " quarantined, expected " +
                         std::to_string(least) + ".." + std::to_string(most));
@@ -225,7 +226,7 @@ std::string fault_of(Spool& spool, LaneId lane, const Promise& promise) {
     from = seq;
   }
   for (Seq seq = state.cursor + 1; seq < state.next_seq; ++seq) {
-    if (!held.contains(seq) && !decided.contains(seq))
+    if (!held.contains(seq) && !decided.contains(seq) && !given_up.contains(seq))
       return at(lane, "record " + std::to_string(seq) + " is gone");
   }
   return {};

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/crash/spool_sites.h"
 #include "tests/crash/spool_stuck_files.h"
 
 namespace penstock::spool::testing {
@@ -26,15 +27,19 @@ struct Handle {
 Handle* handle(sqlite3_file* file) { return reinterpret_cast<Handle*>(file); }
 const sqlite3_io_methods* methods(sqlite3_file* file) { return handle(file)->real()->pMethods; }
 
+using Whose = Quiet::Whose;
+
 int close_file(sqlite3_file* file) {
+  const Quiet sqlite(Whose::kSqlite);
   delete handle(file)->name;
   return methods(file)->xClose(handle(file)->real());
 }
 int read_file(sqlite3_file* file, void* out, int size, sqlite3_int64 at) {
-  if (handle(file)->vfs->reads_fail()) return SQLITE_IOERR_READ;
+  const Quiet sqlite(handle(file)->vfs->reads_fail() ? Whose::kSqliteFailing : Whose::kSqlite);
   return methods(file)->xRead(handle(file)->real(), out, size, at);
 }
 int write_file(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 at) {
+  const Quiet sqlite(Whose::kSqlite);
   sqlite3_int64 length = 0;
   methods(file)->xFileSize(handle(file)->real(), &length);
   const int code = handle(file)->vfs->write(*handle(file)->name, bytes, size, at, length);
@@ -43,6 +48,7 @@ int write_file(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 at
 int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
   int code = SQLITE_OK;
   if (handle(file)->vfs->hook_or_fail(false, code)) return code;
+  const Quiet sqlite(Whose::kSqlite);
   handle(file)->vfs->truncated(*handle(file)->name, size);
   return methods(file)->xTruncate(handle(file)->real(), size);
 }
@@ -60,11 +66,14 @@ int check_lock(sqlite3_file* file, int* out) {
   return methods(file)->xCheckReservedLock(handle(file)->real(), out);
 }
 int control(sqlite3_file* file, int op, void* arg) {
+  const Quiet sqlite(op == SQLITE_FCNTL_SIZE_HINT ? Whose::kSqliteGrow : Whose::kSqlite);
+  if (op == SQLITE_FCNTL_SIZE_HINT && handle(file)->vfs->ignores_size_hints()) return SQLITE_OK;
   return methods(file)->xFileControl(handle(file)->real(), op, arg);
 }
 int sector_size(sqlite3_file* file) { return methods(file)->xSectorSize(handle(file)->real()); }
 int characteristics(sqlite3_file* file) {
-  return methods(file)->xDeviceCharacteristics(handle(file)->real());
+  const int known = methods(file)->xDeviceCharacteristics(handle(file)->real());
+  return handle(file)->vfs->pretends_powersafe() ? known | SQLITE_IOCAP_POWERSAFE_OVERWRITE : known;
 }
 
 // Version 1: no shared memory. In exclusive mode the spool needs none, which this also proves.
@@ -77,6 +86,7 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
   auto* self = static_cast<FaultVfs*>(vfs->pAppData);
   auto* opened = handle(file);
   opened->base.pMethods = nullptr;
+  const Quiet sqlite(Whose::kSqlite);
   if (name != nullptr && self->refuses_to_open(name)) return SQLITE_CANTOPEN;
   const bool existed = name == nullptr || std::filesystem::exists(name);
   int code = SQLITE_OK;
@@ -207,6 +217,7 @@ FaultVfs::FaultVfs() : real_(sqlite3_vfs_find(nullptr)), vfs_(*real_) {
   // The rest works on names or needs pAppData of the real one.
   vfs_.xDelete = [](sqlite3_vfs* vfs, const char* name, int sync) {
     auto* self = static_cast<FaultVfs*>(vfs->pAppData);
+    const Quiet sqlite(Whose::kSqlite);
     return self->real()->xDelete(self->real(), name, sync);  // by unlink and fsync, see below
   };
   vfs_.xAccess = [](sqlite3_vfs* vfs, const char* name, int flags, int* out) {
@@ -385,6 +396,26 @@ void FaultVfs::set_disk_full(bool full, bool overwrites_too) {
   overwrites_fail_ = full && overwrites_too;
 }
 
+void FaultVfs::pretend_powersafe() {
+  const std::lock_guard lock(mutex_);
+  powersafe_ = true;
+}
+
+bool FaultVfs::pretends_powersafe() {
+  const std::lock_guard lock(mutex_);
+  return powersafe_;
+}
+
+void FaultVfs::ignore_size_hints() {
+  const std::lock_guard lock(mutex_);
+  ignores_size_hints_ = true;
+}
+
+bool FaultVfs::ignores_size_hints() {
+  const std::lock_guard lock(mutex_);
+  return ignores_size_hints_;
+}
+
 void FaultVfs::fail_reads(bool fail) {
   const std::lock_guard lock(mutex_);
   reads_fail_ = fail;
@@ -431,7 +462,11 @@ void FaultVfs::truncated(const std::string& name, int64_t size) {
 
 int FaultVfs::sync(const std::string& name) {
   int code = SQLITE_OK;
-  const bool fails = hook_or_fail(true, code);
+  bool fails = hook_or_fail(true, code);
+  if (next_site(Call::kSqliteSync, name) != 0) {
+    fails = true;
+    code = SQLITE_IOERR_FSYNC;
+  }
   const std::lock_guard lock(mutex_);
   ++syncs_;
   if (sync_lies_) return SQLITE_OK;
@@ -480,14 +515,21 @@ int FaultVfs::failed_reads() {
 
 std::mutex staying_mutex;
 std::string staying_suffix;
+std::function<void(const std::string&)> removal_watch;
 
 void refuse_removal_of(const std::string& suffix) {
   const std::lock_guard lock(staying_mutex);
   staying_suffix = suffix;
 }
 
+void watch_removals(std::function<void(const std::string&)> watch) {
+  const std::lock_guard lock(staying_mutex);
+  removal_watch = std::move(watch);
+}
+
 bool must_stay(const char* path) {
   const std::lock_guard lock(staying_mutex);
+  if (active != nullptr && removal_watch) removal_watch(path);
   if (active == nullptr || in_cut || staying_suffix.empty() ||
       !std::string_view(path).ends_with(staying_suffix)) {
     return false;
@@ -513,19 +555,22 @@ void note_fsync(int fd) {
 extern "C" {
 
 __attribute__((visibility("default"))) int fsync(int fd) {
+  if (penstock::spool::testing::own_sync_fails(fd)) return -1;
   const auto result = static_cast<int>(syscall(SYS_fsync, fd));
   if (result == 0) penstock::spool::testing::note_fsync(fd);
   return result;
 }
 
 __attribute__((visibility("default"))) int unlink(const char* path) noexcept {
-  if (penstock::spool::testing::must_stay(path)) return -1;
+  if (penstock::spool::testing::must_stay(path) || penstock::spool::testing::removal_fails(path))
+    return -1;
   penstock::spool::testing::note_unlink(path);
   return static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
 
 __attribute__((visibility("default"))) int remove(const char* path) noexcept {
-  if (penstock::spool::testing::must_stay(path)) return -1;
+  if (penstock::spool::testing::must_stay(path) || penstock::spool::testing::removal_fails(path))
+    return -1;
   const auto result = static_cast<int>(syscall(SYS_unlinkat, AT_FDCWD, path, 0));
   if (result == 0) penstock::spool::testing::note_unlink(path);
   if (result == 0 || (errno != EISDIR && errno != EPERM)) return result;

@@ -1,5 +1,6 @@
 // What the agent could not read, or not yet, is there for whoever can: no file goes in which
 // records that are counted as damaged may still be found.
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -9,6 +10,7 @@
 #include "agent/spool/offline_check.h"
 #include "agent/spool/offline_repair.h"
 #include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_sites.h"
 #include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
@@ -185,6 +187,38 @@ TEST_F(SpoolKept, AReadErrorThatPassesParksNothing) {
   EXPECT_EQ((*spool)->counters().parked_files, 0U);
   EXPECT_EQ((*spool)->state(lane_).damaged, 0U);
   EXPECT_EQ((*spool)->state(lane_).next_seq, 51U);
+}
+
+// Whichever it is: what it would have found is not taken for lost, and no file for damaged.
+TEST_F(SpoolKept, AReadThatTheDiskRefusesOnceWhileOpeningCostsNothing) {
+  std::optional<FaultVfs> vfs(std::in_place);
+  open();
+  put(40, 3000);
+  spool_->quarantine(lane_, 20, "poison");
+  spool_->acknowledge(lane_, 10);
+  ASSERT_TRUE(spool_->flush());
+  vfs->fail_sync_of("1.db-wal");
+  put(5, 300);
+  ASSERT_EQ(spool_->counters().rolls, 1U);
+  close();
+  int reads = 0;
+  for (int site = -1; site < reads; site += std::max(1, reads / 12)) {
+    SCOPED_TRACE("read " + std::to_string(site) + " of " + std::to_string(reads));
+    Sites sites(options_.dir);
+    sites.fail(Call::kSqliteRead, site, EIO);
+    auto opened = Spool::open(options_, Log::none());
+    if (site < 0) reads = sites.count(Call::kSqliteRead);
+    ASSERT_TRUE(opened) << opened.error().what;
+    const LaneState state = (*opened)->state(lane_);
+    EXPECT_EQ(state.damaged, 0U);
+    EXPECT_EQ(state.next_seq, 226U);
+    EXPECT_EQ(state.pending(), 215U);
+    EXPECT_EQ((*opened)->counters().parked_files, 0U);
+    EXPECT_EQ((*opened)->counters().older_files, 1U);
+    EXPECT_EQ(sites.hit().empty(), site < 0);
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(reads, 12);
 }
 
 class SpoolKeptPages : public SpoolKept {
