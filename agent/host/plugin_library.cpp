@@ -109,10 +109,16 @@ Result<PluginLibrary> PluginLibrary::load(const std::filesystem::path& file) {
     return denied(fmt::format("{} is not a Penstock plugin: it has no symbol {}", file.string(),
                               PENSTOCK_DESCRIPTOR_SYMBOL));
   }
-  const penstock_plugin* descriptor = entry();
-  if (auto problem = descriptor_problem(descriptor); !problem.empty()) {
-    return denied(fmt::format("plugin {} is refused: {}", file.string(), problem));
+  auto library = of(entry());
+  if (!library) {
+    return denied(fmt::format("plugin {} is refused: {}", file.string(), library.error().what));
   }
+  return library;
+}
+
+Result<PluginLibrary> PluginLibrary::of(const penstock_plugin* descriptor) {
+  if (auto problem = descriptor_problem(descriptor); !problem.empty())
+    return denied(std::move(problem));
   return PluginLibrary(descriptor);
 }
 

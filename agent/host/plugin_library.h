@@ -22,6 +22,8 @@ class PluginLibrary {
   // kDenied with what is wrong and what to do: file missing or not loadable, no descriptor symbol,
   // another ABI major version, an incomplete descriptor.
   static Result<PluginLibrary> load(const std::filesystem::path& file);
+  // Of a plugin that is part of this program; kDenied with what is wrong with its descriptor.
+  static Result<PluginLibrary> of(const penstock_plugin* descriptor);
 
   const penstock_plugin& descriptor() const { return descriptor_; }
   std::string name() const { return descriptor_.name; }

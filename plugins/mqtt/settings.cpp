@@ -92,6 +92,13 @@ void parse_subscriptions(const sdk::Options& options, Settings& settings) {
   }
 }
 
+// For libraries that take C strings, and for CONNECT.
+void check_text(const char* name, std::string_view text) {
+  if (text.size() > kMaxMqttString) refuse(std::string(name) + ": longer than 65535 bytes");
+  if (text.find('\0') != std::string_view::npos)
+    refuse(std::string(name) + ": contains a NUL character");
+}
+
 void parse_tls(const sdk::Options& options, Settings& settings) {
   for (const char* name : {"tls.ca", "tls.cert", "tls.key", "tls.server_name"}) {
     if (!settings.server.tls && options.find(name)) {
@@ -101,6 +108,7 @@ void parse_tls(const sdk::Options& options, Settings& settings) {
   }
   settings.tls = {options.text("tls.ca"), options.text("tls.cert"), options.text("tls.key"),
                   options.text("tls.server_name", settings.server.host)};
+  check_text("tls.server_name", settings.tls.server_name);
   if (settings.tls.cert.empty() != settings.tls.key.empty()) {
     refuse("tls: a client certificate needs both tls.cert and tls.key");
   }
@@ -112,8 +120,9 @@ void parse_login(const sdk::Options& options, Settings& settings) {
     settings.password = std::string(sdk::view(password->text));
     if (settings.username.empty()) refuse("password: needs a username as well");
   }
-  if (settings.username.size() > kMaxMqttString) refuse("username: longer than 65535 bytes");
-  if (settings.client_id.size() > kMaxMqttString) refuse("client_id: longer than 65535 bytes");
+  check_text("username", settings.username);
+  check_text("password", settings.password.value_or(""));
+  check_text("client_id", settings.client_id);
 }
 
 std::chrono::seconds whole_seconds(int64_t milliseconds) {
@@ -146,6 +155,7 @@ BrokerAddress parse_server(std::string_view url) {
   if (rest.find_first_of("/?# ") != std::string_view::npos) {
     refuse("server: \"" + std::string(url) + "\": nothing may follow host:port");
   }
+  if (rest.find('\0') != std::string_view::npos) refuse("server: contains a NUL character");
   std::string_view port;
   split_host(rest, url, address.host, port);
   if (address.host.empty()) refuse("server: \"" + std::string(url) + "\": the host is missing");

@@ -22,6 +22,7 @@ extern "C" int serial_framing_fuzz(const uint8_t* data, size_t size);
 extern "C" int serial_silence_fuzz(const uint8_t* data, size_t size);
 extern "C" int udp_lines_fuzz(const uint8_t* data, size_t size);
 extern "C" int plugin_options_fuzz(const uint8_t* data, size_t size);
+extern "C" int input_options_fuzz(const uint8_t* data, size_t size);
 
 namespace penstock {
 namespace {
@@ -94,7 +95,8 @@ INSTANTIATE_TEST_SUITE_P(Inputs, FuzzCorpus,
                                          Target{"serial_framing", serial_framing_fuzz, 1000},
                                          Target{"serial_silence", serial_silence_fuzz, 2000},
                                          Target{"udp_lines", udp_lines_fuzz, 2000},
-                                         Target{"plugin_options", plugin_options_fuzz, 100}),
+                                         Target{"plugin_options", plugin_options_fuzz, 100},
+                                         Target{"input_options", input_options_fuzz, 100}),
                          [](const auto& target) { return std::string(target.param.name); });
 
 }  // namespace

@@ -135,6 +135,24 @@ TEST(MqttSettings, T13_TlsOptionsNeedATlsAddressAndComeInPairs) {
   EXPECT_THAT(complaint(half), HasSubstr("tls.cert and tls.key"));
 }
 
+// A library that takes C strings would log in with half of it.
+TEST(MqttSettings, T13_TextsThatCannotBeSentAreRefusedByName) {
+  const std::string cut("a\0b", 3);
+  for (const char* name : {"client_id", "username", "password"}) {
+    for (const auto& bad : {cut, std::string(65536, 's')}) {
+      auto values = minimal();
+      if (name == std::string("password")) values.text("username", "gw");
+      values.text(name, bad);
+      EXPECT_THAT(complaint(values), HasSubstr(std::string(name) + ": ")) << bad.size();
+      EXPECT_EQ(complaint(values).find("sss"), std::string::npos) << "not repeated";
+    }
+  }
+  EXPECT_THAT(server_complaint("mqtt://" + cut), HasSubstr("NUL"));
+  OptionValues tls;
+  tls.text("server", "mqtts://plc").text("subscribe[0].filter", "#").text("tls.server_name", cut);
+  EXPECT_THAT(complaint(tls), HasSubstr("tls.server_name: contains a NUL character"));
+}
+
 TEST(MqttSettings, T13_APasswordNeedsAUserName) {
   auto values = minimal();
   values.text("password", "s3cret", PENSTOCK_OPTION_SECRET);
