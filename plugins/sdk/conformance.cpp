@@ -19,6 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr uint64_t kFullRepeats = 2;    // one may be of a source that sends something twice
 constexpr uint64_t kFewCalls = 64;      // of a plugin with several threads, each learning it once
 constexpr size_t kBytesPerLife = 16;    // less is noise of the allocator
 constexpr milliseconds kGiveUp{10000};  // for a call that takes too long to return after all
@@ -236,6 +237,11 @@ class Run {
       found(Fault::kIgnoresFull,
             "emit was called " + std::to_string(bench_->refused()) +
                 " times while the answer was FULL; wait for on_room before the next call");
+    } else if (bench_->full_repeats() >= kFullRepeats) {
+      found(
+          Fault::kIgnoresFull,
+          "records that emit refused with FULL were offered again too soon; wait for on_room, not "
+          "for a time");
     }
     bench_->answer(PENSTOCK_EMIT_OK);
     const auto end = std::chrono::steady_clock::now() + limits_.record;

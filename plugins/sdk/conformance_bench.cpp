@@ -59,6 +59,7 @@ void ConformanceBench::answer(penstock_emit_status status) {
   answer_ = status;
   too_big_next_ = false;
   refused_ = 0;
+  full_repeats_ = 0;
 }
 
 void ConformanceBench::answer_too_big_once() {
@@ -117,6 +118,10 @@ uint64_t ConformanceBench::taken() const {
 uint64_t ConformanceBench::refused() const {
   const std::lock_guard lock(mutex_);
   return refused_;
+}
+uint64_t ConformanceBench::full_repeats() const {
+  const std::lock_guard lock(mutex_);
+  return full_repeats_;
 }
 uint64_t ConformanceBench::too_big_repeats() const {
   const std::lock_guard lock(mutex_);
@@ -193,7 +198,7 @@ void ConformanceBench::note_owed(const penstock_record* records, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     const std::string payload(view(record_at(records, i).payload));
     if (answer_ == PENSTOCK_EMIT_OK) owed_.erase(payload);
-    if (answer_ == PENSTOCK_EMIT_FULL) owed_.insert(payload);
+    if (answer_ == PENSTOCK_EMIT_FULL && !owed_.insert(payload).second) ++full_repeats_;
   }
 }
 

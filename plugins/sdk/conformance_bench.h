@@ -49,6 +49,7 @@ class ConformanceBench {
 
   uint64_t taken() const;
   uint64_t refused() const;          // calls answered FULL or CLOSED since answer()
+  uint64_t full_repeats() const;     // records answered FULL that had been before, since answer()
   uint64_t too_big_repeats() const;  // calls with the payload that was too big, since
   uint64_t last_seq() const;
   std::string late_call() const;   // the first call after destroy; empty: none
@@ -87,6 +88,7 @@ class ConformanceBench {
   uint64_t refused_ = 0;
   uint64_t stopped_emits_ = 0;
   uint64_t seq_ = 0;
+  uint64_t full_repeats_ = 0;
   std::set<std::string> owed_;  // payloads refused with FULL and not offered since
   bool reported_ = false;
   penstock_state state_ = PENSTOCK_STATE_STARTING;

@@ -65,8 +65,9 @@ typedef struct penstock_record {
 } penstock_record;
 
 typedef enum penstock_emit_status {
-  PENSTOCK_EMIT_OK = 0,   /* all records taken; *last_seq is the last one's sequence number */
-  PENSTOCK_EMIT_FULL = 1, /* none taken; on_room will be called when a retry makes sense */
+  PENSTOCK_EMIT_OK = 0, /* all records taken; *last_seq is the last one's sequence number */
+  PENSTOCK_EMIT_FULL =
+      1, /* none taken; on_room will be called when a retry makes sense, not before */
   PENSTOCK_EMIT_TOO_BIG =
       2, /* a record can never fit: its head was quarantined; *last_seq covers the call */
   PENSTOCK_EMIT_CLOSED = 3 /* none taken; the agent is stopping, or the call broke this contract:

@@ -98,8 +98,8 @@ class Misfit final : public penstock::sdk::Input {
       if (status == PENSTOCK_EMIT_CLOSED && mode_ != "ignore_closed") return false;
       const bool full = status == PENSTOCK_EMIT_FULL;
       if (mode_ == (full ? "lose_on_full" : "ignore_closed")) return true;
-      if (mode_ == "spin_on_full") {
-        std::this_thread::sleep_for(1ms);
+      if (mode_ == "spin_on_full" || mode_ == "retry_on_full") {
+        std::this_thread::sleep_for(mode_ == "spin_on_full" ? 1ms : 50ms);
         if (ending_) return false;
         continue;
       }
@@ -151,7 +151,7 @@ class Misfit final : public penstock::sdk::Input {
 
 const penstock_option kOptions[] = {
     {sizeof(penstock_option), 0, "mode", PENSTOCK_OPTION_ENUM, "behave",
-     "behave|emit_after_stop|spin_on_full|lose_on_full|ignore_closed|early_ack|leak|"
+     "behave|emit_after_stop|spin_on_full|retry_on_full|lose_on_full|ignore_closed|early_ack|leak|"
      "leak_descriptor|call_after_destroy|block_in_durable|lock_across_emit|bad_record|"
      "never_stopped|refuse_start|retry_too_big|stop_on_too_big|crash|crash_in_thread|throw_in_"
      "thread",
