@@ -35,7 +35,8 @@ std::optional<MessageTap::Aside> MessageTap::aside(const SessionLedger& ledger,
     aside.payload = cut->head;
     aside.reason = "MQTT packet of " + std::to_string(cut->packet_bytes) +
                    " bytes is above max_packet_size (" + std::to_string(rules_.max_packet_bytes) +
-                   "); the first " + std::to_string(cut->head.size()) + " payload bytes are kept";
+                   "); the first " + std::to_string(cut->head.size()) + " payload bytes are kept" +
+                   (problem.empty() ? "" : "; " + std::string(problem));
   }
   return aside;
 }

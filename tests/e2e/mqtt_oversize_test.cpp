@@ -125,6 +125,23 @@ TEST_P(MqttOversize, ATopicThatIsNoneIsSetAsideReadable) {
   EXPECT_EQ(life.stat("undecodable"), 1U);
 }
 
+TEST_P(MqttOversize, WhatIsTooLargeAndHasATopicThatIsNoneSaysBoth) {
+  ScriptBroker broker;
+  MqttLife life(settings(broker.port()));
+  life.host.commit_with(instant_commit());
+  life.start();
+  broker.publish({"plant/\xff/t", std::string(70000, 'x'), 1, false, ""});
+  ASSERT_TRUE(broker.wait_acks(1));
+  const auto records = life.host.records();
+  EXPECT_EQ(records[0].topic, "plant/\\xff/t");
+  EXPECT_EQ(records[0].payload.size(), kHead);
+  EXPECT_NE(records[0].reason.find(" is above max_packet_size (10000); "), std::string::npos);
+  EXPECT_NE(records[0].reason.find("; the topic is not valid UTF-8"), std::string::npos)
+      << records[0].reason;
+  EXPECT_EQ(life.stat("oversize"), 1U) << "one message, one counter";
+  EXPECT_EQ(life.stat("undecodable"), 0U);
+}
+
 // On a slow line the broker's answers to pings stand behind the packet.
 TEST_P(MqttOversize, APacketThatTakesLongerThanTheKeepAliveDoesNotEndTheSession) {
   constexpr size_t kSteps = 45;
