@@ -147,15 +147,22 @@ MqttKill::Outcome MqttKill::run(const std::string& mode, const std::string& vers
   return outcome;
 }
 
+// Five a version are a few seconds in every run of the tests; twenty, as often as the guarantee was
+// tried when the gate was chosen, and more by PENSTOCK_MQTT_KILLS.
+int kills() {
+  const int wanted = std::atoi(setting("PENSTOCK_MQTT_KILLS"));
+  return wanted > 0 ? wanted : 5;
+}
+
 TEST_F(MqttKill, T4_Mqtt311LosesNothingThatTheBrokerTook) {
-  const Outcome outcome = run("safe", "3.1.1", 5);
+  const Outcome outcome = run("safe", "3.1.1", kills());
   EXPECT_GT(outcome.sent, 100U);
   EXPECT_EQ(outcome.lost, 0U);
   EXPECT_TRUE(outcome.in_order);
 }
 
 TEST_F(MqttKill, T4_Mqtt5LosesNothingThatTheBrokerTook) {
-  const Outcome outcome = run("safe", "5", 5);
+  const Outcome outcome = run("safe", "5", kills());
   EXPECT_GT(outcome.sent, 100U);
   EXPECT_EQ(outcome.lost, 0U);
   EXPECT_TRUE(outcome.in_order);

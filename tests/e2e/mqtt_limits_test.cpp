@@ -62,7 +62,9 @@ TEST_P(MqttLimits, T7_AFailedCommitAcknowledgesNothingAndEndsTheSessionUntilTher
   EXPECT_EQ(broker.connects().size(), 2U);
 }
 
-// Against a broker that sends as fast as it can.
+// Against a broker that sends as fast as it can. What is counted is what was taken, as this host
+// keeps the records in this very process; the memory of the agent is looked at in
+// e2e_back_pressure_test.
 TEST_P(MqttLimits, T11_WithABlockedSpoolOnlyAboutTheCapIsTakenAndAllOfItComesInTheEnd) {
   constexpr size_t kMessages = 500;
   constexpr size_t kEach = 64 << 10;
