@@ -2,7 +2,9 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <stdexcept>
 
@@ -43,6 +45,15 @@ ExecArguments environment_with(const std::vector<std::pair<std::string, std::str
   return result;
 }
 
+// This program again: under an emulator the kernel cannot start it by itself.
+void start_self_by_emulator(std::vector<std::string>& argv) {
+  const char* emulator = std::getenv("PENSTOCK_TEST_EMULATOR");
+  if (argv.at(0) != "/proc/self/exe" || emulator == nullptr) return;
+  argv[0] = std::filesystem::read_symlink(argv[0]);
+  std::istringstream words(emulator);
+  argv.insert(argv.begin(), std::istream_iterator<std::string>(words), {});
+}
+
 [[noreturn]] void become(const char* program, const ExecArguments& argv, const ExecArguments& env,
                          int output, int report, pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -80,9 +91,10 @@ std::optional<std::string> find_program(const std::string& name) {
 }
 
 Process::Process(const ProcessSpec& spec) : output_(spec.output) {
-  const auto program = find_program(spec.argv.at(0));
-  if (!program) throw std::runtime_error("no such program: " + spec.argv[0]);
   ExecArguments argv{spec.argv, {}};
+  start_self_by_emulator(argv.strings);
+  const auto program = find_program(argv.strings.at(0));
+  if (!program) throw std::runtime_error("no such program: " + argv.strings[0]);
   argv.seal();
   const ExecArguments env = environment_with(spec.env);
 

@@ -22,7 +22,8 @@ namespace penstock::test {
 
 struct ProcessSpec {
   std::vector<std::string>
-      argv;  // argv[0] is a path, or a name looked up in PATH and the sbin directories
+      argv;  // argv[0] is a path, or a name looked up in PATH and the sbin directories;
+             // /proc/self/exe: this program, by the emulator of PENSTOCK_TEST_EMULATOR if it is set
   std::vector<std::pair<std::string, std::string>> env;  // on top of this process's environment
   std::filesystem::path output;
 };
