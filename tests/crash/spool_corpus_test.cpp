@@ -107,7 +107,11 @@ class Walk {
       const auto segment = read_now(spool_, lane.id, from);
       if (!segment) {
         const SeqRange range = spool_.segment_range(lane.id, from);
-        if (range.last < from) return;
+        if (range.last < from) {  // below the cursor they go while this looks
+          if (from > lane.cursor) return;
+          from = lane.cursor + 1;
+          continue;
+        }
         spool_.damaged(lane.id, range.first, range.last, "corpus");
         from = range.last + 1;
         continue;

@@ -202,19 +202,23 @@ TEST_F(SpoolKept, AReadThatTheDiskRefusesOnceWhileOpeningCostsNothing) {
   ASSERT_EQ(spool_->counters().rolls, 1U);
   close();
   int reads = 0;
+  uint64_t older_files = 0;  // one, unless it was moved from meanwhile
   for (int site = -1; site < reads; site += std::max(1, reads / 12)) {
     SCOPED_TRACE("read " + std::to_string(site) + " of " + std::to_string(reads));
     Sites sites(options_.dir);
     sites.fail(Call::kSqliteRead, site, EIO);
     auto opened = Spool::open(options_, Log::none());
-    if (site < 0) reads = sites.count(Call::kSqliteRead);
     ASSERT_TRUE(opened) << opened.error().what;
+    if (site < 0) {
+      reads = sites.count(Call::kSqliteRead);
+      older_files = (*opened)->counters().older_files;
+    }
     const LaneState state = (*opened)->state(lane_);
     EXPECT_EQ(state.damaged, 0U);
     EXPECT_EQ(state.next_seq, 226U);
     EXPECT_EQ(state.pending(), 215U);
     EXPECT_EQ((*opened)->counters().parked_files, 0U);
-    EXPECT_EQ((*opened)->counters().older_files, 1U);
+    EXPECT_EQ((*opened)->counters().older_files, older_files);
     EXPECT_EQ(sites.hit().empty(), site < 0);
     if (HasFailure()) return;
   }
