@@ -237,7 +237,7 @@ TEST_F(HostTest, OneThatHangsInCreateIsLeftOutAndTheOthersStart) {
 TEST_F(HostTest, OneThatHangsInDestroyIsLeftBehind) {
   testing::internal::CaptureStderr();
   PluginHost host("gw", Log::to_stderr(LogLevel::kError));
-  add("hangs", "probe", "mode: hang_destroy", host);
+  add("hangs", "probe", "mode: hang_destroy, count: 0", host);
   add("good", "probe", "", host);
   host.start(kSoon);
   host.quiesce(kSoon);
