@@ -134,7 +134,6 @@ class SpoolImpl final : public Spool {
   CommitView view() const;
   Step next_step(const Generation& older, bool is_short) const;
   std::optional<MonoTime> chores_at() const;
-  bool lanes_are_due() const;
   void settle_flush();
   bool flushing() const { return flush_done_ < flush_wanted_; }
   void end_flush(std::optional<Error> error);
@@ -269,8 +268,8 @@ class SpoolImpl final : public Spool {
   // Of the records that this commit may copy to the quarantine, those fetched from afar.
   std::map<std::pair<LaneId, Seq>, std::optional<IndexEntry>> located_;
   LanesFile lanes_file_;
-  int64_t lanes_copied_us_ = 0;  // by the clock of ages; 0: to be copied at once
-  bool lanes_changed_ = true;    // since they were copied
+  MonoTime lanes_copied_at_{};
+  bool lanes_changed_ = true;  // since they were copied
   MonoTime house_kept_at_{};
   // Segments behind a read error: options_.clock's time since boot.
   std::map<std::pair<LaneId, Seq>, int64_t> unread_since_us_;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr Millis kRollRetry{1000};
 constexpr Millis kFileRetry{10'000};  // to make a spare, to remove an old file
-constexpr int64_t kLanesEveryUs = 10'000'000;
+constexpr Millis kLanesEvery{10'000};
 constexpr size_t kCarriedRows = 64;
 constexpr uint64_t kCarriedBytes = uint64_t{1} << 20;
 constexpr size_t kEvacuatedSegments = 16;
@@ -93,9 +93,7 @@ void SpoolImpl::roll(Lock& lock, bool is_fault) {
   counters_.older_files = older_.size();
   wal_grows_ = false;
   retry_at_ = acks_not_before_ = MonoTime{};
-  // Before the old file can go: house_keeping() begins with it.
-  lanes_changed_ = true;
-  lanes_copied_us_ = 0;
+  lanes_copied_at_ = MonoTime{};
   counters_.live_bytes = active_->store.live_bytes();
   if (auto shared = share_out(); !shared) log_.warning("spool: {}", shared.error().what);
 }
@@ -169,8 +167,7 @@ bool SpoolImpl::house_keeping(Lock& lock) {
   const MonoTime now = read_clock().mono;
   house_kept_at_ = now;
   if (fault_ || stopping_) return false;
-  if (lanes_are_due()) {
-    lanes_copied_us_ = options_.clock().boot_us;
+  if (lanes_changed_ && now - lanes_copied_at_ >= kLanesEvery) {
     copy_lanes(lock);
     return true;
   }
@@ -207,11 +204,6 @@ bool SpoolImpl::keep_older(Lock& lock, size_t at, bool is_short) {
       break;
   }
   return true;
-}
-
-bool SpoolImpl::lanes_are_due() const {
-  if (!lanes_changed_) return false;
-  return lanes_copied_us_ == 0 || options_.clock().boot_us - lanes_copied_us_ >= kLanesEveryUs;
 }
 
 // When to look again at what could not be done, or was not due yet.
@@ -473,12 +465,11 @@ void SpoolImpl::replace_spare(Lock& lock) {
 void SpoolImpl::copy_lanes(Lock& lock) {
   LanesCopy copy{active_->number, epochs_, activation(ledger_, {}, {}).lanes};
   lanes_changed_ = false;
+  lanes_copied_at_ = read_clock().mono;
   lock.unlock();
   auto written = lanes_file_.write(copy);
   lock.lock();
-  if (written) return;
-  lanes_changed_ = true;  // again, when it is due
-  log_.warning("spool: {}", written.error().what);
+  if (!written) log_.warning("spool: {}", written.error().what);
 }
 
 }  // namespace penstock::spool
