@@ -72,9 +72,6 @@ class FaultVfs {
   // SQLite believes that a torn sector harms nothing beside it, whatever it is told; for a control.
   void pretend_powersafe();
   bool pretends_powersafe();
-  // Hints of how long a file will be are taken and not followed.
-  void ignore_size_hints();
-  bool ignores_size_hints();
   void fail_reads(bool fail);
   int failed_reads();  // so far
   // Writes and truncations of a database after its first failed write or sync.
@@ -123,7 +120,6 @@ class FaultVfs {
   bool disk_full_ = false;
   bool overwrites_fail_ = false;
   bool powersafe_ = false;
-  bool ignores_size_hints_ = false;
   bool reads_fail_ = false;
   int failed_reads_ = 0;
   int writes_after_failure_ = 0;

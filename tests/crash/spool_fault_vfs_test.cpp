@@ -67,7 +67,6 @@ int check_lock(sqlite3_file* file, int* out) {
 }
 int control(sqlite3_file* file, int op, void* arg) {
   const Quiet sqlite(op == SQLITE_FCNTL_SIZE_HINT ? Whose::kSqliteGrow : Whose::kSqlite);
-  if (op == SQLITE_FCNTL_SIZE_HINT && handle(file)->vfs->ignores_size_hints()) return SQLITE_OK;
   return methods(file)->xFileControl(handle(file)->real(), op, arg);
 }
 int sector_size(sqlite3_file* file) { return methods(file)->xSectorSize(handle(file)->real()); }
@@ -406,16 +405,6 @@ bool FaultVfs::pretends_powersafe() {
   return powersafe_;
 }
 
-void FaultVfs::ignore_size_hints() {
-  const std::lock_guard lock(mutex_);
-  ignores_size_hints_ = true;
-}
-
-bool FaultVfs::ignores_size_hints() {
-  const std::lock_guard lock(mutex_);
-  return ignores_size_hints_;
-}
-
 void FaultVfs::fail_reads(bool fail) {
   const std::lock_guard lock(mutex_);
   reads_fail_ = fail;
@@ -515,21 +504,14 @@ int FaultVfs::failed_reads() {
 
 std::mutex staying_mutex;
 std::string staying_suffix;
-std::function<void(const std::string&)> removal_watch;
 
 void refuse_removal_of(const std::string& suffix) {
   const std::lock_guard lock(staying_mutex);
   staying_suffix = suffix;
 }
 
-void watch_removals(std::function<void(const std::string&)> watch) {
-  const std::lock_guard lock(staying_mutex);
-  removal_watch = std::move(watch);
-}
-
 bool must_stay(const char* path) {
   const std::lock_guard lock(staying_mutex);
-  if (active != nullptr && removal_watch) removal_watch(path);
   if (active == nullptr || in_cut || staying_suffix.empty() ||
       !std::string_view(path).ends_with(staying_suffix)) {
     return false;
