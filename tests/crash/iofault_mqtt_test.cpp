@@ -196,7 +196,7 @@ TEST_F(MqttIoFault, T7_WhatAFailedSyncOrWriteHeldIsAcknowledgedFromTheNextFileOn
   EXPECT_EQ(relay_.connections(), 1U) << "the broker is none the wiser";
   EXPECT_EQ(relay_.strays(), 0U);
   EXPECT_EQ(held_in(spool_dir()), sent()) << "each of them, once";
-  EXPECT_GE(cuts_.size(), 8U);
+  EXPECT_GE(cuts_.size(), 3U) << "one for each fault, however slow the machine";
   EXPECT_EQ(lost_in_cuts(), 0U);
 }
 
