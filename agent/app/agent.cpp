@@ -10,6 +10,8 @@
 #include "agent/app/compose.h"
 #include "agent/app/destinations.h"
 #include "agent/app/table_schemas.h"
+#include "agent/base/clock.h"
+#include "agent/base/stepped_clock.h"
 #include "agent/host/loss_report.h"
 #include "agent/host/plugin_host.h"
 #include "agent/intake/intake.h"
@@ -71,6 +73,7 @@ struct Agent::Parts final : spool::Listener {
   boost::asio::steady_timer loss_timer{io};
   std::thread agent_thread;
   host::PluginCatalog catalog;
+  std::unique_ptr<SteppedClock> clock;
   std::unique_ptr<spool::Spool> spool;
   std::map<std::string, std::shared_ptr<lane::Destination>> destinations;
   std::map<std::string, std::shared_ptr<TableSchemas>> schemas;  // of destinations that ask
@@ -175,7 +178,18 @@ void Agent::Parts::report_losses_every_minute() {
 
 Result<void> Agent::start() {
   auto& p = *parts_;
-  auto opened = spool::Spool::open(spool_options(p.config), p.log.named("spool"));
+  p.clock = std::make_unique<SteppedClock>(p.settings.runtime_dir.empty()
+                                               ? std::filesystem::path()
+                                               : p.settings.runtime_dir / "clock-was-set",
+                                           read_clock().wall_us);
+  const auto clock_is_set = [&clock = *p.clock](int64_t wall_us) { return clock.is_set(wall_us); };
+  auto options = spool_options(p.config);
+  options.clock = [clock_is_set] {
+    auto reading = spool::read_clock_reading();
+    reading.is_set = clock_is_set(reading.wall_us);
+    return reading;
+  };
+  auto opened = spool::Spool::open(options, p.log.named("spool"));
   if (!opened) return std::move(opened.error());
   p.spool = *std::move(opened);
   p.destinations = make_destinations(p.config, p.settings.version, p.log);
@@ -184,9 +198,9 @@ Result<void> Agent::start() {
                                             [&p](const auto& state) { return p.make_lane(state); });
   auto router = make_router(p.config);
   if (!router) return std::move(router.error());
-  p.intake =
-      std::make_unique<intake::Intake>(*p.spool, *std::move(router), commit_deadlines(p.config),
-                                       intake_limits(p.config), p.log.named("intake"));
+  p.intake = std::make_unique<intake::Intake>(*p.spool, *std::move(router),
+                                              commit_deadlines(p.config), intake_limits(p.config),
+                                              p.log.named("intake"), clock_is_set);
   p.host =
       std::make_unique<host::PluginHost>(p.config.agent.id, p.log, p.config.spool.dir / "inputs");
   if (p.settings.wrap_sink) {

@@ -25,6 +25,8 @@ namespace penstock::app {
 struct AgentSettings {
   std::filesystem::path plugin_dir;
   std::filesystem::path state_dir;  // for the last good configuration; empty: none is kept
+  // Emptied by a boot: for the sign that the clock was set; empty: none is kept.
+  std::filesystem::path runtime_dir;
   std::string version;
   host::CrashNotes* crashes = nullptr;  // outlives the agent; null: no plugin is left out
   // Puts another sink between the plugins and intake; for tests that break a promise on purpose.

@@ -6,8 +6,6 @@
 namespace penstock {
 namespace {
 
-constexpr int64_t kEarliestUs = 1'767'225'600'000'000;  // 2026-01-01
-
 bool kernel_is_synchronised() {
   timex state{};
   return adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0;
@@ -18,7 +16,7 @@ bool exists(const char* file) { return access(file, F_OK) == 0; }
 }  // namespace
 
 bool wall_clock_is_set(int64_t wall_us) {
-  return wall_us >= kEarliestUs &&
+  return wall_us >= kEarliestWallUs &&
          (kernel_is_synchronised() || exists("/run/systemd/timesync/synchronized") ||
           exists("/dev/rtc0") || exists("/sys/class/rtc/rtc0"));
 }

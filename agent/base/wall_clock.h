@@ -11,9 +11,13 @@
 
 namespace penstock {
 
+// This program is not older: 2026-01-01.
+inline constexpr int64_t kEarliestWallUs = 1'767'225'600'000'000;
+
 // It is later than the making of this program, and the kernel says that it is synchronised, or
 // systemd-timesyncd does (the unit's sandbox does not let the kernel be asked), or the machine has
-// a clock of its own. Any thread; a few system calls.
+// a clock of its own. What a sandboxed program sees of other time services: stepped_clock.h. Any
+// thread; a few system calls.
 bool wall_clock_is_set(int64_t wall_us);
 
 // What the clock was worth at a moment. A clock that was set once stays so for this run; until

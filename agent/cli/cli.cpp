@@ -35,6 +35,11 @@ std::filesystem::path default_state_dir() {
   return given != nullptr && *given != '\0' ? given : "/var/lib/penstock";
 }
 
+std::filesystem::path runtime_dir() {
+  const char* given = std::getenv("RUNTIME_DIRECTORY");  // systemd's; by hand there is none
+  return given != nullptr ? given : "";
+}
+
 int check(const Common& common) {
   auto loaded = config::load_file(common.config, config::system_environment());
   app::check_loaded(loaded, common.plugin_dir, false);
@@ -95,6 +100,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   if (const auto code = plugins.run()) return *code;
   settings.plugin_dir = common.plugin_dir;
   settings.state_dir = state_dir;
+  settings.runtime_dir = runtime_dir();
   settings.version = PENSTOCK_VERSION;
   return app::run_agent(common.config, std::move(settings));
 }

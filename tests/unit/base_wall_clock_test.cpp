@@ -1,7 +1,9 @@
 // Goal: a record says whether the clock was set when it came. Method: a clock that is told.
 #include <gtest/gtest.h>
 
+#include "agent/base/stepped_clock.h"
 #include "agent/base/wall_clock.h"
+#include "tests/support/temp_dir.h"
 
 namespace penstock {
 namespace {
@@ -30,6 +32,49 @@ TEST(ClockTrust, AClockThatIsNotSetIsAskedOnceASecond) {
 TEST(WallClock, ATimeBeforeThisProgramWasMadeIsNotBelieved) {
   EXPECT_FALSE(wall_clock_is_set(0));
   EXPECT_FALSE(wall_clock_is_set(1'700'000'000'000'000));
+}
+
+// A gateway with chrony and no clock of its own.
+class Stepped : public ::testing::Test {
+ protected:
+  static constexpr int64_t kSecond = 1'000'000;
+  SteppedClock start(int64_t wall_us) {
+    return SteppedClock(marker_, wall_us, [this](int64_t) { return machine_says_; });
+  }
+  const test::TempDir dir_{"stepped"};
+  const std::filesystem::path marker_ = dir_.path() / "clock-was-set";
+  const int64_t wall_us_ = kEarliestWallUs + 1000 * kSecond;
+  bool machine_says_ = false;
+};
+
+TEST_F(Stepped, AClockThatGoesOnAsItDidIsNotSet) {
+  auto clock = start(wall_us_);
+  EXPECT_FALSE(clock.is_set(wall_us_));
+  EXPECT_FALSE(clock.is_set(wall_us_ + kSecond)) << "slewed";
+  EXPECT_FALSE(std::filesystem::exists(marker_));
+  machine_says_ = true;
+  EXPECT_TRUE(clock.is_set(wall_us_));
+}
+
+TEST_F(Stepped, AStepEitherWaySetsItForThisBoot) {
+  for (const int64_t step : {int64_t{-100}, int64_t{86'400}}) {
+    std::filesystem::remove(marker_);
+    auto clock = start(wall_us_);
+    EXPECT_TRUE(clock.is_set(wall_us_ + step * kSecond));
+    EXPECT_TRUE(clock.is_set(wall_us_)) << "it was set";
+    auto next_run = start(wall_us_ + step * kSecond);
+    EXPECT_TRUE(next_run.is_set(wall_us_ + step * kSecond));
+    std::filesystem::remove(marker_);  // as a boot does
+    auto after_boot = start(wall_us_);
+    EXPECT_FALSE(after_boot.is_set(wall_us_));
+  }
+}
+
+TEST_F(Stepped, AStepToATimeBeforeThisProgramWasMadeSetsNothing) {
+  auto clock = start(wall_us_);
+  EXPECT_FALSE(clock.is_set(kEarliestWallUs - kSecond));
+  auto without = SteppedClock({}, wall_us_, [](int64_t) { return false; });
+  EXPECT_TRUE(without.is_set(wall_us_ + 10 * kSecond)) << "no place for a marker";
 }
 
 }  // namespace
