@@ -8,7 +8,7 @@
 namespace penstock::spool {
 namespace {
 
-constexpr size_t kWrittenAtOnce = 16 * 1024;
+constexpr size_t kWrittenAtOnce = size_t{16} << 10;
 // Each may take minutes. More damage than that is not a matter of rows any more.
 constexpr int kWideSearches = 4;
 
