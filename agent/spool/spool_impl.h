@@ -187,7 +187,7 @@ class SpoolImpl final : public Spool {
   void fetch_index(Lock& lock);
   void locate_pending(Lock& lock);
   void fetch_droppable(Lock& lock);
-  void leave_out_removed(Lock& lock, LaneId lane, IndexPart& part);
+  void leave_out_removed(Lock& lock, LaneId lane, Store& store, IndexPart& part);
   Result<void> fill_index(Lock& lock, LaneId lane, Seq from, const SegmentIndex::Absent& absent);
   Result<void> search_part(Lock& lock, LaneId lane, Seq from, const SegmentIndex::Absent& absent,
                            IndexPart& part);

@@ -104,7 +104,7 @@ Result<void> SpoolImpl::fill_index(Lock& lock, LaneId lane, Seq from,
   if (!is_sound) {
     if (auto done = search_part(lock, lane, from, absent, found); !done) return done;
   }
-  if (absent.generation == active_->number) leave_out_removed(lock, lane, found);
+  if (store != nullptr) leave_out_removed(lock, lane, *store, found);
   index_.fill(lane, found.range, found.entries, !is_sound);
   index_.evict();
   give_up_unexplained(lane, found);
@@ -134,8 +134,8 @@ Result<void> SpoolImpl::search_part(Lock& lock, LaneId lane, Seq from,
 
 // A row outlives its segments, and what became of one is not always in `fate`: it was acknowledged,
 // or all its records went to the quarantine before it was dropped. Those nobody waits for are
-// looked for.
-void SpoolImpl::leave_out_removed(Lock& lock, LaneId lane, IndexPart& part) {
+// looked for, in an older file as well: it was active when they were removed.
+void SpoolImpl::leave_out_removed(Lock& lock, LaneId lane, Store& store, IndexPart& part) {
   std::set<int64_t> decided;
   for (const auto& entry : part.entries) {
     const SeqRange ahead{std::max(entry.first, ledger_.cursor(lane) + 1), entry.last()};
@@ -144,7 +144,7 @@ void SpoolImpl::leave_out_removed(Lock& lock, LaneId lane, IndexPart& part) {
   lock.unlock();
   std::erase_if(part.entries, [&](const IndexEntry& entry) {
     if (!decided.contains(entry.id)) return false;
-    const auto is_there = active_->store.has(entry.id);
+    const auto is_there = store.has(entry.id);
     return is_there && !*is_there;
   });
   lock.lock();
