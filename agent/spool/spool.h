@@ -56,7 +56,10 @@ struct Options {
   uint64_t quarantine_bytes = 0;                             // its quota; 0: 5 % of max_size
   std::map<std::string, LanePolicy> policies;                // by route name
   LanePolicy other_lanes;                                    // of routes that are not in `policies`
-  std::function<ClockReading()> clock = read_clock_reading;  // for ages
+  // For ages. Both clocks are asked with the spool's lock held: they must not wait for a caller.
+  std::function<ClockReading()> clock = read_clock_reading;
+  // For how often the file `lanes` is written.
+  std::function<MonoTime()> mono = [] { return read_clock().mono; };
   uint64_t quarantine_quota() const {
     return quarantine_bytes > 0 ? quarantine_bytes : max_size_bytes / 20;
   }

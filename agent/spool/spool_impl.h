@@ -134,6 +134,7 @@ class SpoolImpl final : public Spool {
   CommitView view() const;
   Step next_step(const Generation& older, bool is_short) const;
   std::optional<MonoTime> chores_at() const;
+  Millis lanes_due_in() const;
   void settle_flush();
   bool flushing() const { return flush_done_ < flush_wanted_; }
   void end_flush(std::optional<Error> error);
@@ -268,8 +269,8 @@ class SpoolImpl final : public Spool {
   // Of the records that this commit may copy to the quarantine, those fetched from afar.
   std::map<std::pair<LaneId, Seq>, std::optional<IndexEntry>> located_;
   LanesFile lanes_file_;
-  MonoTime lanes_copied_at_{};
-  bool lanes_changed_ = true;  // since they were copied
+  std::optional<MonoTime> lanes_copied_at_;  // by options_.mono; none: to be copied at once
+  bool lanes_changed_ = true;                // since they were copied
   MonoTime house_kept_at_{};
   // Segments behind a read error: options_.clock's time since boot.
   std::map<std::pair<LaneId, Seq>, int64_t> unread_since_us_;

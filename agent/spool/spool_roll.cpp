@@ -13,6 +13,7 @@ namespace {
 constexpr Millis kRollRetry{1000};
 constexpr Millis kFileRetry{10'000};  // to make a spare, to remove an old file
 constexpr Millis kLanesEvery{10'000};
+constexpr Millis kLooksAgain{1000};  // at the soonest, for what is due later
 constexpr size_t kCarriedRows = 64;
 constexpr uint64_t kCarriedBytes = uint64_t{1} << 20;
 constexpr size_t kEvacuatedSegments = 16;
@@ -93,7 +94,9 @@ void SpoolImpl::roll(Lock& lock, bool is_fault) {
   counters_.older_files = older_.size();
   wal_grows_ = false;
   retry_at_ = acks_not_before_ = MonoTime{};
-  lanes_copied_at_ = MonoTime{};
+  // Before the old file can go: house_keeping() begins with it.
+  lanes_changed_ = true;
+  lanes_copied_at_.reset();
   counters_.live_bytes = active_->store.live_bytes();
   if (auto shared = share_out(); !shared) log_.warning("spool: {}", shared.error().what);
 }
@@ -167,7 +170,7 @@ bool SpoolImpl::house_keeping(Lock& lock) {
   const MonoTime now = read_clock().mono;
   house_kept_at_ = now;
   if (fault_ || stopping_) return false;
-  if (lanes_changed_ && now - lanes_copied_at_ >= kLanesEvery) {
+  if (lanes_changed_ && lanes_due_in() <= Millis(0)) {
     copy_lanes(lock);
     return true;
   }
@@ -206,11 +209,18 @@ bool SpoolImpl::keep_older(Lock& lock, size_t at, bool is_short) {
   return true;
 }
 
+// When what has changed since the last copy may go into the next one.
+Millis SpoolImpl::lanes_due_in() const {
+  if (!lanes_copied_at_) return Millis(0);
+  return std::chrono::ceil<Millis>(*lanes_copied_at_ + kLanesEvery - options_.mono());
+}
+
 // When to look again at what could not be done, or was not due yet.
 std::optional<MonoTime> SpoolImpl::chores_at() const {
   const bool wants_spare = !spare_ && sizing_.spare_bytes > 0;
   if (!lanes_changed_ && older_.empty() && !wants_spare) return std::nullopt;
-  return house_kept_at_ + kFileRetry;
+  const Millis lanes_in = lanes_changed_ ? lanes_due_in() : kFileRetry;
+  return house_kept_at_ + std::clamp(lanes_in, kLooksAgain, kFileRetry);
 }
 
 SpoolImpl::Step SpoolImpl::next_step(const Generation& older, bool is_short) const {
@@ -465,11 +475,13 @@ void SpoolImpl::replace_spare(Lock& lock) {
 void SpoolImpl::copy_lanes(Lock& lock) {
   LanesCopy copy{active_->number, epochs_, activation(ledger_, {}, {}).lanes};
   lanes_changed_ = false;
-  lanes_copied_at_ = read_clock().mono;
+  lanes_copied_at_ = options_.mono();
   lock.unlock();
   auto written = lanes_file_.write(copy);
   lock.lock();
-  if (!written) log_.warning("spool: {}", written.error().what);
+  if (written) return;
+  lanes_changed_ = true;  // again, when it is due
+  log_.warning("spool: {}", written.error().what);
 }
 
 }  // namespace penstock::spool

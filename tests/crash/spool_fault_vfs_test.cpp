@@ -504,14 +504,21 @@ int FaultVfs::failed_reads() {
 
 std::mutex staying_mutex;
 std::string staying_suffix;
+std::function<void(const std::string&)> removal_watch;
 
 void refuse_removal_of(const std::string& suffix) {
   const std::lock_guard lock(staying_mutex);
   staying_suffix = suffix;
 }
 
+void watch_removals(std::function<void(const std::string&)> watch) {
+  const std::lock_guard lock(staying_mutex);
+  removal_watch = std::move(watch);
+}
+
 bool must_stay(const char* path) {
   const std::lock_guard lock(staying_mutex);
+  if (active != nullptr && removal_watch) removal_watch(path);
   if (active == nullptr || in_cut || staying_suffix.empty() ||
       !std::string_view(path).ends_with(staying_suffix)) {
     return false;
