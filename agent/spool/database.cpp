@@ -73,6 +73,39 @@ Result<void> check_settings(Connection& db, const Sizing& sizing) {
   return {};
 }
 
+Result<void> set_chunk_size(Connection& db, int64_t bytes) {
+  auto chunk = static_cast<int>(bytes);
+  const int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
+  if (code != SQLITE_OK) return db.error(code, "set the chunk size");
+  return {};
+}
+
+// Nobody can ask SQLite for the chunk size. So the file is told to hold a byte more than it does,
+// in chunks of two pages, and is cut back to the byte. What the disk refuses proves nothing.
+Result<void> check_chunk_size(Connection& db, const Sizing& sizing) {
+  constexpr int64_t kChunk = 2 * kPageBytes;
+  sqlite3_file* file = nullptr;
+  sqlite3_int64 before = 0;
+  int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_FILE_POINTER,
+                                  static_cast<void*>(&file));
+  if (code != SQLITE_OK || file->pMethods == nullptr ||
+      file->pMethods->xFileSize(file, &before) != SQLITE_OK) {
+    return {};
+  }
+  if (auto set = set_chunk_size(db, kChunk); !set) return set;
+  sqlite3_int64 wanted = before + 1;
+  sqlite3_int64 after = before;
+  code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_SIZE_HINT, &wanted);
+  const bool is_known = code == SQLITE_OK && file->pMethods->xFileSize(file, &after) == SQLITE_OK;
+  if (auto set = set_chunk_size(db, 1); !set) return set;
+  (void)file->pMethods->xTruncate(file, before);  // else it has two pages more, of zeros
+  if (auto set = set_chunk_size(db, sizing.chunk_bytes); !set) return set;
+  if (!is_known || after == (wanted + kChunk - 1) / kChunk * kChunk) return {};
+  return refused(
+      "SQLite did not take SQLITE_FCNTL_CHUNK_SIZE or SQLITE_FCNTL_SIZE_HINT: the file does not "
+      "grow beforehand; this SQLite library cannot hold a spool");
+}
+
 Result<void> apply_file_controls(Connection& db, const Sizing& sizing) {
   int persist = 1;
   int code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
@@ -81,9 +114,7 @@ Result<void> apply_file_controls(Connection& db, const Sizing& sizing) {
   code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &persists);
   if (code != SQLITE_OK) return db.error(code, "read back that the WAL file is kept");
   if (persists != 1) return refused("SQLite does not keep the WAL file");
-  auto chunk = static_cast<int>(sizing.chunk_bytes);
-  code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
-  if (code != SQLITE_OK) return db.error(code, "set the chunk size");
+  if (auto set = set_chunk_size(db, sizing.chunk_bytes); !set) return set;
   int powersafe = -1;
   code = sqlite3_file_control(db.handle(), "main", SQLITE_FCNTL_POWERSAFE_OVERWRITE, &powersafe);
   if (code != SQLITE_OK) return db.error(code, "read back psow");
@@ -262,8 +293,10 @@ Result<Connection> open_existing(const std::filesystem::path& file, const Sizing
   return no_room(file, sizing);
 }
 
-Result<void> prepare_for_writing(const std::filesystem::path& file, const Sizing& sizing,
-                                 const Log& log) {
+Result<void> prepare_for_writing(Connection& db, const std::filesystem::path& file,
+                                 const Sizing& sizing, const Log& log) {
+  if (auto good = check_chunk_size(db, sizing); !good)
+    return std::move(good).error().in(file.string());
   if (!grow_wal(file.string() + "-wal", sizing.wal_bytes)) {
     log.warning(
         "{}-wal cannot be grown to {} bytes beforehand: {}; a full disk may now block removals",
@@ -276,7 +309,8 @@ Result<Connection> open_database(const std::filesystem::path& file, const Sizing
                                  const Log& log) {
   auto db = open_existing(file, sizing);
   if (!db) return db;
-  if (auto ready = prepare_for_writing(file, sizing, log); !ready) return std::move(ready).error();
+  if (auto ready = prepare_for_writing(*db, file, sizing, log); !ready)
+    return std::move(ready).error();
   return db;
 }
 

@@ -46,9 +46,10 @@ Result<Connection> open_existing(const std::filesystem::path& file, const Sizing
                                  OpenTrouble* trouble = nullptr);
 OpenTrouble trouble_of(int sqlite_code);
 
-// Grows the WAL and syncs the directory: before the first commit to a file.
-Result<void> prepare_for_writing(const std::filesystem::path& file, const Sizing& sizing,
-                                 const Log& log);
+// Grows the WAL and syncs the directory: before the first commit to a file. kDenied: the file cannot
+// be made longer beforehand, since SQLite does not follow a file control.
+Result<void> prepare_for_writing(Connection& db, const std::filesystem::path& file,
+                                 const Sizing& sizing, const Log& log);
 
 // Both.
 Result<Connection> open_database(const std::filesystem::path& file, const Sizing& sizing,

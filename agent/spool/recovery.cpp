@@ -280,7 +280,8 @@ Result<void> Recovery::begin_fresh() {
   out_.epochs.clear();
   if (auto done = continue_epoch(true); !done) return done;
   const auto name = generation_file(options_.dir, out_.active->number);
-  if (auto ready = prepare_for_writing(name, sizing_, log_); !ready) return ready;
+  auto& db = out_.active->store.connection();
+  if (auto ready = prepare_for_writing(db, name, sizing_, log_); !ready) return ready;
   mark_given_up();
   auto begun =
       out_.active->store.apply(activation(out_.loaded.ledger, out_.epochs, out_.loaded.marks));
@@ -378,7 +379,8 @@ Result<void> Recovery::settle_files() {
     if (made) out_.spare = out_.newest = number;
   }
   const auto name = generation_file(options_.dir, out_.active->number);
-  if (auto ready = prepare_for_writing(name, sizing_, log_); !ready) return ready;
+  auto& db = out_.active->store.connection();
+  if (auto ready = prepare_for_writing(db, name, sizing_, log_); !ready) return ready;
   return out_.active->store.resize(sizing_for(options_.max_size_bytes, others));
 }
 

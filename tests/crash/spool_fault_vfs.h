@@ -72,6 +72,9 @@ class FaultVfs {
   // SQLite believes that a torn sector harms nothing beside it, whatever it is told; for a control.
   void pretend_powersafe();
   bool pretends_powersafe();
+  // This file control is answered OK and not followed.
+  void swallow(int file_control);
+  bool swallows(int file_control);
   void fail_reads(bool fail);
   int failed_reads();  // so far
   // Writes and truncations of a database after its first failed write or sync.
@@ -120,6 +123,7 @@ class FaultVfs {
   bool disk_full_ = false;
   bool overwrites_fail_ = false;
   bool powersafe_ = false;
+  std::set<int> swallowed_;  // file controls
   bool reads_fail_ = false;
   int failed_reads_ = 0;
   int writes_after_failure_ = 0;

@@ -66,6 +66,7 @@ int check_lock(sqlite3_file* file, int* out) {
   return methods(file)->xCheckReservedLock(handle(file)->real(), out);
 }
 int control(sqlite3_file* file, int op, void* arg) {
+  if (handle(file)->vfs->swallows(op)) return SQLITE_OK;
   const Quiet sqlite(op == SQLITE_FCNTL_SIZE_HINT ? Whose::kSqliteGrow : Whose::kSqlite);
   return methods(file)->xFileControl(handle(file)->real(), op, arg);
 }
@@ -403,6 +404,16 @@ void FaultVfs::pretend_powersafe() {
 bool FaultVfs::pretends_powersafe() {
   const std::lock_guard lock(mutex_);
   return powersafe_;
+}
+
+void FaultVfs::swallow(int file_control) {
+  const std::lock_guard lock(mutex_);
+  swallowed_.insert(file_control);
+}
+
+bool FaultVfs::swallows(int file_control) {
+  const std::lock_guard lock(mutex_);
+  return swallowed_.contains(file_control);
 }
 
 void FaultVfs::fail_reads(bool fail) {
