@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <thread>
+#include <tuple>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -36,6 +38,7 @@ class Recovery {
       out_.newest = kept.number;
     }
     if (auto done = open_all(); !done) return std::move(done).error();
+    set_misplaced_aside();
     if (auto done = settle_lone_logs(); !done) return std::move(done).error();
     auto good = take_newest();
     if (!good) return std::move(good).error();
@@ -52,6 +55,8 @@ class Recovery {
   Result<Connection> open_patiently(uint32_t number, OpenTrouble& trouble);
   void park(uint32_t number, const Error& why);
   bool is_unused(Connection& db, uint32_t number) const;
+  bool was_before(Generation& one, Generation& other) const;
+  void set_misplaced_aside();
   bool is_newest_good() const;
   Result<void> knows_lanes(const Ledger& ledger) const;
   Result<bool> take_newest();
@@ -74,8 +79,9 @@ class Recovery {
   std::vector<std::unique_ptr<Generation>> blanks_;  // nothing was ever committed to them
   std::map<uint32_t, EpochRow> epochs_;
   std::vector<uint32_t> lost_;  // databases that are gone, but not their logs
-  bool epochs_unread_ = false;  // of the newest used file
-  MonoTime patient_until_{};    // with read errors
+  using EpochNames = std::set<std::pair<uint32_t, std::string>>;
+  std::map<uint32_t, EpochNames> epochs_of_;  // of the files whose epochs can be read
+  MonoTime patient_until_{};                  // with read errors
   Recovered out_;
 };
 
@@ -157,9 +163,11 @@ Result<void> Recovery::open_one(uint32_t number) {
     blanks_.push_back(std::move(generation));
     return {};
   }
-  epochs_unread_ = !epochs;
   if (epochs) {
-    for (auto& epoch : *epochs) epochs_[epoch.id] = std::move(epoch);
+    for (auto& epoch : *epochs) {
+      epochs_of_[number].emplace(epoch.id, epoch.name);
+      epochs_[epoch.id] = std::move(epoch);
+    }
   } else {
     log_.error("{}: {}", file(number), epochs.error().what);
   }
@@ -167,10 +175,65 @@ Result<void> Recovery::open_one(uint32_t number) {
   return {};
 }
 
+// Was `one`, which has the higher number, in use before `other`? Then somebody has renamed it. A
+// file that comes after another begins with all epochs of that one, or with a new one nobody else
+// has, and with every lane where it had got to: it can lack an epoch of the other only by damage,
+// and begin a lane before it only by another.
+bool Recovery::was_before(Generation& one, Generation& other) const {
+  const auto mine = epochs_of_.find(one.number);
+  const auto others = epochs_of_.find(other.number);
+  if (mine == epochs_of_.end() || others == epochs_of_.end()) return false;
+  const auto& [has, all] = std::tie(mine->second, others->second);
+  if (has.size() >= all.size() || !std::includes(all.begin(), all.end(), has.begin(), has.end()))
+    return false;
+  const auto lanes = read_lanes(one.store.connection());
+  const auto known = read_lanes(other.store.connection());
+  if (!lanes || !known) return false;
+  std::map<LaneId, const LaneRow*> by_id;
+  for (const auto& row : *known) by_id[row.lane] = &row;
+  bool begins_before = false;
+  for (const auto& row : *lanes) {
+    const auto found = by_id.find(row.lane);
+    if (found == by_id.end() || found->second->key != row.key) return false;
+    if (row.first_seq > found->second->first_seq) return false;
+    begins_before = begins_before || row.first_seq < found->second->first_seq;
+  }
+  return begins_before;
+}
+
+// As the newest file it would have numbers given out again, and hide what newer ones hold. One that
+// the copy calls active has been in use like this.
+void Recovery::set_misplaced_aside() {
+  auto& files = out_.older;
+  for (auto it = files.begin(); it != files.end();) {
+    const KeptFile kept{(*it)->number, KeptFor::kRecords};
+    const auto later = std::find_if(
+        files.begin(), it, [&](const auto& other) { return was_before(**it, *other); });
+    if (later == it || (copy_ && copy_->active == kept.number)) {
+      ++it;
+      continue;
+    }
+    log_.error(
+        "{}: it was in use before {} and has a wrong number; what waits in it is counted as "
+        "damaged. It is kept as {}; penstock spool repair gets out of it what can be had",
+        file(kept.number), file((*later)->number), kept_file(options_.dir, kept).string());
+    epochs_of_.erase(kept.number);
+    it = files.erase(it);
+    if (auto done = keep_generation(options_.dir, kept); done) {
+      out_.kept.push_back(kept);
+    } else {
+      park(kept.number, done.error());
+    }
+  }
+  std::sort(out_.kept.begin(), out_.kept.end());
+  std::sort(out_.parked.begin(), out_.parked.end());
+}
+
 // Is the newest file that was written to here, and the last that was?
 bool Recovery::is_newest_good() const {
-  if (out_.older.empty() || epochs_unread_) return false;
+  if (out_.older.empty()) return false;
   const uint32_t newest = out_.older.back()->number;
+  if (!epochs_of_.contains(newest)) return false;
   if (!lost_.empty() && lost_.back() > newest) return false;
   return (out_.parked.empty() || out_.parked.back() < newest) &&
          (!copy_ || copy_->active <= newest);

@@ -222,6 +222,7 @@ class DropCut : public ::testing::TestWithParam<int> {
     options.policies.clear();  // nothing is dropped while it is looked at
     Watcher watcher;
     auto spool = open_or_die(options);
+    EXPECT_EQ(spool->counters().kept_files, 0U) << "every file is in its place";
     const auto lanes = spool->lanes();
     spool->start(watcher);
     std::map<LaneId, LaneState> states;
