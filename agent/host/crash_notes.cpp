@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <spdlog/fmt/fmt.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "agent/spool/directory.h"
@@ -51,20 +52,43 @@ struct ForHandler {
 };
 ForHandler state;
 
+struct Culprit {
+  bool known = false;
+  const char* plugin = nullptr;  // null: the agent itself
+};
+
+// The first address that is someone's decides.
+Culprit culprit_of(void* const* addresses, int count) {
+  for (int i = 0; i < count; ++i) {
+    if (state.program.holds(addresses[i])) return {true, nullptr};
+    for (size_t k = 0; k < state.plugin_count; ++k) {
+      if (state.plugins[k].holds(addresses[i])) return {true, state.plugins[k].name};
+    }
+  }
+  return {};
+}
+
 // The program's own frames on top (below those of a library that took the walk over, as sanitizers
-// do) are the handler's. Below the kernel's frame the first that is someone's decides. Null:
-// nobody's.
-const char* plugin_of(void* const* frames, int count) {
+// do) are the handler's. Below the kernel's frame are those of who was running.
+Culprit culprit_by_walk() {
+  void* frames[kMostFrames];
+  const int count = ::backtrace(frames, kMostFrames);
   int i = 0;
   while (i < count && !state.program.holds(frames[i])) ++i;
   while (i < count && state.program.holds(frames[i])) ++i;
-  for (; i < count; ++i) {
-    if (state.program.holds(frames[i])) break;
-    for (size_t k = 0; k < state.plugin_count; ++k) {
-      if (state.plugins[k].holds(frames[i])) return state.plugins[k].name;
-    }
-  }
-  return state.loading[0] ? state.loading : nullptr;
+  return culprit_of(frames + i, count - i);
+}
+
+// On 32-bit ARM the C library has no tables for the way out of abort(), and a walk may end in the
+// handler. Where it was executing is known all the same.
+Culprit culprit_at([[maybe_unused]] const void* context) {
+#if defined(__arm__)
+  const auto& at = static_cast<const ucontext_t*>(context)->uc_mcontext;
+  const std::array now{reinterpret_cast<void*>(at.arm_pc)};
+  return culprit_of(now.data(), static_cast<int>(now.size()));
+#else
+  return {};
+#endif
 }
 
 uint64_t ms_since_boot() {
@@ -96,14 +120,16 @@ void write_note(const char* plugin) {
   ::close(file);
 }
 
-void on_fatal(int signal) {
+void on_fatal(int signal, siginfo_t*, void* context) {
   for (size_t i = 0; i < kFatal.size(); ++i) {
     if (kFatal[i] == signal) ::sigaction(signal, &state.before[i], nullptr);
   }
   if (state.active.exchange(false)) {
-    void* frames[kMostFrames];
-    if (const char* plugin = plugin_of(frames, ::backtrace(frames, kMostFrames)))
-      write_note(plugin);
+    Culprit culprit = culprit_by_walk();
+    if (!culprit.known) culprit = culprit_at(context);
+    // The agent's own code runs while a plugin is loaded, too.
+    if (!culprit.plugin && state.loading[0]) culprit.plugin = state.loading;
+    if (culprit.plugin) write_note(culprit.plugin);
   }
   ::raise(signal);  // once this handler has returned
 }
@@ -197,7 +223,8 @@ CrashNotes::CrashNotes(std::filesystem::path file)
   (void)::backtrace(&frame, 1);  // the first call loads a library, which a handler must not
   state.active = true;
   struct sigaction action {};
-  action.sa_handler = on_fatal;
+  action.sa_sigaction = on_fatal;
+  action.sa_flags = SA_SIGINFO;
   for (size_t i = 0; i < kFatal.size(); ++i) ::sigaction(kFatal[i], &action, &state.before[i]);
   // What is out of date only makes the file longer.
   const Millis now(static_cast<int64_t>(ms_since_boot()));

@@ -247,7 +247,7 @@ penstock_emit_status Instance::emit(const penstock_record* records, size_t count
   } else if (set_aside_for && (!set_aside_for->data || set_aside_for->size == 0)) {
     misuse("set_aside has no reason");
   }
-  if (misused_) return PENSTOCK_EMIT_CLOSED;
+  if (misused_ || !last_seq) return PENSTOCK_EMIT_CLOSED;
   full_answered_ = false;
   room_ = false;
   const auto views = borrow(records, count, buffers);

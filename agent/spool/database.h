@@ -46,8 +46,8 @@ Result<Connection> open_existing(const std::filesystem::path& file, const Sizing
                                  OpenTrouble* trouble = nullptr);
 OpenTrouble trouble_of(int sqlite_code);
 
-// Grows the WAL and syncs the directory: before the first commit to a file. kDenied: the file cannot
-// be made longer beforehand, since SQLite does not follow a file control.
+// Grows the WAL and syncs the directory: before the first commit to a file. kDenied: SQLite does
+// not follow the file controls that make it longer beforehand.
 Result<void> prepare_for_writing(Connection& db, const std::filesystem::path& file,
                                  const Sizing& sizing, const Log& log);
 

@@ -24,7 +24,7 @@ Result<void> make_directory(const std::filesystem::path& dir) {
 }
 
 std::string why_not_writable(int error) {
-  const std::string what = strerror(error);
+  std::string what = strerror(error);
   switch (error) {
     case EROFS:  // the sandbox of a service looks like this, and so does a disk after an I/O error
       return what +

@@ -88,8 +88,11 @@ Result<void> make_spare(const fs::path& dir, uint32_t number, const Sizing& sizi
   Result<void> made;
   {
     auto db = open_database(generation_file(dir, number), sizing, log);
-    if (!db) made = std::move(db).error();
-    if (db) db->checkpoint_on_close(true);
+    if (db) {
+      db->checkpoint_on_close(true);
+    } else {
+      made = std::move(db).error();
+    }
   }
   if (!made) (void)remove_generation(dir, number);
   return made;

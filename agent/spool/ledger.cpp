@@ -181,7 +181,7 @@ std::vector<SeqRange> Ledger::decide(LaneId lane, SeqRange range, FateKind kind,
   range.first = std::max(range.first, state.cursor + 1);
   range.last = std::min(range.last, state.next_seq - 1);
   if (range.empty()) return {};
-  const auto parts = undecided_in(it->second, range);
+  auto parts = undecided_in(it->second, range);
   for (const auto& part : parts) {
     it->second.of(kind).add(part);
     note_fate({lane, part, kind, at_us, reason});

@@ -63,7 +63,7 @@ class Recovery {
   Result<void> begin_fresh();
   Result<std::unique_ptr<Generation>> blank();
   std::vector<LaneRow> remembered_lanes();
-  Result<Loaded> load_all(std::vector<LaneRow> lanes);
+  Result<Loaded> load_all(const std::vector<LaneRow>& lanes);
   Result<void> continue_epoch(bool broken);
   Result<void> settle_lone_logs();
   void mark_given_up();
@@ -275,7 +275,7 @@ Result<bool> Recovery::take_newest() {
   return false;
 }
 
-Result<Loaded> Recovery::load_all(std::vector<LaneRow> lanes) {
+Result<Loaded> Recovery::load_all(const std::vector<LaneRow>& lanes) {
   std::vector<LoadSource> sources;
   if (out_.active) sources.push_back({out_.active->number, &out_.active->store.connection(), true});
   for (auto it = out_.older.rbegin(); it != out_.older.rend(); ++it)

@@ -47,6 +47,7 @@ class Misfit final : public penstock::sdk::Input {
 
   void start() override {
     if (mode_ == "crash") std::abort();
+    if (mode_ == "trap") __builtin_trap();
     if (mode_ == "crash_in_thread")
       std::thread([] { *reinterpret_cast<volatile int*>(8) = 1; }).join();
     if (mode_ == "throw_in_thread") std::thread([] { throw std::runtime_error("thrown"); }).join();
@@ -153,7 +154,7 @@ const penstock_option kOptions[] = {
     {sizeof(penstock_option), 0, "mode", PENSTOCK_OPTION_ENUM, "behave",
      "behave|emit_after_stop|spin_on_full|retry_on_full|lose_on_full|ignore_closed|early_ack|leak|"
      "leak_descriptor|call_after_destroy|block_in_durable|lock_across_emit|bad_record|"
-     "never_stopped|refuse_start|retry_too_big|stop_on_too_big|crash|crash_in_thread|throw_in_"
+     "never_stopped|refuse_start|retry_too_big|stop_on_too_big|crash|trap|crash_in_thread|throw_in_"
      "thread",
      0, 0, "Which promise to break."},
     {sizeof(penstock_option), 0, "ack_to", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
