@@ -1,5 +1,5 @@
-#include "plugins/serial/frame_buffer.h"
 #include "plugins/serial/framings.h"
+#include "plugins/serial/start_framing.h"
 
 namespace penstock::serial {
 namespace {
@@ -28,49 +28,27 @@ bool checksum_holds(std::string_view sentence) {
   return value == (high << 4 | low);
 }
 
-class NmeaFraming final : public Framing {
+class NmeaFraming final : public StartFraming {
  public:
-  explicit NmeaFraming(size_t max_bytes) : buffer_(max_bytes) {}
+  explicit NmeaFraming(size_t max_bytes) : StartFraming(max_bytes) {}
 
   void feed(std::string_view bytes, Instant at, std::vector<Frame>& out) override {
     for (const char byte : bytes) {
       if (byte == '$' || byte == '!') {  // reserved: never inside a sentence
-        if (state_ == State::kInside) ++counts_.resyncs;
-        buffer_.clear();
-        state_ = State::kInside;
+        begin();
         push(byte);
       } else if (byte == '\r' || byte == '\n') {
         if (state_ == State::kInside) finish(at, out);
         state_ = State::kOutside;
       } else if (state_ == State::kInside) {
         push(byte);
-      } else if (state_ == State::kOutside) {
-        ++counts_.resyncs;
-        state_ = State::kNoise;
+      } else {
+        stray();
       }
     }
   }
 
- protected:
-  bool has_partial() const override { return state_ == State::kInside; }
-  void reset() override {
-    buffer_.clear();
-    state_ = State::kOutside;
-  }
-
  private:
-  enum class State {
-    kOutside,
-    kNoise,  // skipping to the next start or line end; counted already
-    kInside,
-  };
-
-  void push(char byte) {
-    if (buffer_.push(byte)) return;
-    ++counts_.oversize_frames;
-    state_ = State::kNoise;
-  }
-
   void finish(Instant at, std::vector<Frame>& out) {
     if (checksum_holds(buffer_.bytes())) {
       out.push_back({buffer_.take(), at.wall_us});
@@ -79,9 +57,6 @@ class NmeaFraming final : public Framing {
     }
     buffer_.clear();
   }
-
-  FrameBuffer buffer_;
-  State state_ = State::kOutside;
 };
 
 }  // namespace
