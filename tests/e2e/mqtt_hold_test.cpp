@@ -146,7 +146,8 @@ TEST_P(MqttAckLoad, T3_AtEveryPubackItsRecordIsDurable) {
   });
   life.start();
   publish_numbers(broker, load.messages);
-  ASSERT_TRUE(broker.wait_acks(load.messages, std::chrono::seconds(120)));
+  const auto patience = std::chrono::seconds(120) + std::chrono::milliseconds(load.messages);
+  ASSERT_TRUE(broker.wait_acks(load.messages, patience));
   EXPECT_EQ(early, 0U);
   EXPECT_EQ(out_of_order, 0U);
   EXPECT_LE(broker.max_unacked(), load.window);
