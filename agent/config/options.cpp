@@ -232,10 +232,14 @@ class Checker {
                            plugin_ + ": " + name + ": a secret stands in the configuration file",
                            "use ${credential:NAME}, ${file:/path} or ${env:NAME}", true});
     }
-    const bool is_path = spec.type == OptionType::kPath && !node.text.empty();
-    if (!is_path) return add(spec, name, node.text, 0);
     const auto folder = std::filesystem::path(node.at.file).parent_path();
-    add(spec, name, (folder / node.text).lexically_normal().string(), 0);
+    if (spec.type == OptionType::kPath && !node.text.empty())
+      return add(spec, name, (folder / node.text).lexically_normal().string(), 0);
+    add(spec, name, node.text, 0);
+    if (is_secret) {
+      values_.back().written = node.written;
+      values_.back().folder = folder;
+    }
   }
 
   static Result<int64_t> parse_number(OptionType type, std::string_view text) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +47,9 @@ struct OptionValue {
   OptionType type = OptionType::kString;
   std::string text;    // kString, kEnum, kSecret, kPath, elements of kStringList
   int64_t number = 0;  // kBool, kInteger, kSize, kDuration
+  // kSecret: as it stands in the file, and where relative ${file:...} in it start; for reread().
+  std::string written = {};
+  std::filesystem::path folder = {};
 };
 
 // `options` is Input::options: a map, references already resolved. Problems are appended to

@@ -54,6 +54,11 @@ InstanceState native(penstock_state state) {
   return InstanceState::kDown;
 }
 
+size_t hand_out(const std::string& from, char* bytes, size_t capacity) {
+  if (capacity > 0) from.copy(bytes, capacity);
+  return from.size();
+}
+
 // Views of one emit call. Kept per plugin thread, so that emitting costs no allocation once warm.
 struct EmitBuffers {
   std::vector<RecordView> records;
@@ -134,8 +139,8 @@ std::string_view to_string(InstanceState state) {
 }
 
 Instance::Instance(const PluginLibrary& library, std::string id, std::string agent_id,
-                   spool::SourceId source, intake::Sink& sink, Log log,
-                   std::filesystem::path note_file, InstanceLimits limits)
+                   spool::SourceId source, intake::Sink& sink, Log log, InstanceFiles files,
+                   InstanceLimits limits)
     : plugin_(library.descriptor()),
       id_(std::move(id)),
       agent_id_(std::move(agent_id)),
@@ -143,7 +148,8 @@ Instance::Instance(const PluginLibrary& library, std::string id, std::string age
       sink_(sink),
       log_(std::move(log)),
       limits_(limits),
-      note_(std::move(note_file)) {
+      note_(std::move(files.note)),
+      secrets_(std::move(files.secrets)) {
   functions_ = {sizeof(penstock_host),
                 PENSTOCK_ABI_MINOR,
                 this,
@@ -156,18 +162,19 @@ Instance::Instance(const PluginLibrary& library, std::string id, std::string age
                 state_entry,
                 set_aside_entry,
                 remember_entry,
-                recall_entry};
+                recall_entry,
+                secret_entry};
 }
 
 Result<std::unique_ptr<Instance>> Instance::create(const PluginLibrary& library, std::string id,
                                                    std::string agent_id,
                                                    const std::vector<config::OptionValue>& values,
                                                    spool::SourceId source, intake::Sink& sink,
-                                                   Log log, std::filesystem::path note_file,
+                                                   Log log, InstanceFiles files,
                                                    InstanceLimits limits) {
   std::unique_ptr<Instance> instance(new Instance(library, std::move(id), std::move(agent_id),
-                                                  source, sink, std::move(log),
-                                                  std::move(note_file), limits));
+                                                  source, sink, std::move(log), std::move(files),
+                                                  limits));
   instance->values_ = values;
   instance->dispatcher_ = std::thread([raw = instance.get()] { raw->dispatch(); });
   if (!instance->wait_created(std::chrono::steady_clock::now() + limits.create)) {
@@ -233,9 +240,11 @@ int Instance::remember_entry(void* context, penstock_str bytes) {
 }
 
 size_t Instance::recall_entry(void* context, char* bytes, size_t capacity) {
-  const auto kept = static_cast<Instance*>(context)->note_.read();
-  if (capacity > 0) kept.copy(bytes, capacity);
-  return kept.size();
+  return hand_out(static_cast<Instance*>(context)->note_.read(), bytes, capacity);
+}
+
+size_t Instance::secret_entry(void* context, penstock_str name, char* bytes, size_t capacity) {
+  return hand_out(static_cast<Instance*>(context)->secrets_.read(view(name)), bytes, capacity);
 }
 
 penstock_emit_status Instance::emit(const penstock_record* records, size_t count,

@@ -31,6 +31,7 @@
 #include "agent/host/instance_note.h"
 #include "agent/host/loss_report.h"
 #include "agent/host/plugin_library.h"
+#include "agent/host/secret_reader.h"
 #include "agent/intake/sink.h"
 
 namespace penstock::host {
@@ -50,16 +51,21 @@ struct InstanceLimits {
   Millis loss_report{60'000};  // between two looks at what was lost
 };
 
+// What the plugin reaches on disk through the host.
+struct InstanceFiles {
+  std::filesystem::path note;  // what it wants remembered; empty: it can remember nothing
+  SecretReader secrets;
+};
+
 class Instance {
  public:
   // Creates the plugin instance; kDenied with the plugin's reason when it refuses its options, or
-  // when it does not return in time: it is abandoned then. What the plugin wants remembered goes to
-  // `note_file`; empty: it can remember nothing.
+  // when it does not return in time: it is abandoned then.
   static Result<std::unique_ptr<Instance>> create(const PluginLibrary& library, std::string id,
                                                   std::string agent_id,
                                                   const std::vector<config::OptionValue>& values,
                                                   spool::SourceId source, intake::Sink& sink,
-                                                  Log log, std::filesystem::path note_file = {},
+                                                  Log log, InstanceFiles files = {},
                                                   InstanceLimits limits = {});
   ~Instance();  // joins the dispatcher: after wait_destroyed, or it may hang
   Instance(const Instance&) = delete;
@@ -93,7 +99,7 @@ class Instance {
 
  private:
   Instance(const PluginLibrary& library, std::string id, std::string agent_id,
-           spool::SourceId source, intake::Sink& sink, Log log, std::filesystem::path note_file,
+           spool::SourceId source, intake::Sink& sink, Log log, InstanceFiles files,
            InstanceLimits limits);
 
   static penstock_emit_status emit_entry(void* context, const penstock_record* records,
@@ -105,6 +111,7 @@ class Instance {
                                               penstock_str reason, uint64_t* last_seq);
   static int remember_entry(void* context, penstock_str bytes);
   static size_t recall_entry(void* context, char* bytes, size_t capacity);
+  static size_t secret_entry(void* context, penstock_str name, char* bytes, size_t capacity);
 
   void set_state(InstanceState state, std::string text);
   penstock_emit_status emit(const penstock_record* records, size_t count, uint64_t* last_seq,
@@ -143,6 +150,7 @@ class Instance {
   const Log log_;
   const InstanceLimits limits_;
   InstanceNote note_;
+  const SecretReader secrets_;
   penstock_host functions_{};
   void* plugin_instance_ = nullptr;
   std::thread dispatcher_;

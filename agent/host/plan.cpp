@@ -35,6 +35,7 @@ std::vector<PlannedInput> plan_inputs(const config::Config& config, PluginCatalo
       const size_t before = problems.size();
       planned.values =
           config::check_options(input.options, (*library)->options(), input.plugin, problems);
+      planned.secrets = SecretReader(planned.values, config.agent);
       planned.complete =
           std::none_of(problems.begin() + static_cast<std::ptrdiff_t>(before), problems.end(),
                        [](const auto& problem) { return !problem.warning; });

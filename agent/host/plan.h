@@ -13,6 +13,7 @@
 #include "agent/config/config.h"
 #include "agent/host/crash_notes.h"
 #include "agent/host/plugin_library.h"
+#include "agent/host/secret_reader.h"
 
 namespace penstock::host {
 
@@ -37,6 +38,7 @@ struct PlannedInput {
   const config::Input* input = nullptr;
   const PluginLibrary* library = nullptr;  // null: `failure` says why
   std::vector<config::OptionValue> values;
+  SecretReader secrets;   // among them
   bool complete = false;  // the option table found nothing wrong
   std::string failure;
 };

@@ -12,7 +12,7 @@ void PluginHost::add(const PlannedInput& input, spool::SourceId source, intake::
   if (input.library) {
     const auto note = notes_dir_.empty() ? notes_dir_ : notes_dir_ / (id + ".note");
     auto instance = Instance::create(*input.library, id, agent_id_, input.values, source, sink, log,
-                                     note, limits_);
+                                     {note, input.secrets}, limits_);
     if (instance) {
       instances_.push_back(*std::move(instance));
       return;

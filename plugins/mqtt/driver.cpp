@@ -1,5 +1,6 @@
 #include "plugins/mqtt/driver.h"
 
+#include <stdexcept>
 #include <utility>
 
 #include "plugins/mqtt/filter_note.h"
@@ -39,6 +40,7 @@ Driver::Driver(const sdk::Host& host, Parts parts)
       parts_(parts),
       choice_(choice_for(parts.settings)),
       delay_(parts.settings.retry_min, parts.settings.retry_max),
+      password_(parts.settings.password),
       granted_(parts.settings.filters.size()) {}
 
 Driver::~Driver() { shutdown(); }
@@ -135,7 +137,23 @@ PahoLink::Handlers Driver::link_handlers() {
   return handlers;
 }
 
+// For a device that nobody is at. Until the broker refuses it the old one stays: the file may be
+// ahead of the broker.
+void Driver::renew_password() {
+  auto fresh = host_.secret("password");
+  if (fresh.empty() || fresh == password_) return;
+  try {
+    check_text("password", fresh);
+    password_ = std::move(fresh);
+    host_.log(PENSTOCK_LOG_INFO, "the password has changed since it was read; using the new one");
+  } catch (const std::invalid_argument& problem) {
+    if (std::exchange(password_problem_, problem.what()) != problem.what())
+      host_.log(PENSTOCK_LOG_WARNING, "what is there now cannot be used: " + password_problem_);
+  }
+}
+
 bool Driver::connect() {
+  if (login_refused_) renew_password();
   attempt_at_ = Clock::now();
   ledger_ = std::make_shared<SessionLedger>(parts_.totals);
   {
@@ -150,7 +168,7 @@ bool Driver::connect() {
   try {
     link_ = std::make_unique<PahoLink>(parts_.settings, choice_.current(), parts_.gate.port(),
                                        link_handlers());
-    result = link_->connect([this] { return should_abandon(); });
+    result = link_->connect(password_, [this] { return should_abandon(); });
   } catch (const std::exception& problem) {
     result.detail = problem.what();
   }
@@ -159,6 +177,7 @@ bool Driver::connect() {
     return false;
   }
   given_up_ = 0;
+  login_refused_ = false;
   choice_.worked();
   ++connections_;
   if (serve(result.session_present)) return true;
@@ -197,6 +216,7 @@ void Driver::explain_failure(const PahoLink::Connected& result) {
   std::string why;
   if (result.refusal != 0) {
     if (is_version_refusal(result.refusal)) choice_.refused();
+    login_refused_ = is_login_refusal(result.refusal);
     why = "the broker refuses: " + reason_text(tried, result.refusal);
   } else if (end && end->kind != EndKind::kBrokerClosed && end->kind != EndKind::kClientClosed &&
              end->kind != EndKind::kClientGaveUp) {

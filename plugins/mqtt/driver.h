@@ -65,6 +65,7 @@ class Driver {
   bool may_connect();
   PahoLink::Handlers link_handlers();  // of the session in ledger_
   bool connect();
+  void renew_password();
   void explain_failure(const PahoLink::Connected& result);
   bool serve(bool session_present);  // false: the connection did not live to be used
   bool subscribe();
@@ -95,7 +96,10 @@ class Driver {
   ProtocolChoice choice_;
   RetryDelay delay_;
   Clock::time_point attempt_at_{};
-  int given_up_ = 0;  // by Paho, in a row, without a word of the broker
+  std::optional<std::string> password_;
+  std::string password_problem_;  // as said last
+  bool login_refused_ = false;    // by the last answer to a CONNECT
+  int given_up_ = 0;              // by Paho, in a row, without a word of the broker
   std::mt19937_64 random_{std::random_device{}()};
   Clock::time_point retry_at_{};
   std::shared_ptr<SessionLedger> ledger_;

@@ -20,13 +20,14 @@ std::mutex& paho_lifetime() {
   return mutex;
 }
 
-::mqtt::connect_options connect_options(const Settings& settings, Version version) {
+::mqtt::connect_options connect_options(const Settings& settings, Version version,
+                                        const std::optional<std::string>& password) {
   ::mqtt::connect_options options;
   options.set_keep_alive_interval(static_cast<int>(settings.keepalive.count()));
   options.set_connect_timeout(kConnectLimit);
   options.set_automatic_reconnect(false);
   if (!settings.username.empty()) options.set_user_name(settings.username);
-  if (settings.password) options.set_password(*settings.password);
+  if (password) options.set_password(*password);
   if (version == Version::kV311) {
     options.set_mqtt_version(MQTTVERSION_3_1_1);
     options.set_clean_session(false);
@@ -116,10 +117,11 @@ PahoLink::PahoLink(const Settings& settings, Version version, uint16_t gate_port
 
 PahoLink::~PahoLink() = default;
 
-PahoLink::Connected PahoLink::connect(const Abandon& abandon) {
+PahoLink::Connected PahoLink::connect(const std::optional<std::string>& password,
+                                      const Abandon& abandon) {
   Connected result;
   try {
-    const auto token = client_->paho->connect(connect_options(settings_, version_));
+    const auto token = client_->paho->connect(connect_options(settings_, version_, password));
     const auto deadline =
         std::chrono::steady_clock::now() + kConnectLimit + std::chrono::seconds(5);
     const auto late = [&] { return abandon() || std::chrono::steady_clock::now() > deadline; };

@@ -67,7 +67,7 @@ class PahoLink {
   PahoLink& operator=(const PahoLink&) = delete;
   ~PahoLink();
 
-  Connected connect(const Abandon& abandon);
+  Connected connect(const std::optional<std::string>& password, const Abandon& abandon);
   // One answer for each index of settings.filters in `which`; nothing: abandoned, or the connection
   // was lost. No limit of time but that of `abandon`.
   std::optional<std::vector<Granted>> subscribe(const std::vector<size_t>& which,

@@ -38,9 +38,9 @@ constexpr auto kOptions = std::to_array<penstock_option>({
     option("keepalive", PENSTOCK_OPTION_DURATION, "60s", "A ping goes out after this much silence.",
            kSecond, 65535 * kSecond),
     option("username", PENSTOCK_OPTION_STRING, nullptr, "User name for the broker."),
-    option("password", PENSTOCK_OPTION_SECRET, nullptr,
-           "Password for the broker. Read once, at the start of the agent: a new one needs a "
-           "restart."),
+    option(
+        "password", PENSTOCK_OPTION_SECRET, nullptr,
+        "Password for the broker; read again when the broker refuses it, as from ${file:/path}."),
     option("tls.ca", PENSTOCK_OPTION_PATH, nullptr,
            "PEM file of the authorities to trust. Default: the system's."),
     option("tls.cert", PENSTOCK_OPTION_PATH, nullptr, "PEM file of the client certificate."),

@@ -72,6 +72,8 @@ std::string reason_text(Version version, int code) {
 
 bool is_version_refusal(int code) { return code == 1 || code == 0x84; }
 
+bool is_login_refusal(int code) { return code == 4 || code == 5 || code == 0x86 || code == 0x87; }
+
 const char* version_name(Version version) { return version == Version::kV5 ? "5" : "3.1.1"; }
 
 }  // namespace penstock::mqtt

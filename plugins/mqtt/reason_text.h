@@ -14,6 +14,10 @@ std::string reason_text(Version version, int code);
 // The code says that the protocol version is the problem.
 bool is_version_refusal(int code);
 
+// The code says that it is the user name or the password, or may be; brokers say "not authorised"
+// as well.
+bool is_login_refusal(int code);
+
 const char* version_name(Version version);  // "5", "3.1.1"
 
 }  // namespace penstock::mqtt

@@ -92,13 +92,6 @@ void parse_subscriptions(const sdk::Options& options, Settings& settings) {
   }
 }
 
-// For libraries that take C strings, and for CONNECT.
-void check_text(const char* name, std::string_view text) {
-  if (text.size() > kMaxMqttString) refuse(std::string(name) + ": longer than 65535 bytes");
-  if (text.find('\0') != std::string_view::npos)
-    refuse(std::string(name) + ": contains a NUL character");
-}
-
 void parse_tls(const sdk::Options& options, Settings& settings) {
   for (const char* name : {"tls.ca", "tls.cert", "tls.key", "tls.server_name"}) {
     if (!settings.server.tls && options.find(name)) {
@@ -135,6 +128,12 @@ std::string BrokerAddress::text() const {
   const bool bracket = host.find(':') != std::string::npos;
   return std::string(tls ? "mqtts://" : "mqtt://") + (bracket ? "[" + host + "]" : host) + ":" +
          std::to_string(port);
+}
+
+void check_text(const char* name, std::string_view text) {
+  if (text.size() > kMaxMqttString) refuse(std::string(name) + ": longer than 65535 bytes");
+  if (text.find('\0') != std::string_view::npos)
+    refuse(std::string(name) + ": contains a NUL character");
 }
 
 BrokerAddress parse_server(std::string_view url) {

@@ -44,7 +44,7 @@ struct Settings {
   std::chrono::seconds session_expiry{0};
   std::chrono::seconds keepalive{60};
   std::string username;
-  std::optional<std::string> password;
+  std::optional<std::string> password;  // as it was at the start
   TlsFiles tls;
   std::vector<std::string> filters;
   std::vector<int> qos;  // one for each filter: 0 or 1
@@ -58,6 +58,10 @@ struct Settings {
 };
 
 Settings parse_settings(const sdk::Host& host, const sdk::Options& options);
+
+// Throws std::invalid_argument, with this name, for what CONNECT or libraries that take C strings
+// cannot carry.
+void check_text(const char* name, std::string_view text);
 
 // "mqtt://host[:port]", also mqtts, tcp, ssl. Throws std::invalid_argument.
 BrokerAddress parse_server(std::string_view url);

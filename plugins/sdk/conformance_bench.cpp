@@ -46,6 +46,10 @@ ConformanceBench::ConformanceBench() {
            [](void* self, char*, size_t) -> size_t {
              static_cast<ConformanceBench*>(self)->note_call("recall");
              return 0;
+           },
+           [](void* self, penstock_str, char*, size_t) -> size_t {
+             static_cast<ConformanceBench*>(self)->note_call("secret");
+             return 0;
            }};
 }
 

@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 #define PENSTOCK_ABI_MAJOR 1u
-#define PENSTOCK_ABI_MINOR 2u
+#define PENSTOCK_ABI_MINOR 3u
 #define PENSTOCK_DESCRIPTOR_SYMBOL "penstock_plugin_descriptor"
 
 /* Bytes with a length; not NUL-terminated. Borrowed for the duration of the call unless said
@@ -133,6 +133,14 @@ typedef struct penstock_host {
 
   /* Copies the first `capacity` bytes of what is kept and returns how many there are; 0: none. */
   size_t (*recall)(void* context, char* bytes, size_t capacity);
+
+  /* From here on since 1.3: use it only when abi_minor is at least 3. */
+
+  /* Reads an option of type SECRET (its name as in penstock_value) again from where the
+   * configuration says it is: for when the source refuses the one that create was given. Copies the
+   * first `capacity` bytes and returns how many there are; 0: it cannot be read now, or the
+   * configuration has none. Waits for the disk: only from threads of the plugin. */
+  size_t (*secret)(void* context, penstock_str name, char* bytes, size_t capacity);
 } penstock_host;
 
 typedef enum penstock_option_type {

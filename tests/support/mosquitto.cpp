@@ -23,16 +23,28 @@ std::string current_user() {
 }  // namespace
 
 Mosquitto::Mosquitto(std::filesystem::path dir, int max_inflight_messages)
-    : dir_(std::move(dir)), port_(free_tcp_port()) {
+    : dir_(std::move(dir)), port_(free_tcp_port()), max_inflight_messages_(max_inflight_messages) {
   std::filesystem::create_directories(dir_);
+  configure("allow_anonymous true");
+}
+
+void Mosquitto::set_login(const std::string& user, const std::string& password) {
+  const auto file = (dir_ / "users").string();
+  Process tool({{"mosquitto_passwd", "-b", "-c", file, user, password}, {}, dir_ / "passwd.log"});
+  if (tool.wait(std::chrono::seconds(30)) != 0)
+    throw std::runtime_error("mosquitto_passwd failed:\n" + tool.output());
+  configure("allow_anonymous false\npassword_file " + file);
+}
+
+void Mosquitto::configure(const std::string& access) const {
   std::ofstream conf(dir_ / "mosquitto.conf");
   conf << "listener " << port_ << " 127.0.0.1\n"
-       << "allow_anonymous true\n"
+       << access << "\n"
        << "user " << current_user() << "\n"
        << "persistence true\n"
        << "persistence_location " << dir_.string() << "/\n"
        << "autosave_interval 1\n"
-       << "max_inflight_messages " << max_inflight_messages << "\n"
+       << "max_inflight_messages " << max_inflight_messages_ << "\n"
        << "max_queued_messages 0\n"
        << "max_queued_bytes 0\n"
        << "log_dest stderr\n";

@@ -21,6 +21,8 @@ class Mosquitto {
   // Chooses a free port and writes the configuration; does not start the broker yet.
   explicit Mosquitto(std::filesystem::path dir, int max_inflight_messages = 65535);
 
+  // From the next start on only this user may connect; before: everyone.
+  void set_login(const std::string& user, const std::string& password);
   // Returns when the broker accepts connections.
   void start();
   // Orderly: the persistence file is written first.
@@ -33,8 +35,11 @@ class Mosquitto {
   pid_t pid() const { return process_ ? process_->pid() : -1; }
 
  private:
+  void configure(const std::string& access) const;
+
   std::filesystem::path dir_;
   uint16_t port_;
+  int max_inflight_messages_;
   std::unique_ptr<Process> process_;
 };
 

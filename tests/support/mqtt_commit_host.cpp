@@ -19,6 +19,7 @@ CommitHost::CommitHost(std::string instance_id, std::string agent_id)
   abi_.set_aside = on_set_aside;
   abi_.remember = on_remember;
   abi_.recall = on_recall;
+  abi_.secret = on_secret;
   abi_.flush_hint = [](void* self) { ++static_cast<CommitHost*>(self)->hints_; };
   abi_.log = [](void* self, penstock_log_level, penstock_str text) {
     auto& host = *static_cast<CommitHost*>(self);
@@ -142,6 +143,20 @@ size_t CommitHost::on_recall(void* self, char* bytes, size_t capacity) {
   const auto note = static_cast<CommitHost*>(self)->note();
   if (capacity > 0) note.copy(bytes, capacity);
   return note.size();
+}
+
+size_t CommitHost::on_secret(void* self, penstock_str name, char* bytes, size_t capacity) {
+  auto& host = *static_cast<CommitHost*>(self);
+  ++host.secrets_read_;
+  const std::lock_guard lock(host.mutex_);
+  if (sdk::view(name) != "password") return 0;
+  if (capacity > 0) host.password_.copy(bytes, capacity);
+  return host.password_.size();
+}
+
+void CommitHost::set_password(std::string password) {
+  const std::lock_guard lock(mutex_);
+  password_ = std::move(password);
 }
 
 void CommitHost::set_note(std::string note) {

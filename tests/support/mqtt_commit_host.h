@@ -54,6 +54,9 @@ class CommitHost {
   void be_of_version_1_0() { abi_.abi_minor = 0; }                          // before start
   // What the input keeps over restarts: a next life gets what the last one has left.
   void set_note(std::string note);
+  // What the password is when the input asks for it again.
+  void set_password(std::string password);
+  uint64_t secrets_read() const { return secrets_read_.load(); }
   std::string note() const;
   void answer_with(Answer answer);
   // From now on commits run by themselves; without it only commit_now() commits.
@@ -84,6 +87,7 @@ class CommitHost {
                                            penstock_str reason, uint64_t* last_seq);
   static int on_remember(void* self, penstock_str bytes);
   static size_t on_recall(void* self, char* bytes, size_t capacity);
+  static size_t on_secret(void* self, penstock_str name, char* bytes, size_t capacity);
   penstock_emit_status take(const penstock_record& record, std::string_view reason,
                             uint64_t* last_seq);
   void dispatch();
@@ -96,6 +100,7 @@ class CommitHost {
   std::atomic<uint64_t> durable_{0};
   std::atomic<uint64_t> hints_{0};
   std::atomic<bool> lying_{false};
+  std::atomic<uint64_t> secrets_read_{0};
 
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
@@ -103,6 +108,7 @@ class CommitHost {
   Commit commit_;
   std::vector<StoredRecord> records_;
   std::string note_;
+  std::string password_;
   size_t committed_ = 0;  // of records_
   uint64_t calls_ = 0;
   bool stop_ = false;

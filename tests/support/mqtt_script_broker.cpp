@@ -204,7 +204,8 @@ bool ScriptBroker::on_connect(const std::string& body) {
   size_t at = 0;
   read_string(body, at);
   connect.level = static_cast<uint8_t>(body.at(at++));
-  connect.clean = (body.at(at++) & 2) != 0;
+  const auto flags = static_cast<uint8_t>(body.at(at++));
+  connect.clean = (flags & 2) != 0;
   connect.keepalive_s = static_cast<uint16_t>(read16(body, at));
   at += 2;
   if (connect.level == 5) {
@@ -213,6 +214,8 @@ bool ScriptBroker::on_connect(const std::string& body) {
     at += size;
   }
   connect.client_id = read_string(body, at);
+  if ((flags & 0x80) != 0) read_string(body, at);  // the user name
+  if ((flags & 0x40) != 0) connect.password = read_string(body, at);
   level_ = connect.level;
   std::function<int(const SeenConnect&)> answer;
   {

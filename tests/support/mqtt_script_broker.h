@@ -36,6 +36,7 @@ struct SeenConnect {
   uint16_t keepalive_s = 0;
   std::string client_id;
   std::string properties;
+  std::string password;
 };
 
 struct SeenDelivery {

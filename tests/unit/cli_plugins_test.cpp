@@ -96,7 +96,7 @@ TEST(PluginsCommand, LsNamesAllAndSaysWhyOneCannotBeUsed) {
   EXPECT_EQ(outcome.code, 1) << "some here are broken on purpose";
   EXPECT_THAT(
       outcome.out,
-      AllOf(HasSubstr("probe        1          ABI 1.2  Does what a test says"),
+      AllOf(HasSubstr("probe        1          ABI 1.3  Does what a test says"),
             HasSubstr("next_abi     cannot be used: "), HasSubstr("built for plugin ABI 2.0")));
 }
 

@@ -101,6 +101,23 @@ TEST(ConfigOptions, RelativePathsStartAtTheFolderOfTheFile) {
   EXPECT_EQ(values.back().text, "/etc/penstock/d");
 }
 
+TEST(ConfigOptions, ASecretKeepsHowItIsReadAgain) {
+  FakeMachine machine;
+  machine.files = {{"/etc/penstock/conf.d/i.yaml",
+                    "inputs: {i: {plugin: p, server: x, password: \"${file:pw}\"}}\n"},
+                   {"/etc/penstock/conf.d/pw", "one\n"}};
+  const auto loaded = machine.load(minimal("include: [conf.d/i.yaml]\n"));
+  std::vector<Problem> problems;
+  const auto specs = table();
+  for (const auto& value :
+       check_options(loaded.config.inputs.at(0).options, specs, "p", problems)) {
+    const bool secret = value.name == "password";
+    EXPECT_TRUE(!secret || value.text == "one");
+    EXPECT_EQ(value.written, secret ? "${file:pw}" : "") << value.name;
+    EXPECT_EQ(value.folder, secret ? "/etc/penstock/conf.d" : "") << value.name;
+  }
+}
+
 TEST(ConfigOptions, EveryMistakeIsNamedWithItsPlace) {
   struct Row {
     std::string options;

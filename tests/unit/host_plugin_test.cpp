@@ -162,6 +162,32 @@ TEST_F(HostTest, WithoutAPlaceForItAnInputIsToldThatNothingIsRemembered) {
   host_.destroy();
 }
 
+TEST_F(HostTest, ASecretIsReadAgainWhereTheConfigurationSaysItIs) {
+  const test::TempDir dir("secrets");
+  const auto put = [&](const std::string& name, const std::string& text) {
+    std::ofstream(dir.path() / name) << text << "\n";
+    return "count: 1, mode: secret, password: \"${file:" + (dir.path() / name).string() + "}\"";
+  };
+  add("changed", "probe", put("a", "old"));
+  add("same", "probe", put("b", "old"));
+  add("gone", "probe", put("c", "old"));
+  add("none", "probe", "count: 1, mode: secret");
+  const std::string renewed(1'000, 'n');
+  put("a", renewed);
+  std::filesystem::remove(dir.path() / "c");
+  host_.start(kSoon);
+  const std::vector<std::string> wanted{renewed + "|", "old|", "|", "|"};
+  for (spool::SourceId source = 0; source < wanted.size(); ++source) {
+    ASSERT_TRUE(wait_until([&] { return sink_.taken(source) == 1; }, kSoon)) << source;
+  }
+  host_.quiesce(kSoon);
+  host_.stop(kSoon);
+  host_.destroy();
+  for (spool::SourceId source = 0; source < wanted.size(); ++source) {
+    EXPECT_EQ(sink_.payloads[source], std::vector<std::string>{wanted[source]}) << source;
+  }
+}
+
 TEST_F(HostTest, AFullQueueIsFollowedByRoomUntilThePluginEmitsAgain) {
   sink_.full = true;
   add("one", "probe", "count: 3");

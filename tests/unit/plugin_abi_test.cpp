@@ -39,6 +39,9 @@ TEST(PluginAbi, FieldsOfVersionOneStayWhereTheyAre) {
   EXPECT_EQ(offsetof(penstock_host, remember), 96u);
   EXPECT_EQ(offsetof(penstock_host, recall), 104u);
 
+  // Since 1.3
+  EXPECT_EQ(offsetof(penstock_host, secret), 112u);
+
   EXPECT_EQ(offsetof(penstock_option, required), 4u);
   EXPECT_EQ(offsetof(penstock_option, name), 8u);
   EXPECT_EQ(offsetof(penstock_option, type), 16u);

@@ -72,7 +72,9 @@ class Probe final : public penstock::sdk::Input {
     uint64_t none = 0;
     if (mode_ == "misuse_hang_stop") host_.set_aside({}, "", none);
     for (int64_t i = 1; i <= count_ && !quiesced_; ++i) {
-      const std::string payload = std::to_string(i);
+      const std::string payload = mode_ == "secret"
+                                      ? host_.secret("password") + "|" + host_.secret("mode")
+                                      : std::to_string(i);
       const auto record = penstock::sdk::record("probe/t", payload);
       uint64_t last_seq = 0;
       const auto rooms = rooms_.load();
@@ -105,10 +107,12 @@ class Probe final : public penstock::sdk::Input {
 const penstock_option kOptions[] = {
     {sizeof(penstock_option), 0, "mode", PENSTOCK_OPTION_ENUM, "behave",
      "behave|refuse_create|refuse_start|hang_create|hang_start|hang_stop|hang_destroy|"
-     "misuse_hang_stop|remember|set_aside|spill",
+     "misuse_hang_stop|remember|secret|set_aside|spill",
      0, 0, "What to do."},
     {sizeof(penstock_option), 0, "count", PENSTOCK_OPTION_INTEGER, "3", nullptr, 0, 1000000,
      "Records to emit."},
+    {sizeof(penstock_option), 0, "password", PENSTOCK_OPTION_SECRET, nullptr, nullptr, 0, 0,
+     "Read again for mode secret."},
 };
 
 }  // namespace
