@@ -167,6 +167,14 @@ int truncate_any(int fd, off_t size) {
 // libraries end here. By label, because the headers give some of these names to others.
 #define PENSTOCK_REPLACES(name) asm(name) __attribute__((visibility("default")))
 
+// With 32 bits the plain names are of another ABI, that of libraries that know small files only;
+// ours and SQLite use the others.
+#if defined(__LP64__)
+#define PENSTOCK_LARGE(name) name
+#else
+#define PENSTOCK_LARGE(name) name "64"
+#endif
+
 extern "C" {
 namespace sites = penstock::spool::testing;
 using sites::Call;
@@ -207,27 +215,30 @@ ssize_t site_write(int fd, const void* bytes, size_t size) {
   return real(fd, bytes, sites::part_of(size, fate));
 }
 
+#if defined(__LP64__)
 ssize_t site_pread(int fd, void* bytes, size_t size, off64_t at) PENSTOCK_REPLACES("pread");
 ssize_t site_pread(int fd, void* bytes, size_t size, off64_t at) {
   return sites::pread_any(fd, bytes, size, at);
 }
+ssize_t site_pwrite(int fd, const void* bytes, size_t size, off64_t at) PENSTOCK_REPLACES("pwrite");
+ssize_t site_pwrite(int fd, const void* bytes, size_t size, off64_t at) {
+  return sites::pwrite_any(fd, bytes, size, at);
+}
+int site_ftruncate(int fd, off64_t size) PENSTOCK_REPLACES("ftruncate");
+int site_ftruncate(int fd, off64_t size) { return sites::truncate_any(fd, size); }
+#endif
+
 ssize_t site_pread64(int fd, void* bytes, size_t size, off64_t at) PENSTOCK_REPLACES("pread64");
 ssize_t site_pread64(int fd, void* bytes, size_t size, off64_t at) {
   return sites::pread_any(fd, bytes, size, at);
 }
 
-ssize_t site_pwrite(int fd, const void* bytes, size_t size, off64_t at) PENSTOCK_REPLACES("pwrite");
-ssize_t site_pwrite(int fd, const void* bytes, size_t size, off64_t at) {
-  return sites::pwrite_any(fd, bytes, size, at);
-}
 ssize_t site_pwrite64(int fd, const void* bytes, size_t size, off64_t at)
     PENSTOCK_REPLACES("pwrite64");
 ssize_t site_pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
   return sites::pwrite_any(fd, bytes, size, at);
 }
 
-int site_ftruncate(int fd, off64_t size) PENSTOCK_REPLACES("ftruncate");
-int site_ftruncate(int fd, off64_t size) { return sites::truncate_any(fd, size); }
 int site_ftruncate64(int fd, off64_t size) PENSTOCK_REPLACES("ftruncate64");
 int site_ftruncate64(int fd, off64_t size) { return sites::truncate_any(fd, size); }
 
@@ -263,14 +274,14 @@ int site_mkdir(const char* path, mode_t mode) {
   return real(path, mode);
 }
 
-struct dirent* site_readdir(DIR* dir) PENSTOCK_REPLACES("readdir");
+struct dirent* site_readdir(DIR* dir) PENSTOCK_REPLACES(PENSTOCK_LARGE("readdir"));
 struct dirent* site_readdir(DIR* dir) {
   if (fate_of(kind_of(Call::kList), dirfd(dir)) > 0) return nullptr;
   static const auto real = sites::next_of<struct dirent*(DIR*)>("readdir64");
   return real(dir);
 }
 
-int site_stat(const char* path, struct stat* info) PENSTOCK_REPLACES("stat");
+int site_stat(const char* path, struct stat* info) PENSTOCK_REPLACES(PENSTOCK_LARGE("stat"));
 int site_stat(const char* path, struct stat* info) {
   if (fate_of(kind_of(Call::kStat), path) > 0) return -1;
   static const auto real = sites::next_of<int(const char*, struct stat*)>("stat64");
