@@ -102,7 +102,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   settings.state_dir = state_dir;
   settings.runtime_dir = runtime_dir();
   settings.version = PENSTOCK_VERSION;
-  return app::run_agent(common.config, std::move(settings));
+  return app::run_agent(common.config, settings);
 }
 
 }  // namespace penstock::cli
