@@ -83,13 +83,13 @@ struct Crash : testing::Test {
 };
 
 TEST_F(Crash, ThePluginWhoseCodeWasRunningIsNoted) {
-  int count = 0;
   std::vector<const char*> modes{"trap", "crash_in_thread"};
   if (!kIsArm32) modes.insert(modes.end(), {"crash", "throw_in_thread"});
   for (const char* mode : modes) {
     EXPECT_NE(crash(mode), 0) << mode;
-    ASSERT_EQ(notes().size(), static_cast<size_t>(++count)) << mode;
+    ASSERT_EQ(notes().size(), 1U) << mode;
     EXPECT_EQ(notes().back().plugin, "misfit") << mode;
+    std::filesystem::remove(dir.path() / "plugin-crashes");  // the third would leave it out
   }
 }
 
