@@ -14,6 +14,7 @@
 #include "agent/app/launch.h"
 #include "agent/ops/progress_watch.h"
 #include "agent/ops/service_manager.h"
+#include "agent/ops/start_pages.h"
 
 namespace penstock::app {
 namespace {
@@ -74,6 +75,7 @@ class Keeper {
 
  private:
   static constexpr Millis kLook{5000};
+  static constexpr int kSettled = 2;  // looks until the inputs and streams are open
 
   void look() {
     const auto verdict =
@@ -81,6 +83,7 @@ class Keeper {
     agent_.touch([answered = answered_] { *answered = true; });
     if (verdict.is_alive) systemd_.alive();
     tell(verdict);
+    if (++looks_ == kSettled) ops::forget_start_pages();
   }
 
   void tell(const ops::ProgressWatch::Verdict& verdict) {
@@ -103,6 +106,7 @@ class Keeper {
   const std::string status_;
   const Log& log_;
   ops::ProgressWatch watch_;
+  int looks_ = 0;
   std::shared_ptr<std::atomic<bool>> answered_ = std::make_shared<std::atomic<bool>>(true);
 };
 
