@@ -33,9 +33,8 @@ TEST(StartPages, CodeThatDoesNotRunIsGivenBackAndRunsWhenItIsCalled) {
     sum += static_cast<unsigned char>(*static_cast<const volatile char*>(at));
   const size_t before = code_kb();
   EXPECT_GT(forget_start_pages(), 0U);
-  const size_t after = code_kb();
+  const size_t after = code_kb();  // whose code was forgotten, too
   EXPECT_LT(after, before) << "KiB; " << sum;
-  EXPECT_EQ(std::to_string(before + 1), std::to_string(1 + before)) << "code runs on";
 }
 
 }  // namespace
