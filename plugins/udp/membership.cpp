@@ -50,6 +50,18 @@ int change(int fd, const Group& group, unsigned interface, bool join) {
   return ::setsockopt(fd, level, option, &request, sizeof request) == 0 ? 0 : errno;
 }
 
+// How often the link's carrier came or went; 0 before Linux 3.15, which does not count.
+uint32_t carrier_changes(const nlmsghdr& header, const ifinfomsg& link) {
+  auto left = static_cast<size_t>(IFLA_PAYLOAD(&header));
+  for (const rtattr* at = IFLA_RTA(&link); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+    if (at->rta_type != IFLA_CARRIER_CHANGES || RTA_PAYLOAD(at) < sizeof(uint32_t)) continue;
+    uint32_t count = 0;
+    std::memcpy(&count, RTA_DATA(at), sizeof count);
+    return count;
+  }
+  return 0;
+}
+
 std::string advice(int error) {
   switch (error) {
     case ENODEV:
@@ -114,17 +126,20 @@ bool Membership::wants_join(const LinkNews& news) const {
          std::find(news.back.begin(), news.back.end(), static_cast<int>(now)) != news.back.end();
 }
 
-bool LinkStates::report(int index, bool running) {
-  const auto [known, fresh] = running_.try_emplace(index, running);
-  const bool was_away = fresh ? gone_ > 0 : !known->second;
-  known->second = running;
+bool LinkStates::report(int index, bool running, uint32_t carrier_changes) {
+  const Link now{running, carrier_changes};
+  const auto [known, fresh] = links_.try_emplace(index, now);
+  const Link& before = known->second;
+  const bool was_away =
+      fresh ? gone_ > 0 : !before.running || before.carrier_changes != carrier_changes;
+  known->second = now;
   if (!running || !was_away) return false;
   gone_ = std::max(gone_ - 1, 0);
   return true;
 }
 
 void LinkStates::gone(int index) {
-  running_.erase(index);
+  links_.erase(index);
   ++gone_;
 }
 
@@ -168,7 +183,8 @@ void LinkWatch::take_report(const nlmsghdr& header, LinkNews& news) {
   news.any = true;
   if (header.nlmsg_type == RTM_DELLINK) {
     links_.gone(link.ifi_index);
-  } else if (links_.report(link.ifi_index, (link.ifi_flags & IFF_RUNNING) != 0)) {
+  } else if (links_.report(link.ifi_index, (link.ifi_flags & IFF_RUNNING) != 0,
+                           carrier_changes(header, link))) {
     news.back.push_back(link.ifi_index);
   }
 }

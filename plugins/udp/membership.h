@@ -67,13 +67,19 @@ class Membership {
 // Which links run, from what the kernel reports. Pure.
 class LinkStates {
  public:
-  // True when link `index` runs now and did not at its last report; also for one never heard of, if
-  // it stands for one that is gone: a replugged adapter has another number.
-  bool report(int index, bool running);
+  // True when link `index` runs now and was away since its last report: it did not run then, or its
+  // carrier came or went in between (`carrier_changes`; the kernel reports a link once a second,
+  // and a cable pulled for less is told by this count only). Also for a link never heard of, if it
+  // stands for one that is gone: a replugged adapter has another number.
+  bool report(int index, bool running, uint32_t carrier_changes);
   void gone(int index);
 
  private:
-  std::map<int, bool> running_;
+  struct Link {
+    bool running;
+    uint32_t carrier_changes;
+  };
+  std::map<int, Link> links_;
   int gone_ = 0;  // and not replaced yet
 };
 

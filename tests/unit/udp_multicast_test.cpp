@@ -45,16 +45,25 @@ TEST(MulticastGroup, IsAGroupAndPerhapsItsSource) {
 
 TEST(LinkStates, SaysWhenALinkIsBack) {
   LinkStates links;
-  EXPECT_FALSE(links.report(2, true)) << "never heard of it: it may have run all the time";
-  EXPECT_FALSE(links.report(2, true)) << "no news";
-  EXPECT_FALSE(links.report(2, false));
-  EXPECT_TRUE(links.report(2, true));
-  EXPECT_FALSE(links.report(3, false));
+  EXPECT_FALSE(links.report(2, true, 1)) << "never heard of it: it may have run all the time";
+  EXPECT_FALSE(links.report(2, true, 1)) << "no news";
+  EXPECT_FALSE(links.report(2, false, 2));
+  EXPECT_TRUE(links.report(2, true, 3));
+  EXPECT_FALSE(links.report(3, false, 0));
   links.gone(2);
-  EXPECT_TRUE(links.report(2, true)) << "plugged in again under the same number";
+  EXPECT_TRUE(links.report(2, true, 1)) << "plugged in again under the same number";
   links.gone(2);
-  EXPECT_TRUE(links.report(4, true)) << "plugged in again under another";
-  EXPECT_FALSE(links.report(5, true)) << "and one more that replaces nothing";
+  EXPECT_TRUE(links.report(4, true, 1)) << "plugged in again under another";
+  EXPECT_FALSE(links.report(5, true, 1)) << "and one more that replaces nothing";
+}
+
+TEST(LinkStates, SeeACableThatWasPulledBetweenTwoReports) {
+  LinkStates links;
+  EXPECT_FALSE(links.report(2, true, 3));
+  EXPECT_TRUE(links.report(2, true, 5)) << "down and up: the kernel told of neither";
+  EXPECT_FALSE(links.report(2, true, 5));
+  EXPECT_FALSE(links.report(2, false, 7)) << "up and down again: it is not back";
+  EXPECT_TRUE(links.report(2, true, 8));
 }
 
 TEST(Membership, IsRenewedOnlyForItsOwnLinkOnceItIsComplete) {
