@@ -24,7 +24,8 @@
 namespace penstock::host {
 namespace {
 
-constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+// SIGTRAP: what the compiler's trap is on arm64.
+constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT};
 constexpr size_t kNameBytes = 64;
 constexpr size_t kMostPlugins = 64;
 constexpr int kMostFrames = 128;

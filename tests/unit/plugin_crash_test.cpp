@@ -94,7 +94,8 @@ TEST_F(Crash, ThePluginWhoseCodeWasRunningIsNoted) {
 }
 
 TEST_F(Crash, TheThirdInTenMinutesLeavesItOutAndNoOther) {
-  EXPECT_EQ(crash("trap"), SIGILL) << "the signal still ends the process";
+  const int signal = crash("trap");
+  EXPECT_TRUE(signal == SIGILL || signal == SIGTRAP) << "it still ends the process: " << signal;
   crash("trap");
   EXPECT_EQ(refusal("misfit"), "") << "two may be chance";
   crash("trap");
