@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/slice.h>
 
 #include "agent/base/secret.h"
@@ -81,19 +80,20 @@ GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::sha
       heard_before_(channel.heard) {
   context_->AddMetadata("authorization", "Bearer " + bearer_);
   context_->AddMetadata("x-databricks-zerobus-table-name", open.table);
+  // The headers go with the create request.
+  context_->set_initial_metadata_corked(true);
   const grpc::Slice create(create_request(open.table, open.encoding, open.descriptor));
-  outgoing_ = grpc::ByteBuffer(&create, 1);
+  queued_ = grpc::ByteBuffer(&create, 1);
 }
 
-void GrpcCall::start() {
-  // Every reaction takes one of these first, so it sees the finished object whatever gRPC does.
-  const std::scoped_lock publish(events_mutex_, mutex_);
+void GrpcCall::start(grpc::CompletionQueue& queue) {
+  // Every operation that comes back takes it first, so it sees the finished object.
+  const std::lock_guard lock(mutex_);
   grpc::GenericStub stub(channel_.channel);
-  stub.PrepareBidiStreamingCall(context_.get(), kStreamMethod, {}, this);
-  AddHold();
-  StartRead(&incoming_);
-  StartWrite(&outgoing_);
-  StartCall();
+  stream_ = stub.PrepareCall(context_.get(), kStreamMethod, &queue);
+  stream_->StartCall(nullptr);  // no operation, see the constructor
+  read();
+  start_write(queued_);
 }
 
 void GrpcCall::write(int64_t offset, std::shared_ptr<const std::string> body) {
@@ -115,7 +115,7 @@ void GrpcCall::half_close() {
   const std::lock_guard lock(mutex_);
   if (ended_ || half_closed_) return;
   half_closed_ = true;
-  if (!write_pending_) StartWritesDone();
+  if (!write_pending_) start_half_close();
 }
 
 void GrpcCall::cancel() {
@@ -148,23 +148,46 @@ void GrpcCall::heard() {
 // it is as good as.
 void GrpcCall::note_goaway() {
   if (channel_.channel->GetState(false) == GRPC_CHANNEL_READY) return;
-  if (goaway_told_.exchange(true)) return;
+  if (std::exchange(goaway_told_, true)) return;
   emit([&](StreamEvents& events) { events.on_response(generation_, CloseSignal{kGoawayGrace}); });
 }
 
-void GrpcCall::start_write(grpc::ByteBuffer& message) {
-  outgoing_.Swap(&message);
-  write_pending_ = true;
-  StartWrite(&outgoing_);
+void GrpcCall::read() {
+  ++operations_;
+  stream_->Read(&incoming_, read_.tag());
 }
 
-void GrpcCall::OnReadDone(bool ok) {
+void GrpcCall::start_write(grpc::ByteBuffer& message) {
+  write_pending_ = true;
+  ++operations_;
+  stream_->Write(message, written_.tag());  // takes references of its own
+  message.Clear();
+}
+
+void GrpcCall::start_half_close() {
+  ++operations_;
+  stream_->WritesDone(half_close_done_.tag());
+}
+
+void GrpcCall::ask_status() {
+  ended_ = true;
+  ++operations_;
+  stream_->Finish(&status_, status_known_.tag());
+}
+
+void GrpcCall::finish_operation(void (GrpcCall::*next)(bool), bool ok) {
+  (this->*next)(ok);
+  {
+    const std::lock_guard lock(mutex_);
+    if (--operations_ > 0) return;
+  }
+  end();
+}
+
+void GrpcCall::on_read(bool ok) {
   if (!ok) {
-    {
-      const std::lock_guard lock(mutex_);
-      ended_ = true;
-    }
-    RemoveHold();
+    const std::lock_guard lock(mutex_);
+    ask_status();
     return;
   }
   heard();
@@ -178,15 +201,15 @@ void GrpcCall::OnReadDone(bool ok) {
     });
   }
   note_goaway();
-  StartRead(&incoming_);
+  const std::lock_guard lock(mutex_);
+  read();
 }
 
-void GrpcCall::OnWriteDone(bool ok) {
+void GrpcCall::on_written(bool ok) {
   bool batch_done = false;
   bool open = false;
   {
     const std::lock_guard lock(mutex_);
-    outgoing_.Clear();  // gRPC holds its own reference while it needs the bytes
     write_pending_ = false;
     batch_done = std::exchange(created_, true);
     open = answered_;
@@ -197,14 +220,15 @@ void GrpcCall::OnWriteDone(bool ok) {
     if (queued_.Length() > 0) {
       start_write(queued_);
     } else if (half_closed_) {
-      StartWritesDone();
+      start_half_close();
     }
   }
   if (batch_done) emit([&](StreamEvents& events) { events.on_write_done(generation_); });
   if (open) note_goaway();
 }
 
-void GrpcCall::OnDone(const grpc::Status& status) {
+// Nothing is under way any more. The last call here, which may destroy it.
+void GrpcCall::end() {
   release_context();
   {
     // Who hears of the end finds room for the next stream.
@@ -213,7 +237,7 @@ void GrpcCall::OnDone(const grpc::Status& status) {
     if (answered_) --channel_.answered;
   }
   Status end =
-      as_meant(static_cast<int>(status.error_code()), status.error_message(), largest_sent());
+      as_meant(static_cast<int>(status_.error_code()), status_.error_message(), largest_sent());
   // A server, or a proxy in between, may repeat the token it was sent; the text ends up in logs.
   end.message = without_secret(std::move(end.message), bearer_, "[access token]");
   if (end.code == code::kUnavailable && !answered_ && !pool_->proxy.empty())
@@ -238,6 +262,7 @@ size_t GrpcCall::largest_sent() {
 void GrpcCall::release_context() {
   std::shared_ptr<grpc::ClientContext> context;
   const std::lock_guard lock(mutex_);
+  stream_.reset();
   context.swap(context_);
 }
 

@@ -1,32 +1,32 @@
-// GrpcCall: one stream as a gRPC callback reactor. Private to the gRPC transport.
+// GrpcCall: one stream as operations of gRPC's asynchronous API. Private to the gRPC transport.
 //
-// Lifetime: the pool keeps a call from start() until OnDone; handles only share it. gRPC may run
-// OnDone as soon as no operation is pending, so one hold is taken at the start and given back when
-// the read side has ended; after that `ended_` keeps every late write() and cancel() away from the
-// call. The last reference to a channel must not go on one of gRPC's own threads, which it would
-// join: so the context, which holds one, goes before OnDone gives the stream's place back, and the
-// transport keeps its channels until then. Threads: write, half_close and cancel from any; gRPC's
-// reactions come on its own threads, reads and writes at once.
+// Lifetime: the pool keeps a call from start() until the last of its operations has come back;
+// handles only share it. When the read side has ended the status is asked for, and `ended_` keeps
+// every late write() and cancel() away from the call. The last reference to a channel must not go
+// on one of gRPC's own threads, which it would join: so the context, which holds one, goes before
+// the stream's place is given back, and the transport keeps its channels until then. Threads:
+// write, half_close and cancel from any; what operations lead to, and every event, on the thread of
+// Completions.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <set>
 
 #include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/client_callback.h>
 
 #include "agent/zerobus/grpc_channels.h"
+#include "agent/zerobus/grpc_completions.h"
 #include "agent/zerobus/transport.h"
 
 namespace penstock::zerobus {
 
 class GrpcCall;
 
-// The streams of a transport; shared, because OnDone may return a moment after the transport has
-// gone.
+// The streams of a transport; shared, because handles to ended ones may live longer.
 struct Pool {
   std::mutex mutex;
   std::condition_variable all_ended;
@@ -34,32 +34,51 @@ struct Pool {
   std::string proxy;  // "host:port", named with connections that fail; set before the first call
 };
 
-class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class GrpcCall {
  public:
-  // `channel` counts this stream and outlives OnDone.
+  // `channel` counts this stream and outlives it.
   GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::shared_ptr<Pool> pool,
            PooledChannel& channel);
 
-  void start();
+  void start(grpc::CompletionQueue& queue);
   void write(int64_t offset, std::shared_ptr<const std::string> body);
   void half_close();
   void cancel();
 
  private:
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnDone(const grpc::Status& status) override;
+  // One of these is under way at most once at a time.
+  class Pending final : public Operation {
+   public:
+    Pending(GrpcCall& call, void (GrpcCall::*next)(bool)) : call_(call), next_(next) {}
+    void done(bool ok) override { call_.finish_operation(next_, ok); }
 
-  void start_write(grpc::ByteBuffer& message);  // under mutex_
+   private:
+    GrpcCall& call_;
+    void (GrpcCall::*const next_)(bool);
+  };
+
+  void finish_operation(void (GrpcCall::*next)(bool), bool ok);
+  void on_read(bool ok);
+  void on_written(bool ok);
+  void on_half_closed(bool) {}
+  void on_status(bool) {}
+  void end();
+
+  // All under mutex_.
+  void read();
+  void start_write(grpc::ByteBuffer& message);
+  void start_half_close();
+  void ask_status();
+  void note_silence();
+
   void heard();
   void note_goaway();
-  void note_silence();  // under mutex_
   void release_context();
   size_t largest_sent();
 
+  // On the thread of Completions only, so the events of one stream never overlap.
   template <class Use>
   void emit(Use use) {
-    const std::lock_guard lock(events_mutex_);
     if (const auto events = events_.lock()) use(*events);
   }
 
@@ -71,13 +90,18 @@ class GrpcCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   PooledChannel& channel_;
   const uint64_t heard_before_;
   grpc::ByteBuffer incoming_;
-  std::mutex events_mutex_;  // events of one stream never overlap
-  std::atomic<bool> goaway_told_{false};
+  grpc::Status status_;
+  bool goaway_told_ = false;
+  Pending read_{*this, &GrpcCall::on_read};
+  Pending written_{*this, &GrpcCall::on_written};
+  Pending half_close_done_{*this, &GrpcCall::on_half_closed};
+  Pending status_known_{*this, &GrpcCall::on_status};
 
   std::mutex mutex_;
   std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
-  grpc::ByteBuffer outgoing_;  // gRPC reads it while write_pending_
-  grpc::ByteBuffer queued_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;  // goes before the context
+  int operations_ = 0;                                            // under way
+  grpc::ByteBuffer queued_;  // first the create request, then at most one batch
   size_t largest_sent_bytes_ = 0;
   bool write_pending_ = true;  // the create request first
   bool created_ = false;       // the create request has been written

@@ -96,13 +96,14 @@ class GrpcTransport : public Transport {
       pool_->calls.insert(call);
       unused = channels_.unused();
     }
-    call->start();
+    call->start(completions_.queue());
     return std::shared_ptr<Stream>(std::make_shared<GrpcStream>(call));
   }
 
  private:
   const std::shared_ptr<Pool> pool_ = std::make_shared<Pool>();
   Channels channels_;  // under pool_->mutex
+  Completions completions_;
 };
 
 // One reference to the library for the life of the process: shutting it down with the last channel

@@ -39,7 +39,8 @@ Wakeups wakeups(pid_t pid) {
     std::string name;
     std::getline(std::ifstream(task.path() / "comm"), name);
     sum.all += one;
-    if (name == "penstock" || name == "serial" || name == "udp") sum.own += one;
+    if (name == "penstock" || name == "zerobus" || name == "serial" || name == "udp")
+      sum.own += one;
   }
   return sum;
 }
