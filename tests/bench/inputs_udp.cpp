@@ -14,6 +14,7 @@
 #include "tests/bench/inputs_bench.h"
 #include "tests/bench/inputs_rig.h"
 #include "tests/bench/load_udp.h"
+#include "tests/bench/packaged_user.h"
 #include "tests/bench/rate_search.h"
 #include "tests/bench/receive_buffer.h"
 #include "tests/bench/spool_bench_rig.h"
@@ -109,10 +110,19 @@ Trial input_trial(const InputsSettings& settings, UdpLoad load) {
   return static_cast<double>(load.count) / std::max(seconds - 0.01, sent.seconds);
 }
 
-void measure_size(const InputsSettings& settings, Report& report, size_t bytes, double target) {
+// A place of the unit's user, away from what root made.
+InputsSettings of_user(const InputsSettings& settings) {
+  InputsSettings out = settings;
+  out.dir = settings.dir / "user";
+  return out;
+}
+
+void measure_size(const InputsSettings& all, Report& report, size_t bytes, double target) {
   Finding rate;
   rate.id = bytes == 200 ? "udp_200b" : "udp_1kb";
-  if (!settings.wants(rate.id)) return;
+  if (!all.wants(rate.id)) return;
+  const InputsSettings settings = of_user(all);
+  const AsPackagedUser user(settings.dir);
   rate.unit = "datagrams/s";
   rate.of = "bare recvmmsg";
   rate.target = target;
@@ -136,7 +146,7 @@ void measure_size(const InputsSettings& settings, Report& report, size_t bytes, 
     bare_start = std::max(bare.back(), 1000.0);
     input_start = std::max(rate.values.back(), 1000.0);
   }
-  rate.note = fmt::format("lossless and durable; bare {:.0f}/s", median(bare));
+  rate.note = fmt::format("lossless and durable; bare {:.0f}/s; {}", median(bare), user.text());
   report.add(rate);
 }
 
@@ -147,10 +157,12 @@ void measure_udp(const InputsSettings& settings, Report& report) {
   measure_size(settings, report, 1024, 0.2);
 }
 
-void measure_udp_burst(const InputsSettings& settings, Report& report) {
+void measure_udp_burst(const InputsSettings& all, Report& report) {
   Finding lost;
   lost.id = "udp_burst";
-  if (!settings.wants(lost.id)) return;
+  if (!all.wants(lost.id)) return;
+  const InputsSettings settings = of_user(all);
+  const AsPackagedUser user(settings.dir);
   lost.unit = "lost";
   lost.better = Better::kLess;
   lost.target = 0;
@@ -168,7 +180,8 @@ void measure_udp_burst(const InputsSettings& settings, Report& report) {
     rig.wait_durable(load.count, Millis(2000));
     lost.values.push_back(static_cast<double>(load.count - rig.durable()));
   }
-  lost.note = fmt::format("of 5,000 x 200 B at 100 k/s (the slowest burst: {:.0f}/s)", slowest);
+  lost.note = fmt::format("of 5,000 x 200 B at 100 k/s (the slowest burst: {:.0f}/s); {}", slowest,
+                          user.text());
   report.add(lost);
 }
 

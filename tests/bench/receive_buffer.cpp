@@ -23,11 +23,14 @@ int64_t number_in(const std::string& file, const std::string& key) {
 
 }  // namespace
 
+int64_t shipped_receive_limit() {
+  return number_in(test::source_dir() + "/systemd/sysctl.d/60-penstock.conf", "net.core.rmem_max");
+}
+
 void describe_receive_buffer(Report& report) {
   std::string allowed;
   std::ifstream("/proc/sys/net/core/rmem_max") >> allowed;
-  const auto shipped =
-      number_in(test::source_dir() + "/systemd/sysctl.d/60-penstock.conf", "net.core.rmem_max");
+  const auto shipped = shipped_receive_limit();
   const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const bool forced = ::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes,
                                    sizeof kReceiveBufferBytes) == 0;
