@@ -184,11 +184,7 @@ Result<void> Agent::start() {
                                            read_clock().wall_us);
   const auto clock_is_set = [&clock = *p.clock](int64_t wall_us) { return clock.is_set(wall_us); };
   auto options = spool_options(p.config);
-  options.clock = [clock_is_set] {
-    auto reading = spool::read_clock_reading();
-    reading.is_set = clock_is_set(reading.wall_us);
-    return reading;
-  };
+  options.clock = [clock_is_set] { return spool::clock_reading(clock_is_set); };
   auto opened = spool::Spool::open(options, p.log.named("spool"));
   if (!opened) return std::move(opened.error());
   p.spool = *std::move(opened);

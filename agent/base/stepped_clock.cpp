@@ -4,7 +4,7 @@
 #include <fstream>
 #include <system_error>
 
-#include <time.h>
+#include "agent/base/boot.h"
 
 namespace penstock {
 namespace {
@@ -12,13 +12,6 @@ namespace {
 // chrony steps by more than one second, ntpd by more than an eighth; what is slewed instead (0.05
 // %) does not come to this while a clock is being set.
 constexpr int64_t kStepUs = 2'000'000;
-
-// Time asleep included.
-int64_t since_boot_us() {
-  timespec now{};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return now.tv_sec * int64_t{1'000'000} + now.tv_nsec / 1000;
-}
 
 }  // namespace
 

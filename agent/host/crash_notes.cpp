@@ -7,7 +7,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
-#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -19,6 +18,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "agent/base/boot.h"
 #include "agent/spool/directory.h"
 
 namespace penstock::host {
@@ -92,11 +92,7 @@ Culprit culprit_at([[maybe_unused]] const void* context) {
 #endif
 }
 
-uint64_t ms_since_boot() {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
-}
+uint64_t ms_since_boot() { return static_cast<uint64_t>(since_boot_us()) / 1000; }
 
 // One line, one write.
 void write_note(const char* plugin) {
@@ -168,13 +164,6 @@ void set_text(char (&to)[kNameBytes], const std::string& text) {
 std::string read_text(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-std::string boot_id() {
-  std::istringstream text(read_text("/proc/sys/kernel/random/boot_id"));
-  std::string id;
-  text >> id;
-  return id.empty() ? "unknown" : id;
 }
 
 }  // namespace

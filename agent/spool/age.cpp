@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 
-#include <time.h>
-
+#include "agent/base/boot.h"
 #include "agent/base/wall_clock.h"
 
 namespace penstock::spool {
@@ -14,25 +12,19 @@ namespace {
 constexpr int64_t kStepUs = 1'000'000;  // smaller corrections are not worth a mark
 constexpr size_t kMaxMarks = 256;       // segments below the oldest do not expire
 
-std::string boot_id() {
-  std::string id;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
-  return id;
-}
-
 }  // namespace
 
-ClockReading read_clock_reading() {
+ClockReading clock_reading(const std::function<bool(int64_t)>& is_set) {
   static const std::string boot = boot_id();
   ClockReading now;
   now.boot = boot;
-  timespec since_boot{};
-  clock_gettime(CLOCK_BOOTTIME, &since_boot);
-  now.boot_us = since_boot.tv_sec * int64_t{1'000'000} + since_boot.tv_nsec / 1000;
+  now.boot_us = since_boot_us();
   now.wall_us = read_clock().wall_us;
-  now.is_set = wall_clock_is_set(now.wall_us);
+  now.is_set = is_set(now.wall_us);
   return now;
 }
+
+ClockReading read_clock_reading() { return clock_reading(wall_clock_is_set); }
 
 std::optional<ClockMark> AgeClock::observe(int64_t next_segment, const ClockReading& now) {
   const ClockMark mark{next_segment, now.boot, now.wall_us - now.boot_us, now.is_set};

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,7 +23,9 @@ struct ClockReading {
   int64_t wall_us = 0;  // since 1970-01-01 UTC, as the system believes
   bool is_set = false;  // the wall clock can be believed
 };
-// Of this machine; base/wall_clock.h says when its clock counts as set.
+// Of this machine; `is_set` is asked about its wall_us.
+ClockReading clock_reading(const std::function<bool(int64_t)>& is_set);
+// By base/wall_clock.h.
 ClockReading read_clock_reading();
 
 struct ClockMark {
