@@ -15,6 +15,7 @@
 #include "agent/ops/progress_watch.h"
 #include "agent/ops/service_manager.h"
 #include "agent/ops/start_pages.h"
+#include "agent/ops/start_patience.h"
 
 namespace penstock::app {
 namespace {
@@ -110,6 +111,15 @@ class Keeper {
   std::shared_ptr<std::atomic<bool>> answered_ = std::make_shared<std::atomic<bool>>(true);
 };
 
+// With what systemd needs to know while it lasts.
+Launch launch_patiently(const std::filesystem::path& config_file, const AgentSettings& settings,
+                        const LastGood& last_good, ops::ServiceManager& systemd) {
+  const ops::StartPatience patience(
+      ops::bytes_read, [&] { systemd.starting("starting: reading the spool", Millis(120'000)); },
+      Millis(10'000));
+  return launch(config_file, settings, last_good);
+}
+
 // What `systemctl status` shows.
 std::string status_of(const Launch& run) {
   if (!run.instead_of.empty()) return "ALARM: on the last good configuration: " + run.instead_of;
@@ -125,7 +135,7 @@ int run_agent(const std::filesystem::path& config_file, const AgentSettings& set
   Doorbell doorbell;
   ops::ServiceManager systemd;
   const LastGood last_good(settings.state_dir);
-  const Launch run = launch(config_file, settings, last_good);
+  const Launch run = launch_patiently(config_file, settings, last_good, systemd);
   if (!run.agent) return run.exit_code;
   const Log log = log_of(run.loaded);
   const bool is_present = run.instead_of.empty();

@@ -4,6 +4,10 @@
 
 namespace penstock::ops {
 
+void ServiceManager::starting(const std::string& status, Millis more) {
+  const auto more_us = std::to_string(std::chrono::microseconds(more).count());
+  sd_notify(0, ("EXTEND_TIMEOUT_USEC=" + more_us + "\nSTATUS=" + status).c_str());
+}
 void ServiceManager::ready(const std::string& status) {
   sd_notify(0, ("READY=1\nSTATUS=" + status).c_str());
 }

@@ -13,6 +13,8 @@ namespace penstock::ops {
 
 class ServiceManager {
  public:
+  // The start takes longer: at least `more` from now on.
+  void starting(const std::string& status, Millis more);
   void ready(const std::string& status);
   void status(const std::string& status);
   void stopping();
