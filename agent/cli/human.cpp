@@ -6,6 +6,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "agent/base/text.h"
+#include "agent/codec/json_text.h"
+
 namespace penstock::cli {
 
 std::string grouped(uint64_t number) {
@@ -55,6 +58,12 @@ std::string time_text(int64_t wall_us) {
                      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
                      time.hours().count(), time.minutes().count(), time.seconds().count(),
                      rest / 1000);
+}
+
+std::string json(std::string_view text) {
+  std::string out;
+  codec::append_json_string(shown(text, text.size() * 4), out);
+  return out;
 }
 
 size_t terminal_columns() {

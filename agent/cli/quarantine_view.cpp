@@ -8,7 +8,6 @@
 #include "agent/cli/human.h"
 #include "agent/cli/quarantine_command.h"
 #include "agent/cli/spool_report.h"
-#include "agent/codec/json_text.h"
 #include "agent/codec/schema_version.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/replayed_record.h"
@@ -18,12 +17,6 @@ namespace {
 
 constexpr size_t kHeadBytes = 160;    // of a payload, in ls
 constexpr size_t kShownBytes = 2000;  // of a payload, in show
-
-std::string json(std::string_view text) {
-  std::string out;
-  codec::append_json_string(shown(text, text.size() * 4), out);
-  return out;
-}
 
 // One quarantined record, taken apart.
 struct Found {

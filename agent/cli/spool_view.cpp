@@ -7,9 +7,9 @@
 #include "agent/base/record.h"
 #include "agent/base/text.h"
 #include "agent/cli/human.h"
+#include "agent/cli/input_losses.h"
 #include "agent/cli/spool_command.h"
 #include "agent/cli/spool_report.h"
-#include "agent/codec/json_text.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/offline_check.h"
 #include "agent/spool/offline_writer.h"
@@ -18,12 +18,6 @@ namespace penstock::cli {
 namespace {
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-std::string json(std::string_view text) {
-  std::string out;
-  codec::append_json_string(shown(text, text.size() * 4), out);
-  return out;
-}
 
 // When the oldest waiting record came in; its clock may never have been set, then there is no age.
 std::optional<int64_t> oldest_us(spool::OfflineSpool& spool, const spool::OfflineLane& lane) {
@@ -156,7 +150,7 @@ void print_stat_json(const spool::OfflineSpool& spool, const std::vector<LaneRep
   }
   out += R"(],"lanes":[)";
   for (const auto& lane : lanes) out += (out.ends_with('[') ? "" : ",") + lane_json(lane, now_us);
-  print(out + "]}\n");
+  print(out + R"(],"lost":)" + json_of(input_losses(spool.dir())) + "}\n");
 }
 
 }  // namespace
@@ -177,6 +171,7 @@ int spool_stat(const SpoolArguments& arguments) {
     print_stat_json(*spool, lanes, totals);
   } else {
     print_stat(*spool, lanes, totals);
+    print(text_of(input_losses(spool->dir())));
   }
   return flush_output() && spool->findings().empty() ? kExitFine : kExitWrong;
 }

@@ -149,7 +149,8 @@ Instance::Instance(const PluginLibrary& library, std::string id, std::string age
       log_(std::move(log)),
       limits_(limits),
       note_(std::move(files.note)),
-      secrets_(std::move(files.secrets)) {
+      secrets_(std::move(files.secrets)),
+      losses_(std::move(files.lost), log_) {
   functions_ = {sizeof(penstock_host),
                 PENSTOCK_ABI_MINOR,
                 this,

@@ -29,7 +29,7 @@
 #include "agent/base/result.h"
 #include "agent/config/options.h"
 #include "agent/host/instance_note.h"
-#include "agent/host/loss_report.h"
+#include "agent/host/loss_book.h"
 #include "agent/host/plugin_library.h"
 #include "agent/host/secret_reader.h"
 #include "agent/intake/sink.h"
@@ -48,12 +48,14 @@ struct InstanceStatus {
 
 struct InstanceLimits {
   Millis create{5000};         // no plugin does I/O in it
-  Millis loss_report{60'000};  // between two looks at what was lost
+  Millis loss_look{10'000};    // between two looks at what was lost
+  Millis loss_report{60'000};  // between two log lines about it
 };
 
 // What the plugin reaches on disk through the host.
 struct InstanceFiles {
   std::filesystem::path note;  // what it wants remembered; empty: it can remember nothing
+  std::filesystem::path lost;  // what it has lost; empty: counted for this run only
   SecretReader secrets;
 };
 
@@ -140,7 +142,7 @@ class Instance {
   void perform(const Round& round);
   void note_done(const Round& round);
   bool call_start();
-  void report_losses();
+  void look_at_losses(bool say);
 
   const penstock_plugin plugin_;  // a copy: an abandoned instance outlives the library
   const std::string id_;
@@ -165,8 +167,9 @@ class Instance {
   bool quiesce_told_ = false;
   uint64_t durable_told_ = 0;
   MonoTime next_room_{};
-  MonoTime next_losses_{};
-  LossCounts losses_;  // as last reported
+  MonoTime next_loss_look_{};
+  MonoTime next_loss_report_{};
+  LossBook losses_;
 
   mutable std::mutex mutex_;  // guards all below; never held while the plugin or the sink is called
   std::condition_variable changed_;

@@ -14,7 +14,7 @@ constexpr Millis kRoomRepeat{250};
 void Instance::dispatch() {
   if (!call_create()) return;
   serve();
-  report_losses();
+  look_at_losses(true);
   plugin_.destroy(plugin_instance_);
   const std::lock_guard lock(mutex_);
   life_ = Life::kDestroyed;
@@ -49,7 +49,9 @@ bool Instance::call_start() {
 }
 
 void Instance::serve() {
-  next_losses_ = std::chrono::steady_clock::now() + limits_.loss_report;
+  const auto begin = std::chrono::steady_clock::now();
+  next_loss_look_ = begin + limits_.loss_look;
+  next_loss_report_ = begin + limits_.loss_report;
   std::unique_lock lock(mutex_);
   for (;;) {
     const Round round = next_round();
@@ -61,10 +63,10 @@ void Instance::serve() {
     } else if (end_wanted_) {
       return;
     } else if (room_due()) {
-      changed_.wait_until(lock, std::min(next_room_, next_losses_));
+      changed_.wait_until(lock, std::min(next_room_, next_loss_look_));
     } else {
       next_room_ = {};
-      changed_.wait_until(lock, next_losses_);
+      changed_.wait_until(lock, next_loss_look_);
     }
   }
 }
@@ -79,7 +81,7 @@ Instance::Round Instance::next_round() {
   round.room = room_due() && now >= next_room_;
   round.quiesce = quiesce_wanted_ && !quiesce_told_;
   round.stop = stop_wanted_ && !stop_told_;
-  round.losses = now >= next_losses_;
+  round.losses = now >= next_loss_look_;
   return round;
 }
 
@@ -109,8 +111,11 @@ void Instance::perform(const Round& round) {
     }
   }
   if (round.losses) {
-    next_losses_ = std::chrono::steady_clock::now() + limits_.loss_report;
-    report_losses();
+    const auto now = std::chrono::steady_clock::now();
+    const bool say = now >= next_loss_report_;
+    next_loss_look_ = now + limits_.loss_look;
+    if (say) next_loss_report_ = now + limits_.loss_report;
+    look_at_losses(say);
   }
 }
 
@@ -122,14 +127,12 @@ void Instance::note_done(const Round& round) {
   if (round.quiesce || round.stop || stop_told_) changed_.notify_all();
 }
 
-void Instance::report_losses() {
+void Instance::look_at_losses(bool say) {
   LossCounts now;
   for (const auto& stat : read_stats()) {
     if (stat.loss) now.emplace_back(stat.name, stat.value);
   }
-  if (const auto text = loss_text(losses_, now); !text.empty())
-    log_.warning("lost since the last report: {}", text);
-  losses_ = std::move(now);
+  losses_.look(now, say);
 }
 
 std::vector<penstock_stat> Instance::read_stats() const {

@@ -10,9 +10,11 @@ void PluginHost::add(const PlannedInput& input, spool::SourceId source, intake::
   const auto& id = input.input->id;
   const auto log = log_.named(fmt::format("{}/{}", input.input->plugin, id));
   if (input.library) {
-    const auto note = notes_dir_.empty() ? notes_dir_ : notes_dir_ / (id + ".note");
+    const auto file = [&](const char* kind) {
+      return notes_dir_.empty() ? notes_dir_ : notes_dir_ / (id + kind);
+    };
     auto instance = Instance::create(*input.library, id, agent_id_, input.values, source, sink, log,
-                                     {note, input.secrets}, limits_);
+                                     {file(".note"), file(".lost"), input.secrets}, limits_);
     if (instance) {
       instances_.push_back(*std::move(instance));
       return;

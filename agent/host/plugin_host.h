@@ -19,7 +19,8 @@ namespace penstock::host {
 
 class PluginHost {
  public:
-  // What inputs want remembered over restarts goes to files in `notes_dir`; empty: nowhere.
+  // What inputs want remembered over restarts, and what they have lost, goes to files in
+  // `notes_dir`; empty: nowhere.
   PluginHost(std::string agent_id, Log log, std::filesystem::path notes_dir = {},
              InstanceLimits limits = {})
       : agent_id_(std::move(agent_id)),

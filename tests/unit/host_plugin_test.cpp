@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/host/loss_book.h"
 #include "agent/host/loss_report.h"
 #include "agent/host/plugin_host.h"
 #include "tests/support/paths.h"
@@ -291,7 +292,7 @@ size_t count_of(const std::string& text, const std::string& part) {
 
 TEST_F(HostTest, WhatAnInputLosesIsLoggedOnceAndOnceMoreAtItsEnd) {
   testing::internal::CaptureStderr();
-  PluginHost host("gw", Log::to_stderr(LogLevel::kWarning), {}, {kSoon, Millis(5)});
+  PluginHost host("gw", Log::to_stderr(LogLevel::kWarning), {}, {kSoon, Millis(5), Millis(5)});
   add("leaky", "probe", "mode: spill, count: 7", host);
   add("tight", "probe", "count: 7", host);
   const auto stat_of = [&](const std::string& name) {
@@ -313,6 +314,46 @@ TEST_F(HostTest, WhatAnInputLosesIsLoggedOnceAndOnceMoreAtItsEnd) {
       << log;
   EXPECT_EQ(count_of(log, "(7 in all)"), 1u) << log;
   EXPECT_EQ(count_of(log, "spilt 4 (11 in all)"), 1u) << log;
+}
+
+// Lives one after the other, the first one without an orderly end.
+TEST(LossBook, CountsOverLivesAndWhatACrashLeaves) {
+  test::TempDir dir{"lost"};
+  const auto file = dir.path() / "inputs" / "u.lost";
+  const auto kept = [&] {
+    std::ifstream in(file);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  testing::internal::CaptureStderr();
+  const auto log = Log::to_stderr(LogLevel::kWarning);
+  LossBook crashed(file, log);
+  crashed.look({{"kernel_drops", 0}, {"oversize", 0}}, false);
+  EXPECT_FALSE(std::filesystem::exists(file)) << "nothing was lost";
+  crashed.look({{"kernel_drops", 12}, {"oversize", 0}}, false);
+  EXPECT_EQ(kept(), "kernel_drops 12\n");
+  LossBook next(file, log);
+  next.look({{"kernel_drops", 0}, {"oversize", 0}}, true);
+  EXPECT_EQ(kept(), "kernel_drops 12\n");
+  next.look({{"kernel_drops", 3}, {"oversize", 1}}, true);
+  EXPECT_EQ(kept(), "kernel_drops 15\noversize 1\n");
+  EXPECT_EQ(count_of(testing::internal::GetCapturedStderr(),
+                     "lost since the last report: kernel_drops 3 (15 in all), oversize 1 (1"),
+            1u);
+}
+
+TEST(LossBook, PassesOverWhatIsNoCount) {
+  EXPECT_EQ(parse_losses("a 1\n\nb\n c 2 3\nd x\ne -\n\xFF\nf 18446744073709551615\ng 4"),
+            (LossCounts{{"a", 1}, {"f", UINT64_MAX}, {"g", 4}}));
+}
+
+TEST(LossBook, WithoutAPlaceCountsThisRunAndSaysSoOnce) {
+  testing::internal::CaptureStderr();
+  LossBook book({}, Log::to_stderr(LogLevel::kWarning));
+  book.look({{"a", 1}}, true);
+  book.look({{"a", 2}}, true);
+  const auto log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(count_of(log, "for this run only"), 1u) << log;
+  EXPECT_EQ(count_of(log, "a 1 (2 in all)"), 1u) << log;
 }
 
 TEST(LossReport, SaysWhatWasAddedAndHowMuchItIsInAll) {
