@@ -144,9 +144,9 @@ class Spool {
 
   // Delivers the segment that holds `from` (it may begin earlier), or nullptr when nothing at or
   // after `from` is committed yet. Where `from` itself is missing (damaged, refused) the next
-  // segment after it. From memory when it is there. kCorrupt names the lane and the records that
-  // cannot be read: see damaged(). kTransient: a read error that may pass; ask again later (after
-  // salvage_wait it is kCorrupt). kShutdown once stopped, then on the calling thread.
+  // segment after it. From memory when it is there, before read() returns. kCorrupt names the lane
+  // and the records that cannot be read: see damaged(). kTransient: a read error that may pass; ask
+  // again later (after salvage_wait it is kCorrupt). kShutdown once stopped, before read() returns.
   using ReadCallback = std::function<void(Result<SegmentPtr>)>;
   virtual void read(LaneId lane, Seq from, ReadCallback done) = 0;
 

@@ -168,7 +168,11 @@ class SpoolImpl final : public Spool {
   void say_over(LaneId lane, Guard& guard, bool over, uint64_t use);
   bool pressed() const;
   bool quarantine_full() const { return ledger_.quarantine_bytes() >= quarantine_quota_; }
+  bool must_hold(LaneId lane) const {
+    return quarantine_full() && ledger_.waits_for_quarantine(lane);
+  }
   bool hold(ReadRequest& request);
+  SegmentPtr take_from_tail(LaneId lane, Seq from);
   std::optional<ClockMark> clock_mark();
   Fill disk_fill() const;
   void drop_overflow();

@@ -189,7 +189,7 @@ void SpoolImpl::after_commit(Lock& lock) {
 
 // A lane whose refused records find no room in the quarantine gets no further ones to refuse.
 bool SpoolImpl::hold(ReadRequest& request) {
-  if (!quarantine_full() || !ledger_.waits_for_quarantine(request.lane)) return false;
+  if (!must_hold(request.lane)) return false;
   held_reads_.push_back(std::move(request));
   return true;
 }

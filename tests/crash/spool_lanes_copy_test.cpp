@@ -46,7 +46,7 @@ class SpoolLanesCopy : public ::testing::Test {
   }
   // Has the thread look at what is due.
   void wake() {
-    ASSERT_TRUE(read_now(*spool_, lane_, 1));
+    ASSERT_TRUE(read_now(*spool_, lane_, 1000));  // what is there is read without the thread
     ASSERT_TRUE(at_rest());
   }
   LanesCopy copy() const {

@@ -81,6 +81,19 @@ TEST_F(SpoolTest, RecordsComeBackInOrderFromMemoryAndFromDisk) {
   EXPECT_EQ(spool_->state(lane).next_seq, 101U);
 }
 
+TEST_F(SpoolTest, WhatIsInMemoryIsReadWithoutTheSpoolsThread) {
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  feeder_->put(lane, 5);
+  ASSERT_TRUE(spool_->flush());
+  std::optional<std::thread::id> reader;
+  spool_->read(lane, 3, [&](Result<SegmentPtr> segment) {
+    EXPECT_TRUE(segment && *segment && (*segment)->last() == 5);
+    reader = std::this_thread::get_id();
+  });
+  EXPECT_EQ(reader, std::this_thread::get_id());
+}
+
 TEST_F(SpoolTest, AReadGivesTheSegmentThatHoldsTheRecordOrNothingYet) {
   open();
   const LaneId lane = spool_->lane({"r", "t"});
