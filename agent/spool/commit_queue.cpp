@@ -1,20 +1,24 @@
 #include "agent/spool/commit_queue.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace penstock::spool {
 
 bool CommitQueue::push(std::vector<Pending>&& records, MonoTime now) {
   size_t size = 0;
   for (const auto& record : records) size += cost(record);
-  if (!records_.empty() && size > room()) return false;
+  if (!empty() && size > room()) return false;
+  if (records.empty()) return true;
   for (auto& record : records) {
     const MonoTime at = now + record.commit_within;
     while (!deadlines_.empty() && deadlines_.back().at >= at) deadlines_.pop_back();
-    deadlines_.push_back({at, pushed()});
+    deadlines_.push_back({at, pushed_++});
     record_bytes_ += record.body.size();
     if (record.lane >= by_lane_.size()) by_lane_.resize(size_t{record.lane} + 1);
     by_lane_[record.lane] += cost(record);
-    records_.push_back(std::move(record));
   }
+  calls_.push_back(std::move(records));
   bytes_ += size;
   return true;
 }
@@ -22,23 +26,47 @@ bool CommitQueue::push(std::vector<Pending>&& records, MonoTime now) {
 std::vector<const Pending*> CommitQueue::prefix(size_t max_bytes) const {
   std::vector<const Pending*> taken;
   size_t size = 0;
-  for (const auto& record : records_) {
-    size += record.body.size();
-    if (!taken.empty() && size > max_bytes) break;
-    taken.push_back(&record);
+  size_t from = gone_;
+  for (const auto& call : calls_) {
+    for (auto record = call.begin() + static_cast<ptrdiff_t>(from); record != call.end();
+         ++record) {
+      size += record->body.size();
+      if (!taken.empty() && size > max_bytes) return taken;
+      taken.push_back(&*record);
+    }
+    from = 0;
   }
   return taken;
 }
 
-void CommitQueue::pop(size_t count) {
-  for (; count > 0; --count) {
-    bytes_ -= cost(records_.front());
-    by_lane_[records_.front().lane] -= cost(records_.front());
-    record_bytes_ -= records_.front().body.size();
-    records_.pop_front();
-    ++popped_;
+CommitQueue::Popped CommitQueue::pop(size_t count) {
+  Popped popped;
+  popped_ += count;
+  while (count > 0) {
+    auto& call = calls_.front();
+    const auto first = call.begin() + static_cast<ptrdiff_t>(gone_);
+    const size_t here = std::min(count, call.size() - gone_);
+    for (auto record = first; record != first + static_cast<ptrdiff_t>(here); ++record)
+      let_go(*record);
+    count -= here;
+    gone_ += here;
+    if (gone_ == call.size()) {
+      popped.push_back(std::move(call));
+      calls_.pop_front();
+      gone_ = 0;
+    } else {
+      popped.emplace_back(std::make_move_iterator(first),
+                          std::make_move_iterator(first + static_cast<ptrdiff_t>(here)));
+    }
   }
   while (!deadlines_.empty() && deadlines_.front().index < popped_) deadlines_.pop_front();
+  return popped;
+}
+
+void CommitQueue::let_go(const Pending& record) {
+  bytes_ -= cost(record);
+  by_lane_[record.lane] -= cost(record);
+  record_bytes_ -= record.body.size();
 }
 
 std::optional<MonoTime> CommitQueue::deadline() const {

@@ -28,15 +28,17 @@ class CommitQueue {
 
   // The oldest records whose bodies fit `max_bytes`, at least one.
   std::vector<const Pending*> prefix(size_t max_bytes) const;
-  void pop(size_t count);
+  // The oldest `count`, at most all. They are handed over to be destroyed where nobody waits.
+  using Popped = std::vector<std::vector<Pending>>;
+  Popped pop(size_t count);
 
-  bool empty() const { return records_.empty(); }
+  bool empty() const { return calls_.empty(); }
   size_t bytes() const { return bytes_; }                // cost of all
   size_t record_bytes() const { return record_bytes_; }  // bodies only
   uint64_t bytes_of(LaneId lane) const { return lane < by_lane_.size() ? by_lane_[lane] : 0; }
   // When the first of the waiting records has waited for its commit_within.
   std::optional<MonoTime> deadline() const;
-  uint64_t pushed() const { return popped_ + records_.size(); }  // since the start
+  uint64_t pushed() const { return pushed_; }  // since the start
   uint64_t popped() const { return popped_; }
 
  private:
@@ -44,12 +46,16 @@ class CommitQueue {
     MonoTime at;
     uint64_t index;  // of its record, counted since the start
   };
+  void let_go(const Pending& record);
+
   size_t max_bytes_;
   size_t bytes_ = 0;
   size_t record_bytes_ = 0;
+  uint64_t pushed_ = 0;
   uint64_t popped_ = 0;
-  std::vector<uint64_t> by_lane_;  // cost, by lane id
-  std::deque<Pending> records_;
+  std::vector<uint64_t> by_lane_;           // cost, by lane id
+  std::deque<std::vector<Pending>> calls_;  // of push, as they came; none is empty
+  size_t gone_ = 0;                         // records of the first that were popped
   std::deque<Deadline> deadlines_;  // ascending; each the least of all records from its own on
 };
 

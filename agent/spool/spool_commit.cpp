@@ -66,8 +66,8 @@ bool SpoolImpl::commit_records(Lock& lock) {
   disk_refused_ = false;
   next_segment_id_ += static_cast<int64_t>(attempt.transaction.segments.size());
   note_written(attempt);
-  note_committed(attempt, batch);
-  announce(lock, batch);
+  auto popped = note_committed(attempt, batch);
+  announce(lock, batch, std::move(popped));
   checkpoint(lock);
   return true;
 }
@@ -308,7 +308,7 @@ void SpoolImpl::note_written(const Plan& plan) {
 }
 
 // The records of `batch` are on disk: the lanes can have them, the queue lets go.
-void SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
+CommitQueue::Popped SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
   note_index(plan);
   for (size_t i = 0; i < batch.runs.size(); ++i) {
     Run& run = batch.runs[i];
@@ -320,13 +320,14 @@ void SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
   }
   for (const Pending* record : batch.refused) ledger_.refused(record->lane, record->seq);
   for (const auto& [lane, last] : batch.committed) ledger_.committed(lane, last);
-  queue_.pop(batch.records);
+  auto popped = queue_.pop(batch.records);
   batch.refused.clear();  // their records are gone
   ++counters_.commits;
   counters_.committed_records += batch.records;
   counters_.committed_bytes += batch.bytes;
   if (full_) log_.info("the spool has room again");
   full_ = false;
+  return popped;
 }
 
 bool SpoolImpl::take_room_promise() {
@@ -337,12 +338,14 @@ bool SpoolImpl::take_room_promise() {
   return true;
 }
 
-void SpoolImpl::announce(Lock& lock, const Batch& batch) {
+// `popped` are thousands of small pieces of memory: given back while sources can go on.
+void SpoolImpl::announce(Lock& lock, const Batch& batch, CommitQueue::Popped popped) {
   const bool room = take_room_promise();
   lock.unlock();
   for (const auto& [source, up_to] : batch.durable) listener_->on_durable(source, up_to);
   for (const auto& [lane, up_to] : batch.committed) listener_->on_committed(lane, up_to);
   if (room) listener_->on_room();
+  popped.clear();
   lock.lock();
 }
 

@@ -152,7 +152,7 @@ class SpoolImpl final : public Spool {
       const std::vector<std::pair<LaneId, IndexEntry>>& moved);
   void plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_t& bytes_left);
   void note_written(const Plan& plan);
-  void note_committed(const Plan& plan, Batch& batch);
+  CommitQueue::Popped note_committed(const Plan& plan, Batch& batch);
   bool take_room_promise();
   static bool may_try_again(const Error& error) {
     return error.kind == ErrorKind::kFull || error.kind == ErrorKind::kTransient;
@@ -200,7 +200,7 @@ class SpoolImpl final : public Spool {
   bool commit_records(Lock& lock);
   void commit_acks(Lock& lock);
   Result<void> write(Lock& lock, Plan& plan, const Batch* batch);
-  void announce(Lock& lock, const Batch& batch);
+  void announce(Lock& lock, const Batch& batch, CommitQueue::Popped popped);
   void checkpoint(Lock& lock);
   void serve_reads(Lock& lock);
   Result<void> know_segment(Lock& lock, const ReadRequest& request);

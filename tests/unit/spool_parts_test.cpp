@@ -91,6 +91,31 @@ TEST(CommitQueue, PrefixKeepsArrivalOrderAndTakesAtLeastOne) {
   for (size_t i = 0; i < some.size(); ++i) EXPECT_EQ(some[i]->seq, i + 1);
 }
 
+TEST(CommitQueue, CommitsTakeNoNoticeOfWhereACallEnds) {
+  std::mt19937_64 random(testing::test_seed());
+  CommitQueue queue(1 << 20);
+  Seq pushed = 0;
+  Seq popped = 0;
+  for (int step = 0; step < 500; ++step) {
+    std::vector<Pending> call;
+    for (const Seq end = pushed + random() % 5; pushed < end;) {
+      ++pushed;
+      call.push_back(record(pushed % 3, pushed, 100));
+    }
+    ASSERT_TRUE(queue.push(std::move(call), at(0)));
+    const auto some = queue.prefix(100 * (1 + random() % 8));
+    for (size_t i = 0; i < some.size(); ++i) ASSERT_EQ(some[i]->seq, popped + 1 + i);
+    const size_t count = some.empty() ? 0 : random() % (some.size() + 1);
+    queue.pop(count);
+    popped += count;
+    ASSERT_EQ(queue.pushed(), pushed);
+    ASSERT_EQ(queue.popped(), popped);
+    ASSERT_EQ(queue.record_bytes(), 100 * (pushed - popped));
+    ASSERT_EQ(queue.bytes_of(0) + queue.bytes_of(1) + queue.bytes_of(2), queue.bytes());
+    ASSERT_EQ(queue.empty(), pushed == popped);
+  }
+}
+
 TEST(CommitQueue, DeadlineIsTheLeastOfAllThatWait) {
   std::mt19937_64 random(testing::test_seed());
   CommitQueue queue(1 << 20);
