@@ -181,7 +181,7 @@ Result<void> Agent::start() {
   p.clock = std::make_unique<SteppedClock>(p.settings.runtime_dir.empty()
                                                ? std::filesystem::path()
                                                : p.settings.runtime_dir / "clock-was-set",
-                                           read_clock().wall_us);
+                                           read_clock().wall_us, asked_rarely(wall_clock_is_set));
   const auto clock_is_set = [&clock = *p.clock](int64_t wall_us) { return clock.is_set(wall_us); };
   auto options = spool_options(p.config);
   options.clock = [clock_is_set] { return spool::clock_reading(clock_is_set); };

@@ -1,5 +1,10 @@
 #include "agent/base/wall_clock.h"
 
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
 #include <sys/timex.h>
 #include <unistd.h>
 
@@ -19,6 +24,24 @@ bool wall_clock_is_set(int64_t wall_us) {
   return wall_us >= kEarliestWallUs &&
          (kernel_is_synchronised() || exists("/run/systemd/timesync/synchronized") ||
           exists("/dev/rtc0") || exists("/sys/class/rtc/rtc0"));
+}
+
+ClockTrust::Ask asked_rarely(ClockTrust::Ask ask, std::function<MonoTime()> mono) {
+  struct Answer {
+    std::mutex mutex;
+    std::optional<MonoTime> at;
+    bool is_set = false;
+  };
+  return [ask = std::move(ask), mono = std::move(mono),
+          last = std::make_shared<Answer>()](int64_t wall_us) {
+    const MonoTime now = mono();
+    const std::lock_guard lock(last->mutex);
+    if (!last->at || now - *last->at >= std::chrono::seconds(1)) {
+      last->at = now;
+      last->is_set = ask(wall_us);
+    }
+    return last->is_set && wall_us >= kEarliestWallUs;
+  };
 }
 
 TimeQuality ClockTrust::at(const Now& now) {

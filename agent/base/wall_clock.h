@@ -35,4 +35,10 @@ class ClockTrust {
   std::atomic<MonoTime::rep> ask_again_{MonoTime::min().time_since_epoch().count()};
 };
 
+// `ask`, but at most once a second; in between its last answer, unless the time told is from before
+// this program was made. For who wants to know all the time. Any thread.
+ClockTrust::Ask asked_rarely(
+    ClockTrust::Ask ask,
+    std::function<MonoTime()> mono = [] { return std::chrono::steady_clock::now(); });
+
 }  // namespace penstock

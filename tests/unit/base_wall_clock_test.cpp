@@ -34,6 +34,28 @@ TEST(WallClock, ATimeBeforeThisProgramWasMadeIsNotBelieved) {
   EXPECT_FALSE(wall_clock_is_set(1'700'000'000'000'000));
 }
 
+TEST(WallClock, IsAskedOnceASecondHoweverOftenSomebodyWantsToKnow) {
+  int asked = 0;
+  bool machine_says = false;
+  MonoTime now{};
+  const auto is_set = asked_rarely(
+      [&](int64_t) {
+        ++asked;
+        return machine_says;
+      },
+      [&] { return now; });
+  for (const bool says : {false, true, false}) {
+    machine_says = says;
+    EXPECT_EQ(is_set(kEarliestWallUs), says);
+    machine_says = !says;
+    now += Millis(999);
+    EXPECT_EQ(is_set(kEarliestWallUs), says) << "the last answer";
+    EXPECT_FALSE(is_set(kEarliestWallUs - 1)) << "it was set back meanwhile";
+    now += Millis(1);
+  }
+  EXPECT_EQ(asked, 3);
+}
+
 // A gateway with chrony and no clock of its own.
 class Stepped : public ::testing::Test {
  protected:
