@@ -26,11 +26,11 @@ int64_t load_le64(std::string_view bytes) {
 }  // namespace
 
 size_t encoded_record_bound(const RecordView& record) {
-  size_t size = kFixedBytes + 4 * kMaxVarintBytes + record.source.size() + record.topic.size() +
-                record.payload.size();
-  for (const auto& attribute : record.attributes) {
-    size += 2 * kMaxVarintBytes + attribute.key.size() + attribute.value.size();
-  }
+  const auto bytes = [](std::string_view text) { return varint_size(text.size()) + text.size(); };
+  size_t size = kFixedBytes + bytes(record.source) + bytes(record.topic) +
+                varint_size(record.attributes.size()) + bytes(record.payload);
+  for (const auto& attribute : record.attributes)
+    size += bytes(attribute.key) + bytes(attribute.value);
   return size;
 }
 

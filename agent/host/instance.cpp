@@ -63,59 +63,77 @@ size_t hand_out(const std::string& from, char* bytes, size_t capacity) {
 struct EmitBuffers {
   std::vector<RecordView> records;
   std::vector<AttributeView> attributes;
+  std::vector<penstock_record> completed;
 };
 
 // Version 1.0 of a record, up to the field that may be missing.
 constexpr size_t kLeastRecord = offsetof(penstock_record, received_at_us);
 
-// The i-th record of a call, with zeros for what an older plugin's struct does not have.
-penstock_record record_at(const penstock_record* records, size_t i) {
+// The records of a call, with zeros for what an older plugin's struct does not have.
+std::span<const penstock_record> as_known(const penstock_record* records, size_t count,
+                                          EmitBuffers& buffers) {
+  if (count == 0 || records->struct_size == sizeof(penstock_record)) return {records, count};
   const size_t size = records->struct_size;
-  penstock_record record{};
-  std::memcpy(&record, reinterpret_cast<const std::byte*>(records) + i * size,
-              std::min(size, sizeof record));
-  return record;
+  buffers.completed.assign(count, {});
+  for (size_t i = 0; i < count; ++i) {
+    std::memcpy(&buffers.completed[i], reinterpret_cast<const std::byte*>(records) + i * size,
+                std::min(size, sizeof(penstock_record)));
+  }
+  return buffers.completed;
 }
 
-// What is wrong with the call; empty: nothing.
-std::string_view call_problem(const penstock_record* records, size_t count) {
-  if (count == 0) return {};
+bool missing(const penstock_str& text) { return text.size && !text.data; }
+
+// What is wrong with a call of some records; empty: nothing.
+std::string_view call_problem(const penstock_record* records) {
   if (!records) return "the records are NULL";
   if (records->struct_size < kLeastRecord) return "struct_size of a record is too small";
-  const auto missing = [](const penstock_str& text) { return text.size && !text.data; };
-  for (size_t i = 0; i < count; ++i) {
-    const auto record = record_at(records, i);
-    if (missing(record.topic) || missing(record.payload)) return "a topic or payload is NULL";
-    if (record.attribute_count && !record.attributes) return "the attributes are NULL";
-    for (size_t k = 0; k < record.attribute_count; ++k) {
-      if (missing(record.attributes[k].key) || missing(record.attributes[k].value))
-        return "an attribute is NULL";
-    }
+  return {};
+}
+
+std::string_view record_problem(const penstock_record& record) {
+  if (missing(record.topic) || missing(record.payload)) return "a topic or payload is NULL";
+  if (record.attribute_count && !record.attributes) return "the attributes are NULL";
+  for (const auto& one : std::span(record.attributes, record.attribute_count)) {
+    if (missing(one.key) || missing(one.value)) return "an attribute is NULL";
   }
   return {};
 }
 
-std::span<const RecordView> borrow(const penstock_record* records, size_t count,
-                                   EmitBuffers& buffers) {
+// The attributes of a record; of many in a row they are the same array.
+std::span<const AttributeView> borrow_attributes(const penstock_record& record,
+                                                 const penstock_record* before,
+                                                 EmitBuffers& buffers) {
+  const bool same = before && before->attributes == record.attributes &&
+                    before->attribute_count == record.attribute_count;
+  if (same) return buffers.records.back().attributes;
+  const size_t first = buffers.attributes.size();
+  for (const auto& one : std::span(record.attributes, record.attribute_count))
+    buffers.attributes.push_back({view(one.key), view(one.value)});
+  return std::span(buffers.attributes).subspan(first);
+}
+
+// What is wrong with one of them, or nothing, and `buffers` has the views.
+std::string_view borrow(std::span<const penstock_record> records, EmitBuffers& buffers) {
   buffers.records.clear();
   buffers.attributes.clear();
   size_t attributes = 0;
-  for (size_t i = 0; i < count; ++i) attributes += record_at(records, i).attribute_count;
+  for (const auto& record : records) {
+    if (const auto problem = record_problem(record); !problem.empty()) return problem;
+    attributes += record.attribute_count;
+  }
   buffers.attributes.reserve(attributes);  // spans into it must stay valid
-  for (size_t i = 0; i < count; ++i) {
-    const auto from = record_at(records, i);
-    const size_t first = buffers.attributes.size();
-    for (size_t k = 0; k < from.attribute_count; ++k) {
-      buffers.attributes.push_back({view(from.attributes[k].key), view(from.attributes[k].value)});
-    }
+  const penstock_record* before = nullptr;
+  for (const auto& from : records) {
     RecordView record;
     record.topic = view(from.topic);
     record.payload = view(from.payload);
-    record.attributes = std::span(buffers.attributes).subspan(first);
+    record.attributes = borrow_attributes(from, before, buffers);
     record.received_at_us = from.received_at_us;
     buffers.records.push_back(record);
+    before = &from;
   }
-  return buffers.records;
+  return {};
 }
 
 }  // namespace
@@ -251,8 +269,11 @@ size_t Instance::secret_entry(void* context, penstock_str name, char* bytes, siz
 penstock_emit_status Instance::emit(const penstock_record* records, size_t count,
                                     uint64_t* last_seq, const penstock_str* set_aside_for) {
   thread_local EmitBuffers buffers;
-  if (const auto problem = last_seq ? call_problem(records, count) : "last_seq is NULL";
-      !problem.empty()) {
+  std::string_view problem;
+  if (!last_seq) problem = "last_seq is NULL";
+  if (problem.empty() && count > 0) problem = call_problem(records);
+  if (problem.empty()) problem = borrow(as_known(records, count, buffers), buffers);
+  if (!problem.empty()) {
     misuse(problem);
   } else if (set_aside_for && (!set_aside_for->data || set_aside_for->size == 0)) {
     misuse("set_aside has no reason");
@@ -260,7 +281,7 @@ penstock_emit_status Instance::emit(const penstock_record* records, size_t count
   if (misused_ || !last_seq) return PENSTOCK_EMIT_CLOSED;
   full_answered_ = false;
   room_ = false;
-  const auto views = borrow(records, count, buffers);
+  const auto& views = buffers.records;
   const auto status = set_aside_for
                           ? sink_.set_aside(source_, views[0], view(*set_aside_for), *last_seq)
                           : sink_.emit(source_, views, *last_seq);

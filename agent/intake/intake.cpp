@@ -1,5 +1,6 @@
 #include "agent/intake/intake.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/base/clock.h"
@@ -41,6 +42,17 @@ std::string expand_topic(const Expression& topic, const RecordView& record) {
   return text;
 }
 
+// Would both go the same way? A router looks at nothing else.
+bool same_way(const RecordView& a, const RecordView& b) {
+  const bool one_array =
+      a.attributes.data() == b.attributes.data() && a.attributes.size() == b.attributes.size();
+  if (one_array || a.topic != b.topic) return a.topic == b.topic;
+  return std::equal(a.attributes.begin(), a.attributes.end(), b.attributes.begin(),
+                    b.attributes.end(), [](const AttributeView& one, const AttributeView& other) {
+                      return one.key == other.key && one.value == other.value;
+                    });
+}
+
 }  // namespace
 
 Intake::Intake(spool::Spool& spool, route::Router router,
@@ -65,26 +77,31 @@ spool::SourceId Intake::add_source(SourceSpec source) {
   return static_cast<spool::SourceId>(sources_.size() - 1);
 }
 
-Intake::Prepared Intake::refuse(const RecordView& record, std::string reason,
-                                const Now& now) const {
-  Prepared prepared;
-  prepared.pending.received_at_us = record.received_at_us ? record.received_at_us : now.wall_us;
-  prepared.pending.commit_within = limits_.commit_interval;
-  prepared.pending.refusal = std::move(reason);
-  encode_record(record, prepared.pending.body);
-  return prepared;
+spool::Pending Intake::pending(const RecordView& record, Millis commit_within) {
+  spool::Pending pending;
+  pending.received_at_us = record.received_at_us;
+  pending.commit_within = commit_within;
+  pending.body.reserve(encoded_record_bound(record));
+  encode_record(record, pending.body);
+  return pending;
 }
 
-// With what the source knows; `topic` is where an expanded one lives.
-RecordView Intake::complete(const Source& source, RecordView record, const Now& now,
-                            std::string& topic) {
+// A run of its own for `record`, which is complete.
+Intake::Run& Intake::refuse(const RecordView& record, std::string reason,
+                            Prepared& prepared) const {
+  prepared.records.push_back(pending(record, limits_.commit_interval));
+  prepared.records.back().refusal = std::move(reason);
+  prepared.last.reset();
+  auto& run = prepared.runs.emplace_back();
+  run.count = 1;
+  return run;
+}
+
+// With what the source knows, but for the topic.
+RecordView Intake::complete(const Source& source, RecordView record, const Now& now) {
   record.source = source.spec.id;
   record.time_quality = clock_.at(now);
   if (record.received_at_us == 0) record.received_at_us = now.wall_us;
-  if (record.topic.empty()) {
-    topic = expand_topic(source.spec.topic, record);
-    record.topic = topic;
-  }
   return record;
 }
 
@@ -95,30 +112,36 @@ RecordView Intake::head_of(RecordView record) const {
   return record;
 }
 
-Intake::Prepared Intake::prepare(const Source& source, RecordView record, const Now& now) {
-  std::string topic;
-  record = complete(source, record, now, topic);
+// A source often hands over many records of one kind: only the first of them is routed.
+void Intake::prepare(const Source& source, const RecordView& given, const Now& now,
+                     Prepared& prepared) {
+  const bool same = prepared.last && same_way(given, *prepared.last);
+  RecordView record = complete(source, given, now);
+  if (record.topic.empty()) {
+    if (!same) prepared.topic = expand_topic(source.spec.topic, record);
+    record.topic = prepared.topic;
+  }
   if (const size_t size = size_of(record); size > limits_.max_record_bytes) {
     const RecordView head = head_of(record);
-    auto refused = refuse(
-        head,
-        fmt::format(
-            "record of {} bytes is above the limit of {}; the first {} payload bytes are kept",
-            size, limits_.max_record_bytes, head.payload.size()),
-        now);
-    refused.oversize = true;
-    return refused;
+    auto reason = fmt::format(
+        "record of {} bytes is above the limit of {}; the first {} payload bytes are kept", size,
+        limits_.max_record_bytes, head.payload.size());
+    refuse(head, std::move(reason), prepared).oversize = true;
+    return;
   }
-  auto decision = router_.route(record);
-  if (!decision.route) return refuse(record, std::move(decision.refusal), now);
-  Prepared prepared;
-  prepared.route = decision.route;
-  prepared.table = std::move(decision.table);
-  prepared.pending.received_at_us = record.received_at_us;
-  prepared.pending.commit_within = commit_within_[decision.index].value_or(limits_.commit_interval);
-  prepared.pending.body.reserve(encoded_record_bound(record));
-  encode_record(record, prepared.pending.body);
-  return prepared;
+  if (!same) {
+    auto decision = router_.route(record);
+    if (!decision.route) {
+      refuse(record, std::move(decision.refusal), prepared);
+      return;
+    }
+    const auto within = commit_within_[decision.index].value_or(limits_.commit_interval);
+    prepared.runs.push_back({decision.route, std::move(decision.table), within});
+    prepared.last = given;
+  }
+  auto& run = prepared.runs.back();
+  ++run.count;
+  prepared.records.push_back(pending(record, run.commit_within));
 }
 
 Intake::Lane& Intake::lane_of(spool::LaneId id) {
@@ -140,46 +163,64 @@ Intake::Lane* Intake::find_lane(const route::RouteSpec& route, const std::string
   return &lane_of(id);
 }
 
-// Gives the record its lane. False when the record ended up in the unrouted lane.
-bool Intake::assign_lane(Prepared& prepared) {
-  Lane* lane = prepared.route ? find_lane(*prepared.route, prepared.table) : nullptr;
-  if (prepared.route && !lane) {
-    prepared.pending.refusal =
+// None when the records are for the unrouted lane.
+std::optional<spool::LaneId> Intake::assign_lane(const Run& run,
+                                                 std::span<spool::Pending> records) {
+  if (!run.route) return std::nullopt;
+  if (const Lane* lane = find_lane(*run.route, run.table)) return lane->id;
+  for (auto& record : records) {
+    record.refusal =
         fmt::format("route {} has {} tables already (max_tables); {} would be one more",
-                    prepared.route->name, prepared.route->max_tables, prepared.table);
+                    run.route->name, run.route->max_tables, run.table);
   }
-  const bool routed = lane != nullptr;
-  if (!lane) lane = &lane_of(spool::kUnroutedLane);
-  prepared.pending.lane = lane->id;
-  return routed;
+  return std::nullopt;
 }
 
-// Gives the record its number, or turns it away.
-void Intake::take(Prepared& one, Call& call) {
-  const bool routed = assign_lane(one);
-  const spool::LaneId lane = one.pending.lane;
-  const bool unrouted = !routed && !one.oversize && !one.set_aside;
-  auto verdict = unrouted && limits_.drop_unrouted ? spool::Admission::kDrop : spool_.admit(lane);
+// Gives the records their numbers. False: they are turned away.
+bool Intake::take(const Run& run, std::span<spool::Pending> records, Call& call) {
+  const auto routed = assign_lane(run, records);
+  Lane& lane = lane_of(routed.value_or(spool::kUnroutedLane));
+  const bool unrouted = !routed && !run.oversize && !run.set_aside;
+  const auto verdict =
+      unrouted && limits_.drop_unrouted ? spool::Admission::kDrop : spool_.admit(lane.id);
   if (verdict == spool::Admission::kDrop) {
-    ++call.turned_away[lane];
-    return;
+    call.turned_away[lane.id] += records.size();
+    return false;
   }
-  if (verdict == spool::Admission::kBlock) call.blocked = lane;
-  one.pending.seq = lanes_[lane].next_seq++;
-  call.used.push_back(lane);
-  call.unrouted += unrouted ? 1 : 0;
-  call.batch.push_back(std::move(one.pending));
+  if (verdict == spool::Admission::kBlock) call.blocked = lane.id;
+  for (auto& record : records) {
+    record.lane = lane.id;
+    record.seq = lane.next_seq++;
+  }
+  call.used.emplace_back(lane.id, records.size());
+  call.unrouted += unrouted ? records.size() : 0;
+  return true;
+}
+
+// What is left of the records when all have been asked for, or one has to wait.
+std::vector<spool::Pending> Intake::take_all(Prepared& prepared, Call& call) {
+  auto& records = prepared.records;
+  auto kept = records.begin();
+  auto next = records.begin();
+  for (const auto& run : prepared.runs) {
+    const auto end = next + static_cast<ptrdiff_t>(run.count);
+    if (take(run, {next, end}, call)) kept = kept == next ? end : std::move(next, end, kept);
+    if (call.blocked) break;
+    next = end;
+  }
+  records.erase(kept, records.end());
+  return std::move(records);
 }
 
 void Intake::give_back(const Call& call) {
-  for (const auto lane : call.used) --lanes_[lane].next_seq;
+  for (const auto& [lane, records] : call.used) lanes_[lane].next_seq -= records;
 }
 
-void Intake::count(const Call& call, const std::vector<Prepared>& prepared) {
-  counters_.accepted += call.used.size();
-  for (const auto& one : prepared) {
-    counters_.oversize += one.oversize ? 1 : 0;
-    counters_.set_aside += one.set_aside ? 1 : 0;
+void Intake::count(const Call& call, const std::vector<Run>& runs) {
+  for (const auto& [lane, records] : call.used) counters_.accepted += records;
+  for (const auto& run : runs) {
+    counters_.oversize += run.oversize ? run.count : 0;
+    counters_.set_aside += run.set_aside ? run.count : 0;
   }
   counters_.unrouted += call.unrouted;
   for (const auto& [lane, records] : call.turned_away) {
@@ -207,13 +248,11 @@ EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> r
   const Source* source = find_source(source_id);
   if (!source) return EmitStatus::kClosed;
   const Now now = read_clock();
-  std::vector<Prepared> prepared;
-  prepared.reserve(records.size());
-  bool oversize = false;
-  for (const auto& record : records) {
-    prepared.push_back(prepare(*source, record, now));
-    oversize = oversize || prepared.back().oversize;
-  }
+  Prepared prepared;
+  prepared.records.reserve(records.size());
+  for (const auto& record : records) prepare(*source, record, now, prepared);
+  const bool oversize = std::any_of(prepared.runs.begin(), prepared.runs.end(),
+                                    [](const Run& run) { return run.oversize; });
   const auto status = admit(source_id, std::move(prepared), last_seq);
   return status == EmitStatus::kOk && oversize ? EmitStatus::kTooBig : status;
 }
@@ -222,13 +261,16 @@ EmitStatus Intake::set_aside(spool::SourceId source_id, const RecordView& record
                              std::string_view reason, uint64_t& last_seq) {
   const Source* source = find_source(source_id);
   if (!source) return EmitStatus::kClosed;
-  const Now now = read_clock();
+  RecordView whole = complete(*source, record, read_clock());
   std::string topic;
-  const RecordView whole = complete(*source, record, now, topic);
-  std::vector<Prepared> prepared;
-  prepared.push_back(refuse(size_of(whole) > limits_.max_record_bytes ? head_of(whole) : whole,
-                            std::string(reason), now));
-  prepared.back().set_aside = true;
+  if (whole.topic.empty()) {
+    topic = expand_topic(source->spec.topic, whole);
+    whole.topic = topic;
+  }
+  Prepared prepared;
+  refuse(size_of(whole) > limits_.max_record_bytes ? head_of(whole) : whole, std::string(reason),
+         prepared)
+      .set_aside = true;
   return admit(source_id, std::move(prepared), last_seq);
 }
 
@@ -238,24 +280,19 @@ Intake::Source* Intake::find_source(spool::SourceId id) {
   return closed_ ? nullptr : &sources_[id];  // a deque: stable, and `spec` never changes
 }
 
-EmitStatus Intake::admit(spool::SourceId source_id, std::vector<Prepared> prepared,
-                         uint64_t& last_seq) {
+EmitStatus Intake::admit(spool::SourceId source_id, Prepared prepared, uint64_t& last_seq) {
   const std::lock_guard lock(mutex_);
   if (closed_) return EmitStatus::kClosed;
   Source* const source = &sources_[source_id];
   Call call;
-  call.batch.reserve(prepared.size());
-  for (auto& one : prepared) {
-    take(one, call);
-    if (call.blocked) break;
-  }
+  auto batch = take_all(prepared, call);
   uint64_t seq = source->next_seq;
-  for (auto& pending : call.batch) {
+  for (auto& pending : batch) {
     pending.source = source_id;
     pending.source_seq = seq++;
   }
   say_held(*source, call);
-  const auto outcome = call.blocked ? spool::Enqueue::kFull : spool_.enqueue(std::move(call.batch));
+  const auto outcome = call.blocked ? spool::Enqueue::kFull : spool_.enqueue(std::move(batch));
   if (outcome != spool::Enqueue::kTaken) {
     give_back(call);
     if (outcome == spool::Enqueue::kClosed) return EmitStatus::kClosed;
@@ -264,7 +301,7 @@ EmitStatus Intake::admit(spool::SourceId source_id, std::vector<Prepared> prepar
   }
   source->next_seq = seq;
   last_seq = seq - 1;
-  count(call, prepared);
+  count(call, prepared.runs);
   return EmitStatus::kOk;
 }
 

@@ -20,8 +20,10 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "agent/base/expression.h"
@@ -88,32 +90,42 @@ class Intake final : public Sink {
     spool::LaneId id = 0;
     spool::Seq next_seq = 1;
   };
-  struct Prepared {  // a routed, encoded record that has no lane and number yet
-    spool::Pending pending;
+  // Records that follow each other to the same place.
+  struct Run {
     const route::RouteSpec* route = nullptr;  // null: the unrouted lane
     std::string table;
+    Millis commit_within{};
+    size_t count = 0;
     bool oversize = false;
     bool set_aside = false;
   };
+  // The records of a call, routed and encoded, that have no lane and number yet.
+  struct Prepared {
+    std::vector<spool::Pending> records;
+    std::vector<Run> runs;
+    std::optional<RecordView> last;  // as given, if the last run is where its like go
+    std::string topic;               // of the last one whose topic was expanded
+  };
   // What one call comes to, under the lock.
   struct Call {
-    std::vector<spool::Pending> batch;
-    std::vector<spool::LaneId> used;  // to give the numbers back
+    std::vector<std::pair<spool::LaneId, size_t>> used;  // to give the numbers back
     std::map<spool::LaneId, uint64_t> turned_away;
     uint64_t unrouted = 0;
     std::optional<spool::LaneId> blocked;
   };
 
   Source* find_source(spool::SourceId id);
-  EmitStatus admit(spool::SourceId source_id, std::vector<Prepared> prepared, uint64_t& last_seq);
-  RecordView complete(const Source& source, RecordView record, const Now& now, std::string& topic);
+  EmitStatus admit(spool::SourceId source_id, Prepared prepared, uint64_t& last_seq);
+  RecordView complete(const Source& source, RecordView record, const Now& now);
   RecordView head_of(RecordView record) const;
-  Prepared prepare(const Source& source, RecordView record, const Now& now);
-  Prepared refuse(const RecordView& record, std::string reason, const Now& now) const;
-  bool assign_lane(Prepared& prepared);
-  void take(Prepared& prepared, Call& call);
+  void prepare(const Source& source, const RecordView& given, const Now& now, Prepared& prepared);
+  static spool::Pending pending(const RecordView& record, Millis commit_within);
+  Run& refuse(const RecordView& record, std::string reason, Prepared& prepared) const;
+  std::optional<spool::LaneId> assign_lane(const Run& run, std::span<spool::Pending> records);
+  bool take(const Run& run, std::span<spool::Pending> records, Call& call);
+  std::vector<spool::Pending> take_all(Prepared& prepared, Call& call);
   void give_back(const Call& call);
-  void count(const Call& call, const std::vector<Prepared>& prepared);
+  void count(const Call& call, const std::vector<Run>& runs);
   void say_held(Source& source, const Call& call);
   Lane* find_lane(const route::RouteSpec& route, const std::string& table);
   Lane& lane_of(spool::LaneId id);

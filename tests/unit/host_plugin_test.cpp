@@ -32,7 +32,10 @@ class MemorySink final : public intake::Sink {
       ++refused;
       return intake::EmitStatus::kFull;
     }
-    for (const auto& record : records) payloads[source].emplace_back(record.payload);
+    for (const auto& record : records) {
+      auto& text = payloads[source].emplace_back(record.payload);
+      for (const auto& [key, value] : record.attributes) text.append(key).append(value);
+    }
     last_seq = payloads[source].size();
     return intake::EmitStatus::kOk;
   }
@@ -450,7 +453,7 @@ TEST_F(HostTest, StructsThatEndWhereVersionOneLetsThemAreAccepted) {
   EXPECT_TRUE(problems_.empty());
   host_.start(kSoon);
   EXPECT_TRUE(wait_until([&] { return sink_.taken(0) == 3; }, kSoon));
-  EXPECT_EQ(sink_.payloads[0], (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(sink_.payloads[0], (std::vector<std::string>{"ak1", "bk1", "ck1m2"}));
   EXPECT_TRUE(host_.stats().empty()) << "rubbish behind the end of a descriptor is no function";
   host_.quiesce(kSoon);
   host_.stop(kSoon);

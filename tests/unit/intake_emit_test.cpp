@@ -205,6 +205,46 @@ TEST_F(IntakeTest, TheConfiguredTopicIsFilledInFromAttributes) {
 }
 
 // P6: FULL only for calls that bring records of the lane that is over its share.
+// Records of one kind in a row are routed once; what differs in the middle must not go with them.
+TEST_F(IntakeTest, EachRecordOfACallGoesItsOwnWay) {
+  const std::vector<route::RouteSpec> routes{
+      {"hosts", "vib/#", "", "main.iot.host_${attr.host}", 256}};
+  Intake intake(spool_, router(routes), {std::nullopt}, limits(), Log::none());
+  const auto source = intake.add_source({"vib", *Expression::parse("vib/${attr.host}")});
+  const AttributeView a[] = {{"host", "a"}};
+  const AttributeView also_a[] = {{"host", "a"}};
+  const AttributeView b[] = {{"host", "b"}};
+  const AttributeView longer[] = {{"host", "a"}, {"port", "1"}};
+  const AttributeView other_key[] = {{"name", "a"}};
+  const std::string large(2000, 'x');
+  std::vector<RecordView> records(11);
+  for (const size_t i : {0, 1, 6, 7, 10}) records[i].attributes = a;
+  records[2].attributes = also_a;
+  records[3].attributes = b;
+  records[4].attributes = longer;
+  records[5].attributes = other_key;
+  records[7].payload = large;
+  for (const size_t i : {8, 9}) records[i].attributes = a;
+  records[8].topic = "vib/of/its/own";
+  records[9].topic = "office/door";
+  EXPECT_EQ(intake.emit(source, records, last_seq_), EmitStatus::kTooBig);
+  const std::vector<std::string> expected{
+      "vib/a main.iot.host_a", "vib/a main.iot.host_a", "vib/a main.iot.host_a",
+      "vib/b main.iot.host_b", "vib/a main.iot.host_a", "vib/ refused",
+      "vib/a main.iot.host_a", "vib/a refused",         "vib/of/its/own main.iot.host_a",
+      "office/door refused",   "vib/a main.iot.host_a"};
+  std::vector<std::string> ways;
+  std::map<spool::LaneId, spool::Seq> last;
+  for (const auto& pending : spool_.queued()) {
+    EXPECT_EQ(pending.seq, ++last[pending.lane]);
+    EXPECT_EQ(pending.source_seq, ways.size() + 1);
+    const auto table = spool_.state(pending.lane).key.table;
+    ways.push_back(std::string(stored(pending).topic) + " " +
+                   (pending.refusal.empty() ? table : "refused"));
+  }
+  EXPECT_EQ(ways, expected);
+}
+
 TEST_F(IntakeTest, ABlockedLaneHoldsTheSourcesThatFeedItAndNoOther) {
   emit(plc_, "plant/a/telemetry", "1");
   emit(plc_, "plant/b/telemetry", "1");

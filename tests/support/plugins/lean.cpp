@@ -1,5 +1,6 @@
 // A plugin in plain C style whose structs end where version 1.0 lets them end: no stats, no help,
-// no time of a record. Emits three records from start, and one that breaks the contract if told.
+// no time of a record. Emits three records from start, whose attributes are the first one or two of
+// one array, and breaks the contract if told.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -36,11 +37,14 @@ int create(const penstock_host* host, const penstock_value* values, size_t count
 int start(void* instance, char*, size_t) {
   const auto& self = *static_cast<Instance*>(instance);
   alignas(penstock_record) unsigned char records[3 * kRecordSize];
+  const penstock_attribute attributes[] = {{{"k", 1}, {"1", 1}}, {{"m", 1}, {"2", 1}}};
   for (size_t i = 0; i < 3; ++i) {
     penstock_record record{};
     record.struct_size = self.misuse ? 8 : kRecordSize;
     record.topic = {"lean", 4};
     record.payload = {&"abc"[i], 1};
+    record.attributes = attributes;
+    record.attribute_count = i < 2 ? 1 : 2;
     std::memcpy(records + i * kRecordSize, &record, kRecordSize);
   }
   uint64_t seq = 0;
