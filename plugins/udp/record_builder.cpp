@@ -5,14 +5,13 @@ namespace penstock::udp {
 void RecordBuilder::add(const Datagram& datagram) {
   ++counters_.datagrams;
   counters_.bytes += datagram.payload.size();
-  const auto address = IpAddress::of(*datagram.source);
-  if (!settings_.allow.allows(address)) {
+  if (!settings_.allow.allows(IpAddress::of(*datagram.source))) {
     ++counters_.refused_source;
   } else if (datagram.truncated) {
     ++counters_.oversize;
   } else {
     const size_t before = records_.size();
-    const auto& source = remember(address, port_of(*datagram.source));
+    const auto& source = remember(*datagram.source);
     if (settings_.split_lines) {
       append_lines(datagram, source);
     } else {
@@ -33,12 +32,19 @@ void RecordBuilder::clear() {
   answers_.clear();
 }
 
-const RecordBuilder::Source& RecordBuilder::remember(const IpAddress& address, uint16_t port) {
+// Many datagrams in a row are of one sender.
+const RecordBuilder::Source& RecordBuilder::remember(const sockaddr_storage& from) {
+  const auto address = IpAddress::of(from);
+  const uint16_t port = port_of(from);
+  if (!sources_.empty() && sources_.back().address == address && sources_.back().port == port)
+    return sources_.back();
   auto& source = sources_.emplace_back();
-  source.ip = address.text();
-  source.port = std::to_string(port);
-  source.attributes = {penstock_attribute{sdk::str("source_ip"), sdk::str(source.ip)},
-                       penstock_attribute{sdk::str("source_port"), sdk::str(source.port)}};
+  source.address = address;
+  source.port = port;
+  source.ip_text = address.text();
+  source.port_text = std::to_string(port);
+  source.attributes = {penstock_attribute{sdk::str("source_ip"), sdk::str(source.ip_text)},
+                       penstock_attribute{sdk::str("source_port"), sdk::str(source.port_text)}};
   return source;
 }
 

@@ -43,12 +43,14 @@ class RecordBuilder {
 
  private:
   struct Source {
-    std::string ip;
-    std::string port;
+    IpAddress address;
+    uint16_t port = 0;
+    std::string ip_text;
+    std::string port_text;
     std::array<penstock_attribute, 2> attributes;
   };
 
-  const Source& remember(const IpAddress& address, uint16_t port);
+  const Source& remember(const sockaddr_storage& from);
   void append_lines(const Datagram& datagram, const Source& source);
   void append(std::string_view payload, const Datagram& datagram, const Source& source);
 

@@ -122,6 +122,26 @@ TEST(UdpSplit, Lines) {
       << "split none passes the datagram unchanged";
 }
 
+TEST(UdpRecords, EachSaysWhoSentIt) {
+  Counters counters;
+  UdpSettings settings;
+  RecordBuilder builder(settings, counters);
+  const Texts senders{"192.0.2.7:99",     "192.0.2.7:99",     "192.0.2.7:98", "192.0.2.8:98",
+                      "[2001:db8::7]:98", "[2001:db8::8]:98", "192.0.2.7:99"};
+  for (const auto& sender : senders)
+    builder.add({"x", &Endpoint::parse(sender)->address, 42, false, std::nullopt});
+  Texts said;
+  for (const auto& record : builder.records()) {
+    ASSERT_EQ(record.attribute_count, 2u);
+    EXPECT_EQ(sdk::view(record.attributes[0].key), "source_ip");
+    EXPECT_EQ(sdk::view(record.attributes[1].key), "source_port");
+    const std::string ip(sdk::view(record.attributes[0].value));
+    said.push_back((ip.find(':') == ip.npos ? ip : "[" + ip + "]") + ":" +
+                   std::string(sdk::view(record.attributes[1].value)));
+  }
+  EXPECT_EQ(said, senders);
+}
+
 TEST(UdpSettings, WrongOptionsAreRefusedByTheNameOfTheKey) {
   const auto refused = [](const test::OptionValues& wrong, const std::string& fragment) {
     try {
