@@ -1,8 +1,16 @@
-// Slicing by eight: about 2 GB/s on a desktop core and the same code on every architecture. What is
-// checked is the compressed form, so hardware instructions would not show.
+// The processor's instruction where it has one, which takes a fifth of the time of the tables
+// (slicing by eight).
 #include "agent/spool/crc32c.h"
 
 #include <array>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#include <sys/auxv.h>
+#endif
 
 namespace penstock::spool {
 namespace {
@@ -31,9 +39,45 @@ uint32_t load_le32(const unsigned char* p) {
   return uint32_t{p[0]} | uint32_t{p[1]} << 8 | uint32_t{p[2]} << 16 | uint32_t{p[3]} << 24;
 }
 
+#if defined(__x86_64__)
+#define PENSTOCK_CRC_TARGET __attribute__((target("sse4.2")))
+bool has_instruction() { return __builtin_cpu_supports("sse4.2") != 0; }
+PENSTOCK_CRC_TARGET uint32_t add(uint32_t crc, uint64_t eight) {
+  return static_cast<uint32_t>(_mm_crc32_u64(crc, eight));
+}
+PENSTOCK_CRC_TARGET uint32_t add(uint32_t crc, unsigned char one) { return _mm_crc32_u8(crc, one); }
+#elif defined(__aarch64__)
+#define PENSTOCK_CRC_TARGET __attribute__((target("+crc")))
+bool has_instruction() { return (getauxval(AT_HWCAP) & (1UL << 7)) != 0; }  // HWCAP_CRC32
+PENSTOCK_CRC_TARGET uint32_t add(uint32_t crc, uint64_t eight) { return __crc32cd(crc, eight); }
+PENSTOCK_CRC_TARGET uint32_t add(uint32_t crc, unsigned char one) { return __crc32cb(crc, one); }
+#endif
+
+#if defined(PENSTOCK_CRC_TARGET)
+PENSTOCK_CRC_TARGET uint32_t by_instruction(std::string_view bytes, uint32_t crc) {
+  const char* p = bytes.data();
+  const char* const end = p + bytes.size();
+  crc = ~crc;
+  for (uint64_t eight = 0; end - p >= 8; p += 8) {
+    std::memcpy(&eight, p, 8);
+    crc = add(crc, eight);
+  }
+  for (; p != end; ++p) crc = add(crc, static_cast<unsigned char>(*p));
+  return ~crc;
+}
+#endif
+
 }  // namespace
 
 uint32_t crc32c(std::string_view bytes, uint32_t crc) {
+#if defined(PENSTOCK_CRC_TARGET)
+  static const bool found = has_instruction();
+  if (found) return by_instruction(bytes, crc);
+#endif
+  return crc32c_by_table(bytes, crc);
+}
+
+uint32_t crc32c_by_table(std::string_view bytes, uint32_t crc) {
   const auto* p = reinterpret_cast<const unsigned char*>(bytes.data());
   size_t left = bytes.size();
   crc = ~crc;

@@ -39,6 +39,21 @@ TEST(Crc32c, GoesOnAcrossAnySplit) {
   }
 }
 
+// The bytes that do not fill a word, before and behind, at any address.
+TEST(Crc32c, IsTheSameWithoutAnInstructionForIt) {
+  std::mt19937 random(7);
+  std::string bytes(4100, '\0');
+  for (char& c : bytes) c = static_cast<char>(random());
+  EXPECT_EQ(crc32c_by_table("123456789"), 0xE3069283U);
+  EXPECT_EQ(crc32c_by_table(bytes, 1), crc32c(bytes, 1));
+  for (size_t begin = 0; begin < 9; ++begin) {
+    for (size_t size = 0; size < 40; ++size) {
+      const auto part = std::string_view(bytes).substr(begin, size);
+      EXPECT_EQ(crc32c_by_table(part, size), crc32c(part, size)) << begin << " " << size;
+    }
+  }
+}
+
 TEST(SegmentFormat, SmallRunsAreStoredPlainAndComeBack) {
   SegmentCodec codec;
   const std::string run = run_of({"a", "", std::string(200, 'x')});
