@@ -191,8 +191,9 @@ struct Environment {
   std::function<std::optional<std::string>(std::string_view name)> env;
   std::function<Result<std::string>(const std::filesystem::path&)> read_file;
   // Files matching a pattern with * and ? (absolute or relative to the working directory), sorted
-  // by name.
-  std::function<std::vector<std::filesystem::path>(const std::filesystem::path& pattern)>
+  // by name. kDenied, naming it, when a folder on the way is there and cannot be read: what is in
+  // it must not pass for nothing.
+  std::function<Result<std::vector<std::filesystem::path>>(const std::filesystem::path& pattern)>
       find_files;
   std::optional<std::filesystem::path> credentials_dir;  // systemd's $CREDENTIALS_DIRECTORY
   std::string host_name;  // the agent's id where the file gives none; empty: it has to

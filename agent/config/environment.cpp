@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <system_error>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <sys/stat.h>
@@ -41,10 +42,49 @@ Result<std::string> read_file(const std::filesystem::path& path) {
   }
 }
 
-std::vector<std::filesystem::path> find_files(const std::filesystem::path& pattern) {
+// The first thing that glob could not look into, though it is there. glob itself goes on behind a
+// folder that it cannot open, and takes one that cannot be read to its end as one that ends.
+struct Unread {
+  std::string folder;  // being read
+  std::optional<Error> error;
+
+  void note(const std::string& path, int code) {
+    if (code != 0 && code != ENOENT && code != ENOTDIR && !error) error = failed(path, code);
+  }
+};
+thread_local Unread unread;  // glob's functions take no argument of ours
+
+void* open_folder(const char* path) {
+  unread.folder = path;
+  DIR* folder = ::opendir(path);
+  if (!folder) unread.note(path, errno);
+  return folder;
+}
+
+dirent* read_folder(void* folder) {
+  errno = 0;
+  dirent* entry = ::readdir(static_cast<DIR*>(folder));
+  if (!entry) unread.note(unread.folder, errno);
+  return entry;
+}
+
+template <int (*look)(const char*, struct stat*)>
+int look_at(const char* path, struct stat* info) {
+  const int done = look(path, info);
+  if (done != 0) unread.note(path, errno);
+  return done;
+}
+
+Result<std::vector<std::filesystem::path>> find_files(const std::filesystem::path& pattern) {
   std::vector<std::filesystem::path> files;
+  unread = {};
   glob_t found{};
-  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) {
+  found.gl_opendir = open_folder;
+  found.gl_readdir = read_folder;
+  found.gl_closedir = [](void* folder) { ::closedir(static_cast<DIR*>(folder)); };
+  found.gl_lstat = look_at<::lstat>;
+  found.gl_stat = look_at<::stat>;
+  if (::glob(pattern.c_str(), GLOB_ALTDIRFUNC, nullptr, &found) == 0) {
     for (size_t i = 0; i < found.gl_pathc; ++i) {
       struct stat info {};
       const bool is_folder = ::stat(found.gl_pathv[i], &info) == 0 && S_ISDIR(info.st_mode);
@@ -52,6 +92,7 @@ std::vector<std::filesystem::path> find_files(const std::filesystem::path& patte
     }
   }
   ::globfree(&found);
+  if (unread.error) return *std::move(unread.error);
   return files;
 }
 

@@ -103,15 +103,24 @@ class Includer {
       if (!pattern) continue;
       const bool is_pattern = pattern->find_first_of("*?[") != std::string::npos;
       const auto full = (folder / *pattern).lexically_normal();
-      const auto files = context_.environment.find_files ? context_.environment.find_files(full)
-                                                         : std::vector<std::filesystem::path>();
-      if (files.empty() && !is_pattern) {
+      const auto files = find_files(full);
+      if (!files) {
+        context_.error(item.node->at, item.path + ": cannot be read: " + files.error().what, "");
+        merged_.complete = false;
+        continue;
+      }
+      if (files->empty() && !is_pattern) {
         context_.error(item.node->at, item.path + ": there is no file " + quote(item.node->written),
                        "relative paths start at the folder of this file");
         merged_.complete = false;
       }
-      for (const auto& file : files) read_file(file.lexically_normal(), item);
+      for (const auto& file : *files) read_file(file.lexically_normal(), item);
     }
+  }
+
+  Result<std::vector<std::filesystem::path>> find_files(const std::filesystem::path& full) const {
+    if (context_.environment.find_files) return context_.environment.find_files(full);
+    return std::vector<std::filesystem::path>();
   }
 
   void read_file(const std::filesystem::path& file, const Named& from) {

@@ -76,7 +76,7 @@ TEST_F(LastGoodTest, TheKeptFilesStandForThoseOnDiskAndTheRestIsReal) {
                  {{main, "version: 1\ninclude: [conf.d/*.yaml]\n"}, {part, "agent: {id: gw}\n"}});
   EXPECT_EQ(*environment.read_file(part), "agent: {id: gw}\n");
   EXPECT_EQ(*environment.read_file(secret), "s3cr3t");
-  EXPECT_EQ(environment.find_files(dir_.path() / "conf.d" / "*.yaml"),
+  EXPECT_EQ(*environment.find_files(dir_.path() / "conf.d" / "*.yaml"),
             std::vector<std::filesystem::path>{part})
       << "what came later is not part of it";
   const auto loaded = config::load_file(main, environment);

@@ -1,5 +1,9 @@
-#include <gtest/gtest.h>
+#include <fstream>
 
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/support/temp_dir.h"
 #include "tests/unit/config_test_support.h"
 
 namespace penstock::config {
@@ -110,6 +114,48 @@ TEST(ConfigInclude, MissingFilesMatterOnlyWithoutAPattern) {
             std::vector<std::string>{"c.yaml:3:11: error: include[0]: there is no file "
                                      "`none.yaml` (relative paths start at the folder of "
                                      "this file)"});
+}
+
+class IncludeOnDisk : public ::testing::Test {
+ protected:
+  IncludeOnDisk() {
+    std::ofstream(dir_.path() / "c.yaml") << minimal("include: [conf.d/*.yaml]\n");
+  }
+  std::vector<std::string> problems() const {
+    return texts(load_file(dir_.path() / "c.yaml", system_environment()).problems);
+  }
+  std::string refused(const std::string& why) const {
+    return (dir_.path() / "c.yaml").string() +
+           ":3:11: error: include[0]: cannot be read: " + (dir_.path() / "conf.d").string() + ": " +
+           why;
+  }
+
+  test::TempDir dir_{"include"};
+};
+
+TEST_F(IncludeOnDisk, AFolderThatIsNotThereIsEmpty) {
+  EXPECT_EQ(problems(), std::vector<std::string>{});
+}
+
+// Taken for empty, the agent would run without inputs, and keep that as what worked.
+TEST_F(IncludeOnDisk, AFolderThatIsThereAndCannotBeOpenedIsNotEmpty) {
+  std::filesystem::create_symlink("conf.d", dir_.path() / "conf.d");
+  EXPECT_EQ(problems(), std::vector<std::string>{refused("Too many levels of symbolic links")});
+}
+
+TEST_F(IncludeOnDisk, AFolderThatMayNotBeReadIsNotEmpty) {
+  std::filesystem::create_directory(dir_.path() / "conf.d");
+  std::ofstream(dir_.path() / "conf.d" / "site.yaml") << "inputs: {}\n";
+  EXPECT_EQ(problems(), std::vector<std::string>{});
+  std::filesystem::permissions(dir_.path() / "conf.d", std::filesystem::perms::none);
+  const auto system = system_environment();
+  // Root may read everything; without its rights the folder around may be closed as well.
+  const bool is_root = geteuid() == 0;
+  ASSERT_EQ(seteuid(is_root ? 65534 : geteuid()), 0);
+  const auto found = system.find_files(dir_.path() / "conf.d" / "*.yaml");
+  ASSERT_EQ(seteuid(is_root ? 0 : geteuid()), 0);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().what, (dir_.path() / "conf.d").string() + ": Permission denied");
 }
 
 // A file that is no YAML hides its sections: what refers to them is not at fault.
