@@ -29,27 +29,23 @@ class NoSink final : public intake::Sink {
 
 // What the plugin itself finds wrong: an instance is made and thrown away. create() does no I/O by
 // contract.
-void check_input(const host::PlannedInput& planned, const config::Config& config, bool tolerate,
-                 std::vector<config::Problem>& problems) {
+std::optional<config::Problem> check_input(const host::PlannedInput& planned,
+                                           const config::Config& config) {
   if (!planned.library) {
-    if (planned.failure != planned.input->disabled) {
-      problems.push_back({planned.input->at, planned.failure, "", tolerate});
-    }
-    return;
+    if (planned.failure == planned.input->disabled) return {};
+    return config::Problem{planned.input->at, planned.failure, ""};
   }
-  if (!planned.complete) return;
+  if (!planned.complete) return {};
   NoSink sink;
   auto trial = host::Instance::create(*planned.library, planned.input->id, config.agent.id,
                                       planned.values, 0, sink, Log::none());
-  if (!trial) {
-    problems.push_back({planned.input->at, trial.error().what, "", tolerate});
-  } else if (!host::Instance::discard(*std::move(trial),
-                                      std::chrono::steady_clock::now() + kDestroyLimit)) {
-    problems.push_back({planned.input->at,
-                        fmt::format("input {}: its plugin {} does not return from destroy",
-                                    planned.input->id, planned.input->plugin),
-                        "", tolerate});
-  }
+  if (!trial) return config::Problem{planned.input->at, trial.error().what, ""};
+  if (host::Instance::discard(*std::move(trial), std::chrono::steady_clock::now() + kDestroyLimit))
+    return {};
+  return config::Problem{planned.input->at,
+                         fmt::format("input {}: its plugin {} does not return from destroy",
+                                     planned.input->id, planned.input->plugin),
+                         ""};
 }
 
 // The next route's position, or the end of everything.
@@ -79,15 +75,25 @@ void check_routes(config::Loaded& loaded) {
 
 }  // namespace
 
-void check_loaded(config::Loaded& loaded, const std::filesystem::path& plugin_dir,
-                  bool tolerate_plugins, host::CrashNotes* crashes) {
+Tolerated check_loaded(config::Loaded& loaded, const std::filesystem::path& plugin_dir,
+                       bool tolerate_plugins, host::CrashNotes* crashes) {
+  Tolerated tolerated;
   host::PluginCatalog catalog(plugin_dir, crashes);
   for (const auto& planned : host::plan_inputs(loaded.config, catalog, loaded.problems)) {
-    check_input(planned, loaded.config, tolerate_plugins, loaded.problems);
+    auto problem = check_input(planned, loaded.config);
+    if (!problem) continue;
+    if (tolerate_plugins) {
+      const bool left_out = crashes && crashes->left_out(planned.input->plugin);
+      if (!left_out) tolerated.problems.push_back(*problem);
+      tolerated.left_out = tolerated.left_out || left_out;
+    }
+    problem->warning = tolerate_plugins;
+    loaded.problems.push_back(*std::move(problem));
   }
   check_routes(loaded);
   std::stable_sort(loaded.problems.begin(), loaded.problems.end(),
                    [](const auto& a, const auto& b) { return a.at < b.at; });
+  return tolerated;
 }
 
 }  // namespace penstock::app

@@ -9,11 +9,19 @@
 
 namespace penstock::app {
 
+// What `run` lets pass as a warning so that the other inputs run, as `check` words it.
+struct Tolerated {
+  std::vector<config::Problem> problems;  // inputs that their plugins refuse, plugins not found
+  bool left_out = false;  // a plugin is, because it crashed: nobody has checked its inputs
+
+  bool nothing() const { return problems.empty() && !left_out; }
+};
+
 // Adds to what loading has found what the plugins and the modules find, and sorts all by position.
-// An input whose plugin cannot be loaded is an error for `check`, and for `run`
+// An input whose plugin cannot be loaded or refuses it is an error for `check`, and for `run`
 // (`tolerate_plugins`) only a warning: it must not stop the other inputs. `crashes`: plugins that
 // are left out.
-void check_loaded(config::Loaded& loaded, const std::filesystem::path& plugin_dir,
-                  bool tolerate_plugins, host::CrashNotes* crashes = nullptr);
+Tolerated check_loaded(config::Loaded& loaded, const std::filesystem::path& plugin_dir,
+                       bool tolerate_plugins, host::CrashNotes* crashes = nullptr);
 
 }  // namespace penstock::app

@@ -139,7 +139,7 @@ int run_agent(const std::filesystem::path& config_file, const AgentSettings& set
   if (!run.agent) return run.exit_code;
   const Log log = log_of(run.loaded);
   const bool is_present = run.instead_of.empty();
-  if (is_present) {
+  if (is_present && run.tolerated.nothing()) {
     if (auto saved = last_good.save(run.loaded.sources); !saved)
       log.warning("the configuration is not kept as the last good one: {}", saved.error().what);
   }

@@ -14,8 +14,9 @@ inline constexpr int kExitFailure = 1;
 
 // Runs until SIGTERM or SIGINT (then 0). With a configuration that has errors, or that the agent
 // does not start with, it runs on the last good one of settings.state_dir; without one it returns
-// kExitConfig or kExitFailure. Call it from main before any thread exists: it blocks the signals
-// for all of them.
+// kExitConfig or kExitFailure. A configuration whose inputs the plugins refuse in part is used only
+// where there is no last good one, and not kept as such. Call it from main before any thread
+// exists: it blocks the signals for all of them.
 int run_agent(const std::filesystem::path& config_file, const AgentSettings& settings);
 
 }  // namespace penstock::app

@@ -30,9 +30,10 @@ void add_common(CLI::App& command, Common& common) {
       ->capture_default_str();
 }
 
+// Nothing when run by hand: the service's copy is not to be replaced by what someone tries out.
 std::filesystem::path default_state_dir() {
   const char* given = std::getenv("STATE_DIRECTORY");  // systemd's, of StateDirectory=
-  return given != nullptr && *given != '\0' ? given : "/var/lib/penstock";
+  return given != nullptr ? given : "";
 }
 
 std::filesystem::path runtime_dir() {
@@ -81,7 +82,7 @@ int run(int argc, char** argv, app::AgentSettings settings) {
   run_command
       ->add_option("--state-dir", state_dir,
                    "Where the last configuration that worked is kept; nowhere if it does not exist")
-      ->capture_default_str();
+      ->default_str("$STATE_DIRECTORY, else nowhere");
   add_common(*check_command, common);
   try {
     app.parse(argc, argv);

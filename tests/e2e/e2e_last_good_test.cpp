@@ -23,6 +23,26 @@ class LastGood : public ::testing::Test {
  protected:
   LastGood() { std::filesystem::create_directories(dir_.path() / "state"); }
 
+  // The same with something that only the plugin itself refuses, beside what is good.
+  std::string refused_by_plugin() const {
+    std::string text = config();
+    text.insert(text.rfind('}'), ", w: {plugin: udp, listen: \"127.0.0.1:151420\", topic: v}");
+    return text;
+  }
+  std::string kept() const {
+    std::ifstream in(dir_.path() / "state" / "last-good-config");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  void write_crashes(const std::string& plugin) const {
+    std::string boot;
+    double since_boot_s = 0;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+    std::ifstream("/proc/uptime") >> since_boot_s;
+    std::filesystem::create_directories(dir_.path() / "spool");
+    std::ofstream notes(dir_.path() / "spool" / "plugin-crashes");
+    for (int i = 0; i < 3; ++i)
+      notes << boot << ' ' << static_cast<uint64_t>(since_boot_s * 1000) << ' ' << plugin << '\n';
+  }
   void write(const std::string& text) { std::ofstream(dir_.path() / "penstock.yaml") << text; }
   std::string config(const std::string& spool = "spool") const {
     return "version: 1\nagent: {id: gw}\nspool: {dir: " + spool +
@@ -142,15 +162,7 @@ TEST_F(LastGood, WithoutAnIdTheHostNameNamesTheAgent) {
 
 // What the spool's directory says of plugins is known before any of them is loaded.
 TEST_F(LastGood, APluginThatCrashedTheAgentThreeTimesIsLeftOutOfTheNextStart) {
-  std::string boot;
-  double since_boot_s = 0;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  std::ifstream("/proc/uptime") >> since_boot_s;
-  std::filesystem::create_directories(dir_.path() / "spool");
-  std::ofstream notes(dir_.path() / "spool" / "plugin-crashes");
-  for (int i = 0; i < 3; ++i)
-    notes << boot << ' ' << static_cast<uint64_t>(since_boot_s * 1000) << " udp\n";
-  notes.close();
+  write_crashes("udp");
   write(config());
   auto one = agent();
   one.start();
@@ -159,6 +171,87 @@ TEST_F(LastGood, APluginThatCrashedTheAgentThreeTimesIsLeftOutOfTheNextStart) {
       << "the check made a trial instance of it";
   EXPECT_THAT(one.log(), HasSubstr("udp/u: this input is left out, the others go on"));
   EXPECT_EQ(one.stop(), 0);
+  EXPECT_EQ(kept(), "") << "nobody has asked the plugin whether it is right";
+}
+
+TEST_F(LastGood, APluginThatIsLeftOutIsNoReasonToFallBack) {
+  write(config());
+  ASSERT_NO_FATAL_FAILURE(run_once());
+  const auto before = kept();
+  write_crashes("udp");
+  write(config() + "# an edit\n");
+  auto one = agent();
+  one.start();
+  ASSERT_TRUE(one.wait_ready()) << one.log();
+  EXPECT_THAT(one.log(), HasSubstr("udp/u: this input is left out, the others go on"));
+  EXPECT_THAT(one.log(), Not(HasSubstr("last good")));
+  EXPECT_EQ(one.stop(), 0);
+  EXPECT_EQ(kept(), before);
+}
+
+TEST_F(LastGood, AnInputThatItsPluginRefusesDoesNotStopCollection) {
+  write(config());
+  ASSERT_NO_FATAL_FAILURE(run_once());
+  const auto before = kept();
+  std::string bad = config();
+  bad.replace(bad.find(std::to_string(port_)), std::to_string(port_).size(), "151420");
+  write(bad);
+  collects();
+  collects();
+  EXPECT_EQ(kept(), before);
+}
+
+TEST_F(LastGood, WhereNoneIsKeptTheInputsThatAreNotRefusedRunAndThatIsNotKept) {
+  write(refused_by_plugin());
+  auto one = agent();
+  one.start();
+  ASSERT_TRUE(one.wait_ready()) << one.log();
+  EXPECT_THAT(one.log(), HasSubstr("151420"));
+  EXPECT_EQ(one.stop(), 0) << one.log();
+  EXPECT_EQ(kept(), "");
+  EXPECT_GE(std::filesystem::file_size(dir_.path() / "spool" / "1.db"), 1U);
+}
+
+// One that got flawed since, by an upgrade for one, is no better than the present one.
+TEST_F(LastGood, AKeptOneThatIsRefusedTooIsNotFallenBackTo) {
+  write(config());
+  ASSERT_NO_FATAL_FAILURE(run_once());
+  std::string text = kept();
+  const std::string here = std::to_string(port_);
+  text.replace(text.find(":" + here) + 1, here.size(), std::string(here.size(), '9'));
+  std::ofstream(dir_.path() / "state" / "last-good-config") << text;
+  write(refused_by_plugin());
+  auto one = agent();
+  one.start();
+  ASSERT_TRUE(one.wait_ready()) << one.log();
+  EXPECT_THAT(one.log(), HasSubstr("does not work any more either"));
+  EXPECT_THAT(one.log(), Not(HasSubstr("running on the last good")));
+  EXPECT_EQ(one.stop(), 0);
+}
+
+TEST_F(LastGood, TheOneOfAnotherFileIsNotFallenBackTo) {
+  write(config());
+  ASSERT_NO_FATAL_FAILURE(run_once());
+  std::ofstream(dir_.path() / "other.yaml") << "version: 1\nagent: {id: gw\n";
+  auto one = test::AgentProcess({test::build_dir() + "/agent/penstock",
+                                 dir_.path() / "other.yaml",
+                                 test::build_dir() + "/plugins",
+                                 dir_.path() / "other.log",
+                                 {{"STATE_DIRECTORY", (dir_.path() / "state").string()}}});
+  one.start();
+  EXPECT_FALSE(one.wait_ready());
+  EXPECT_THAT(one.log(), HasSubstr("is not of"));
+  EXPECT_EQ(one.stop(), 78) << one.log();
+}
+
+// What is tried out by hand must not take the place of the service's copy.
+TEST_F(LastGood, ByHandNothingIsKept) {
+  test::Process help({{test::build_dir() + "/agent/penstock", "run", "--help"},
+                      {{"STATE_DIRECTORY", ""}},
+                      dir_.path() / "help.log"});
+  ASSERT_EQ(help.wait(std::chrono::seconds(30)), 0);
+  EXPECT_THAT(help.output(), HasSubstr("nowhere"));
+  EXPECT_THAT(help.output(), Not(HasSubstr("/var/lib")));
 }
 
 }  // namespace
