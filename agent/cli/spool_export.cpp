@@ -1,17 +1,14 @@
 // penstock spool export.
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include <spdlog/fmt/fmt.h>
-#include <unistd.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/record.h"
+#include "agent/cli/export_file.h"
 #include "agent/cli/human.h"
 #include "agent/cli/spool_command.h"
 #include "agent/cli/spool_report.h"
-#include "agent/cli/stream_file.h"
 #include "agent/codec/export_line.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/offline_reader.h"
@@ -22,51 +19,9 @@ namespace {
 
 using codec::ExportLine;
 
-// The file comes into being as a whole, under its name, once everything is in it.
-class Output {
- public:
-  static Result<Output> open(const std::filesystem::path& file) {
-    if (is_stream(file)) return Output({}, File(stdout));
-    const std::filesystem::path part = file.string() + ".part";
-    File handle(std::fopen(part.c_str(), "wbe"));
-    if (!handle) return file_error(part);
-    return Output(file, std::move(handle));
-  }
-  Output(Output&&) noexcept = default;
-  Output& operator=(Output&&) = delete;
-  ~Output() {
-    if (file_ && !name_.empty() && !is_there_) std::remove((name_.string() + ".part").c_str());
-  }
-  void write(std::string_view text) {
-    good_ = good_ && std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size();
-  }
-  bool good() const { return good_; }
-  Result<void> finish() {
-    good_ = good_ && std::fflush(file_.get()) == 0;
-    if (good_ && !name_.empty()) good_ = fsync(fileno(file_.get())) == 0;
-    const std::string part = name_.string() + ".part";
-    if (good_ && !name_.empty()) good_ = std::rename(part.c_str(), name_.c_str()) == 0;
-    is_there_ = good_;
-    if (good_) return {};
-    return Error{
-        ErrorKind::kTransient,
-        fmt::format("{} cannot be written: {}; what is there is not all: export again to where "
-                    "there is room",
-                    name_.empty() ? "standard output" : name_.string(), std::strerror(errno)),
-        {}};
-  }
-
- private:
-  Output(std::filesystem::path name, File file) : name_(std::move(name)), file_(std::move(file)) {}
-  std::filesystem::path name_;
-  File file_;
-  bool good_ = true;
-  bool is_there_ = false;
-};
-
 class Exporter {
  public:
-  Exporter(spool::OfflineSpool& spool, Output& out, const SpoolArguments& arguments)
+  Exporter(spool::OfflineSpool& spool, ExportFile& out, const SpoolArguments& arguments)
       : spool_(spool), out_(out), arguments_(arguments) {}
 
   void run() {
@@ -96,7 +51,7 @@ class Exporter {
   }
 
   spool::OfflineSpool& spool_;
-  Output& out_;
+  ExportFile& out_;
   const SpoolArguments& arguments_;
   ExportLine line_;
   std::string text_;
@@ -210,11 +165,15 @@ void Exporter::records(const spool::OfflineLane& lane) {
 int spool_export(const SpoolArguments& arguments) {
   auto spool = open_spool(arguments);
   if (!spool) return report(spool.error());
-  auto out = Output::open(arguments.file);
+  auto out = ExportFile::open(arguments.file);
   if (!out) return report(out.error());
   Exporter exporter(*spool, *out, arguments);
   exporter.run();
   if (auto done = out->finish(); !done) return report(done.error());
+  if (arguments.only_quarantine && exporter.count() == 0) {
+    std::fprintf(stderr, "there are no such records\n");
+    return kExitWrong;
+  }
   const bool whole = exporter.unreadable() == 0 && spool->findings().empty();
   std::fprintf(stderr, "%s exported%s\n", counted(exporter.count(), "record").c_str(),
                exporter.unreadable() > 0

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/cli/cli.h"
@@ -219,8 +220,38 @@ TEST_F(SpoolTools, WhatAnInterruptedRepairHasLeftIsNamed) {
 TEST_F(SpoolTools, AnExportThatFailsLeavesNothing) {
   fill_two_lanes(1);
   std::filesystem::create_directory(at("out"));
-  EXPECT_EQ(penstock({"export", spool_dir(), "-o", at("out")}).code, 1);
+  EXPECT_EQ(penstock({"export", spool_dir(), "-o", at("out")}).code, 2);
   EXPECT_FALSE(std::filesystem::exists(at("out") + ".part"));
+}
+
+// Root exports too: what is no file must not become one.
+TEST_F(SpoolTools, APipeIsWrittenToAndStaysAPipe) {
+  fill_two_lanes(1);
+  const auto whole = penstock({"export", spool_dir()}).out;
+  ASSERT_EQ(mkfifo(at("pipe").c_str(), 0600), 0);
+  // Open at both ends, so that nobody waits; the export is smaller than what a pipe takes.
+  const int pipe = ::open(at("pipe").c_str(), O_RDWR | O_NONBLOCK);
+  ASSERT_GE(pipe, 0);
+  const auto outcome = penstock({"export", spool_dir(), "-o", at("pipe")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(std::filesystem::is_fifo(std::filesystem::symlink_status(at("pipe"))));
+  std::string got(whole.size() + 1, '\0');
+  got.resize(static_cast<size_t>(std::max<ssize_t>(0, ::read(pipe, got.data(), got.size()))));
+  EXPECT_EQ(got.size(), whole.size());
+  ::close(pipe);
+}
+
+TEST_F(SpoolTools, ALinkStaysOneAndWhatItPointsToIsWritten) {
+  fill_two_lanes(1);
+  std::filesystem::create_directory(at("card"));
+  std::filesystem::create_symlink("card/dump", at("link"));
+  for (int time = 0; time < 2; ++time) {  // without and with a file behind it
+    ASSERT_EQ(penstock({"export", spool_dir(), "-o", at("link")}).code, 0);
+    EXPECT_TRUE(std::filesystem::is_symlink(at("link")));
+    EXPECT_GT(std::filesystem::file_size(at("card/dump")), 100U);
+    EXPECT_FALSE(std::filesystem::exists(at("card/dump.part")));
+    overwrite(at("card/dump"), "");
+  }
 }
 
 TEST_F(SpoolTools, RepairElsewhereLeavesTheCardAlone) {
