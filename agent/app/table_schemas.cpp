@@ -8,6 +8,7 @@
 
 #include "agent/app/destinations.h"
 #include "agent/app/secret_source.h"
+#include "agent/base/ownership.h"
 #include "agent/base/text.h"
 #include "agent/base/whole_file.h"
 
@@ -90,8 +91,8 @@ Result<std::shared_ptr<TableSchemas>> TableSchemas::start(const config::Config& 
   auto catalog = zerobus::TableCatalog::start(destination.workspace_url, *std::move(http),
                                               credentials_of(destination, config.agent));
   if (!catalog) return std::move(catalog).error();
-  std::shared_ptr<TableSchemas> schemas(
-      new TableSchemas(schema_folder(config, destination), std::move(log), limits));
+  std::shared_ptr<TableSchemas> schemas(new TableSchemas(
+      config.spool.dir, schema_folder(config, destination), std::move(log), limits));
   schemas->catalog_ = *std::move(catalog);
   return schemas;
 }
@@ -158,10 +159,22 @@ void TableSchemas::keep(const std::string& table, const codec::UnityTable& read,
 
 // A start after a power cut reads it.
 void TableSchemas::write(const std::filesystem::path& file, const std::string& text) {
-  std::error_code ignored;
-  std::filesystem::create_directories(dir_, ignored);
-  if (auto written = write_whole_file(file, text, 0640); !written)
+  if (auto written = write_as_owner(file, text); !written)
     log_.warning("what is known of a table cannot be kept: {}", written.error().what);
+}
+
+// Root may be asking (`penstock schema fetch`), for an agent that runs as another user.
+Result<void> TableSchemas::write_as_owner(const std::filesystem::path& file,
+                                          const std::string& text) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(spool_, error))
+    return Error{ErrorKind::kDenied, spool_.string() + " is not there yet", {}};
+  for (const auto& folder : {dir_.parent_path(), dir_}) {
+    if (std::filesystem::create_directory(folder, spool_, error)) give_to_owner_of(spool_, folder);
+  }
+  if (auto written = write_whole_file(file, text, 0640); !written) return written;
+  if (give_to_owner_of(spool_, file)) return {};
+  return Error{ErrorKind::kDenied, file.string() + " cannot be given to the agent's user", {}};
 }
 
 // What `penstock schema fetch` has fetched meanwhile counts too.

@@ -8,7 +8,8 @@
 // once. A table that has been created anew, by its id, is warned of, and a file beside remembers
 // that for kept_schema(). So a workspace that hangs does not keep a table waiting that is known.
 // Files: DIR/<table>.json, the catalog's answer as it came; one that cannot be read is as if
-// missing.
+// missing. They, and the folders made for them, are the spool's owner's; the spool's own directory
+// is not made here.
 #pragma once
 
 #include <filesystem>
@@ -60,14 +61,16 @@ class TableSchemas {
     bool said_stale = false;
   };
 
-  TableSchemas(std::filesystem::path dir, Log log, Limits limits)
-      : dir_(std::move(dir)), log_(std::move(log)), limits_(limits) {}
+  TableSchemas(std::filesystem::path spool, std::filesystem::path dir, Log log, Limits limits)
+      : spool_(std::move(spool)), dir_(std::move(dir)), log_(std::move(log)), limits_(limits) {}
   void ask(const std::string& table, Millis limit, Done done);
   Result<codec::UnityTable> learn(const std::string& table, std::string body);
   Result<codec::UnityTable> last_known(const std::string& table, const Error& why);
   void keep(const std::string& table, const codec::UnityTable& read, const std::string& body);
   void write(const std::filesystem::path& file, const std::string& text);
+  Result<void> write_as_owner(const std::filesystem::path& file, const std::string& text);
 
+  const std::filesystem::path spool_;
   const std::filesystem::path dir_;
   const Log log_;
   const Limits limits_;

@@ -158,6 +158,12 @@ int SchemaCommand::fetch() const {
   const auto table = promise.get_future().get();  // bounded by the HTTP client's timeout
   if (!table) return failed(table.error(), kExitFailed);
   print_warnings(*table);
+  if (const auto& spool = subject.config.spool.dir; !std::filesystem::exists(spool)) {
+    std::fprintf(stderr,
+                 "note: not kept: there is no spool in %s yet, the agent makes it at its first "
+                 "start\n",
+                 spool.c_str());
+  }
   std::fputs(codec::mapping_text(table->schema).c_str(), stdout);
   return 0;
 }

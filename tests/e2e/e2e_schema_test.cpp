@@ -146,8 +146,14 @@ TEST_F(Schema, TheCommandFetchesATableAndShowsItAfterwardsWithoutTheWorkspace) {
                                                 : testing::AssertionFailure() << text;
   };
   EXPECT_TRUE(has(penstock({"show", kTable}), "penstock schema fetch main.demo.machine"));
+  const auto early = penstock({"fetch", kTable});
+  EXPECT_TRUE(early.starts_with("0\n"));
+  EXPECT_TRUE(has(early, "note: not kept: there is no spool in ")) << "the agent makes it";
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "spool"));
+  std::filesystem::create_directory(dir_.path() / "spool");
   const auto fetched = penstock({"fetch", kTable});
   EXPECT_TRUE(fetched.starts_with("0\n"));
+  EXPECT_FALSE(has(fetched, "not kept"));
   EXPECT_TRUE(has(fetched, "required int64"));
   schema_down_ = true;
   EXPECT_TRUE(has(penstock({"fetch", kTable}), "HTTP 503"));

@@ -7,6 +7,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/app/table_schemas.h"
 #include "tests/support/https_server.h"
@@ -128,6 +130,31 @@ TEST_F(Schemas, WithoutAnythingToGoOnWithTheTroubleIsSaid) {
 }
 
 // Only then may a record be judged by it.
+// Root asks where the credentials are root's; the agent has to be able to write here afterwards.
+TEST_F(Schemas, WhatRootKeepsIsTheSpoolOwners) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  constexpr uid_t kSomeone = 12345;
+  constexpr gid_t kTheirs = 12346;
+  ASSERT_EQ(chown(dir_.path().c_str(), kSomeone, kTheirs), 0);
+  EXPECT_EQ(columns_of(get(*start())), "now ab");
+  say(described("ab", "id-2"));
+  EXPECT_EQ(columns_of(get(*start(), true)), "now ab");
+  const auto folder = dir_.path() / "schemas";
+  for (const auto& path :
+       {folder, folder / "d", folder / "d" / "a.b.c.json", folder / "d" / "a.b.c.anew"}) {
+    struct stat info {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0) << path;
+    EXPECT_EQ(info.st_uid, kSomeone) << path;
+    EXPECT_EQ(info.st_gid, kTheirs) << path;
+  }
+}
+
+TEST_F(Schemas, TheSpoolsDirectoryIsNotMadeForThem) {
+  std::filesystem::remove(dir_.path());
+  EXPECT_EQ(columns_of(get(*start())), "now ab");
+  EXPECT_FALSE(std::filesystem::exists(dir_.path()));
+}
+
 TEST_F(Schemas, WhatIsOnlyRememberedIsNotCalledCurrent) {
   const auto schemas = start();
   EXPECT_EQ(columns_of(get(*schemas)), "now ab");
