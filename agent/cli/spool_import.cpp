@@ -6,6 +6,7 @@
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
 
+#include "agent/base/ownership.h"
 #include "agent/cli/human.h"
 #include "agent/cli/line_reader.h"
 #include "agent/cli/spool_command.h"
@@ -114,24 +115,32 @@ void print_outcome(const ImportCounts& counts, bool has_header, const std::strin
   }
 }
 
-}  // namespace
-
-int spool_import(const SpoolArguments& arguments) {
-  const bool stream = is_stream(arguments.file);
-  const std::string name = stream ? "standard input" : arguments.file.string();
-  File file(stream ? stdin : std::fopen(arguments.file.c_str(), "rbe"));
-  if (!file) return report(file_error(arguments.file));
-  struct stat info {};
-  const bool sized = fstat(fileno(file.get()), &info) == 0 && S_ISREG(info.st_mode);
-  if (!sized && S_ISDIR(info.st_mode)) {
-    errno = EISDIR;
-    return report(file_error(arguments.file));
+// Whoever owns the spool's directory, or the folder that it is made in, is to be able to use what
+// root imports.
+class Owner {
+ public:
+  explicit Owner(const std::filesystem::path& dir) : of_(nearest_existing(dir)), made_(of_) {
+    std::error_code ignored;
+    const auto rest = weakly_canonical(absolute(dir), ignored).lexically_relative(of_);
+    is_new_ = !rest.empty() && *rest.begin() != ".";
+    if (is_new_) made_ /= *rest.begin();
   }
-  const uint64_t bytes = sized ? static_cast<uint64_t>(info.st_size) * 4 : kUnknownBytes;
-  auto importer = spool::Importer::open(arguments.dir, bytes, Log::to_stderr(LogLevel::kWarning));
-  if (!importer) return report(importer.error());
-  Importing importing(std::move(*importer), name);
-  LineReader lines(file.get());
+  bool is_new() const { return is_new_; }
+  void take() const {
+    std::error_code ignored;
+    if (std::filesystem::exists(made_, ignored) && !give_to_owner_of(of_, made_))
+      std::fprintf(stderr, "%s: the owner could not be set to that of %s\n", made_.c_str(),
+                   of_.c_str());
+  }
+
+ private:
+  std::filesystem::path of_;
+  std::filesystem::path made_;
+  bool is_new_ = false;
+};
+
+int import_lines(Importing importing, std::FILE* file, const std::string& name) {
+  LineReader lines(file);
   Result<void> done;
   while (done && lines.next()) {
     if (lines.too_long()) {
@@ -148,6 +157,31 @@ int spool_import(const SpoolArguments& arguments) {
   if (!done) return report(done.error());
   if (!finished) return report(finished.error());
   return importing.counts().bad_lines == 0 && importing.has_header() ? kExitFine : kExitWrong;
+}
+
+}  // namespace
+
+int spool_import(const SpoolArguments& arguments) {
+  const bool stream = is_stream(arguments.file);
+  const std::string name = stream ? "standard input" : arguments.file.string();
+  File file(stream ? stdin : std::fopen(arguments.file.c_str(), "rbe"));
+  if (!file) return report(file_error(arguments.file));
+  struct stat info {};
+  const bool sized = fstat(fileno(file.get()), &info) == 0 && S_ISREG(info.st_mode);
+  if (!sized && S_ISDIR(info.st_mode)) {
+    errno = EISDIR;
+    return report(file_error(arguments.file));
+  }
+  const uint64_t bytes = sized ? static_cast<uint64_t>(info.st_size) * 4 : kUnknownBytes;
+  const Owner owner(arguments.dir);
+  auto importer = spool::Importer::open(arguments.dir, bytes, Log::to_stderr(LogLevel::kWarning));
+  if (!importer) {
+    if (owner.is_new()) owner.take();  // what is there already may be no spool at all
+    return report(importer.error());
+  }
+  const int code = import_lines(Importing(std::move(*importer), name), file.get(), name);
+  owner.take();
+  return code;
 }
 
 }  // namespace penstock::cli

@@ -3,10 +3,12 @@
 #include <cstdio>
 #include <cstring>
 
+#include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/base/ownership.h"
 #include "agent/cli/human.h"
 #include "agent/cli/spool_command.h"
 #include "agent/cli/spool_report.h"
@@ -34,17 +36,32 @@ fs::path name_for_damaged(const fs::path& dir) {
 }
 
 // The agent's user must be able to use what root has made.
-void give_to_owner_of(const fs::path& dir, const fs::path& made) {
+void hand_over(const fs::path& dir, const fs::path& made) {
   struct stat info {};
   if (stat(dir.c_str(), &info) != 0) return;
-  std::error_code ignored;
-  bool good = chown(made.c_str(), info.st_uid, info.st_gid) == 0;
-  for (const auto& entry : fs::directory_iterator(made, ignored))
-    good = chown(entry.path().c_str(), info.st_uid, info.st_gid) == 0 && good;
-  good = chmod(made.c_str(), info.st_mode & 07777) == 0 && good;
-  if (!good)
+  const bool is_given = give_to_owner_of(dir, made);
+  if (chmod(made.c_str(), info.st_mode & 07777) != 0 || !is_given)
     std::fprintf(stderr, "%s: owner and mode could not be set to those of %s\n", made.c_str(),
                  dir.c_str());
+}
+
+// What else the agent keeps in its directory: what its inputs know of their brokers, tables as they
+// were last, plugins that crashed. Without it the spool is complete; so this only warns.
+void copy_notes(const fs::path& dir, const fs::path& made) {
+  constexpr auto kHow = fs::copy_options::recursive | fs::copy_options::copy_symlinks;
+  for (const char* name : {"inputs", "schemas", "plugin-crashes"}) {
+    std::error_code error;
+    if (!fs::exists(dir / name, error)) continue;
+    fs::copy(dir / name, made / name, kHow, error);
+    if (error)
+      std::fprintf(stderr, "%s is not all in the repaired spool: %s\n", (dir / name).c_str(),
+                   error.message().c_str());
+  }
+  const int fd = open(made.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (syncfs(fd) != 0)
+    std::fprintf(stderr, "%s: not synced: %s\n", made.c_str(), std::strerror(errno));
+  close(fd);
 }
 
 Result<void> change_places(const fs::path& dir, const fs::path& made, const fs::path& damaged) {
@@ -129,7 +146,8 @@ int spool_repair(const SpoolArguments& arguments) {
     if (in_place) error.what += "; --into NEWDIR makes the repaired spool elsewhere";
     return report(error);
   }
-  give_to_owner_of(dir, made);
+  copy_notes(dir, made);
+  hand_over(dir, made);
   print_account(*account);
   if (in_place) {
     const fs::path damaged = name_for_damaged(dir);

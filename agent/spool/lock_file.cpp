@@ -7,8 +7,10 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/base/ownership.h"
 #include "agent/spool/directory.h"
 
 namespace penstock::spool {
@@ -26,11 +28,21 @@ Error failed(const std::filesystem::path& file, const std::string& why) {
   return {ErrorKind::kDenied, "spool lock " + file.string() + ": " + why, {}};
 }
 
+// Of a file that is there but not ours, the directory is not at fault.
+std::string why_not_opened(const std::filesystem::path& file, int error) {
+  struct stat info {};
+  if ((error != EACCES && error != EPERM) || stat(file.c_str(), &info) != 0)
+    return why_not_writable(error);
+  return strerror(error) + std::string("; the file belongs to ") + user_name(info.st_uid) +
+         ", and this runs as " + user_name(geteuid()) + ": give " + file.parent_path().string() +
+         " and everything in it to the user the agent runs as";
+}
+
 }  // namespace
 
 Result<LockFile> LockFile::take(const std::filesystem::path& file) {
   const int fd = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-  if (fd < 0) return failed(file, why_not_writable(errno));
+  if (fd < 0) return failed(file, why_not_opened(file, errno));
   LockFile lock(fd);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed(file, strerror(errno));

@@ -9,6 +9,7 @@
 
 #include "agent/cli/cli.h"
 #include "agent/codec/export_line.h"
+#include "agent/spool/lock_file.h"
 #include "tests/unit/spool_offline_fixture.h"
 
 namespace penstock::cli {
@@ -252,6 +253,78 @@ TEST_F(SpoolTools, ALinkStaysOneAndWhatItPointsToIsWritten) {
     EXPECT_FALSE(std::filesystem::exists(at("card/dump.part")));
     overwrite(at("card/dump"), "");
   }
+}
+
+// As root, for an agent of another user.
+class SpoolOwner : public SpoolTools {
+ protected:
+  static constexpr uid_t kSomeone = 12345;
+
+  void SetUp() override {
+    SpoolTools::SetUp();
+    if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  }
+  static void expect_given(const std::filesystem::path& dir) {
+    struct stat info {};
+    ASSERT_EQ(stat(dir.c_str(), &info), 0) << dir;
+    EXPECT_EQ(info.st_uid, kSomeone) << dir;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+      ASSERT_EQ(lstat(entry.path().c_str(), &info), 0);
+      EXPECT_EQ(info.st_uid, kSomeone) << entry.path();
+    }
+  }
+};
+
+TEST_F(SpoolOwner, WhatIsImportedBelongsToTheOwnerOfItsPlace) {
+  fill_two_lanes(1);
+  ASSERT_EQ(penstock({"export", spool_dir(), "-o", at("dump")}).code, 0);
+  std::filesystem::create_directory(at("home"));
+  ASSERT_EQ(chown(at("home").c_str(), kSomeone, kSomeone), 0);
+  ASSERT_EQ(penstock({"import", at("dump"), at("home/deep/spool")}).code, 0);
+  expect_given(at("home"));
+  ASSERT_EQ(penstock({"import", at("dump"), at("home/deep/spool")}).code, 0);
+  expect_given(at("home"));
+  // A directory that is no spool is nobody's business.
+  overwrite(at("home/1.db"), "mine");
+  ASSERT_EQ(penstock({"import", at("dump"), at("home")}).code, 2);
+  struct stat info {};
+  ASSERT_EQ(stat(at("home/1.db").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 0U);
+}
+
+TEST_F(SpoolOwner, ARepairedSpoolHasAllNotesOfTheOldAndItsOwner) {
+  fill_two_lanes(12);
+  settle_log();
+  std::filesystem::create_directories(dir() / "inputs");
+  std::filesystem::create_directories(dir() / "schemas" / "prod");
+  overwrite(dir() / "inputs" / "plc.note", "filters");
+  overwrite(dir() / "schemas" / "prod" / "a.b.c.json", "{}");
+  overwrite(dir() / "plugin-crashes", "boot 1 udp\n");
+  destroy_first_page();
+  ASSERT_EQ(chown(dir().c_str(), kSomeone, kSomeone), 0);
+  const auto outcome = penstock({"repair", spool_dir()});
+  ASSERT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  EXPECT_EQ(file_text(dir() / "inputs" / "plc.note"), "filters");
+  EXPECT_EQ(file_text(dir() / "schemas" / "prod" / "a.b.c.json"), "{}");
+  EXPECT_EQ(file_text(dir() / "plugin-crashes"), "boot 1 udp\n");
+  expect_given(dir());
+}
+
+// The directory is writable: to say that it should be would send people the wrong way.
+TEST_F(SpoolOwner, ALockOfSomeoneElseIsNamedWithItsOwner) {
+  overwrite(at("LOCK"), "");
+  ASSERT_EQ(chmod(at("LOCK").c_str(), 0640), 0);
+  std::filesystem::permissions(dir_.path(), std::filesystem::perms::all);
+  ASSERT_EQ(seteuid(kSomeone), 0);
+  const bool is_reached = access(dir_.path().c_str(), X_OK) == 0;
+  const auto lock = spool::LockFile::take(at("LOCK"));
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_FALSE(lock);
+  if (!is_reached) GTEST_SKIP() << "another user cannot come here";
+  EXPECT_TRUE(has(lock.error().what, "LOCK: Permission denied; the file belongs to root, and this"))
+      << lock.error().what;
+  EXPECT_TRUE(has(lock.error().what, "12345")) << lock.error().what;
+  EXPECT_FALSE(has(lock.error().what, "must be writable")) << lock.error().what;
 }
 
 TEST_F(SpoolTools, RepairElsewhereLeavesTheCardAlone) {
