@@ -1,6 +1,7 @@
 // penstock quarantine: the command line, export, replay and discard.
 #include "agent/cli/quarantine_command.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 
@@ -10,10 +11,13 @@
 #include "agent/base/clock.h"
 #include "agent/cli/human.h"
 #include "agent/cli/spool_report.h"
+#include "agent/config/config.h"
 #include "agent/config/table_name.h"
 
 namespace penstock::cli {
 namespace {
+
+constexpr char kSystemConfig[] = "/etc/penstock/penstock.yaml";
 
 Error usage(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
 
@@ -50,6 +54,39 @@ Result<void> check_target(const spool::ReplayTarget& target) {
   return {};
 }
 
+// The configuration of the agent that is to send the records; nothing where none is known.
+Result<std::optional<config::Config>> config_of(const QuarantineArguments& arguments) {
+  const bool is_named = !arguments.config.empty();
+  const std::filesystem::path file = is_named ? arguments.config : kSystemConfig;
+  std::error_code error;
+  if (!is_named && !std::filesystem::exists(file, error)) return std::optional<config::Config>();
+  auto loaded = config::load_file(file, config::system_environment());
+  if (loaded.ok()) {
+    const bool is_its_spool =
+        std::filesystem::equivalent(loaded.config.spool.dir, arguments.dir, error);
+    if (is_named || is_its_spool) return std::optional(std::move(loaded.config));
+    return std::optional<config::Config>();
+  }
+  if (is_named) return usage(file.string() + " is not in order; see penstock check");
+  std::fprintf(stderr, "note: %s is not in order, so --route is not looked up there\n",
+               file.c_str());
+  return std::optional<config::Config>();
+}
+
+// In a lane of a route that no agent has, records would wait for ever.
+Result<void> check_route(const QuarantineArguments& arguments) {
+  const auto& name = arguments.target.route;
+  if (name.empty()) return {};
+  const auto config = config_of(arguments);
+  if (!config) return config.error();
+  if (!*config) return {};
+  std::vector<std::string> names;
+  for (const auto& route : (*config)->routes) names.push_back(route.name);
+  if (std::find(names.begin(), names.end(), name) != names.end()) return {};
+  return usage(fmt::format("--route: there is no route {} (routes: {})", name,
+                           names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
+}
+
 int print_edit(const Result<spool::QuarantineEdit>& edit, const char* done, const char* then) {
   if (!edit) return report(edit.error());
   std::printf("%s %s%s\n", counted(edit->done, "record").c_str(), done, edit->done > 0 ? then : "");
@@ -65,6 +102,7 @@ int print_edit(const Result<spool::QuarantineEdit>& edit, const char* done, cons
 
 int quarantine_replay(const QuarantineArguments& arguments) {
   if (const auto good = check_target(arguments.target); !good) return report(good.error());
+  if (const auto good = check_route(arguments); !good) return report(good.error());
   return print_edit(spool::replay_quarantine(arguments.dir, arguments.filter, arguments.target,
                                              Log::to_stderr(LogLevel::kWarning)),
                     "to be sent again", "; the agent does that after its next start");
@@ -113,6 +151,9 @@ QuarantineCommand::QuarantineCommand(CLI::App& app) {
   replay->add_option("--table", arguments_.target.table, "To this table instead");
   replay->add_option("--route", arguments_.target.route,
                      "By the columns of this route instead; for records that no route took");
+  replay->add_option("-c,--config", arguments_.config,
+                     std::string("Where --route has to be; default ") + kSystemConfig +
+                         " if that is the configuration of this spool");
   auto* discard =
       add(quarantine, "discard", "Throw away; they are counted as discarded", &quarantine_discard);
   for (auto* command : {replay, discard})

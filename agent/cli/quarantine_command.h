@@ -19,7 +19,8 @@ struct QuarantineArguments {
   spool::QuarantineFilter filter;
   std::string seqs;  // as written: N or N-M
   spool::ReplayTarget target;
-  uint64_t limit = 0;  // 0: all
+  uint64_t limit = 0;            // 0: all
+  std::filesystem::path config;  // replay: that names the routes; empty: the system's
   bool json = false;
   bool all = false;  // replay and discard of everything there is
 };

@@ -113,7 +113,7 @@ int each(const QuarantineArguments& arguments, std::string (*text)(const Found&)
     std::fprintf(stderr,
                  "the spool is damaged, records may be missing here: see penstock spool "
                  "fsck\n");
-  return flush_output() && spool->findings().empty() ? kExitFine : kExitWrong;
+  return flush_output() && count > 0 && spool->findings().empty() ? kExitFine : kExitWrong;
 }
 
 }  // namespace

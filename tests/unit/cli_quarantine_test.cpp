@@ -92,7 +92,11 @@ TEST_F(Quarantine, ListsAndShowsWhatIsThereAndWritesNothing) {
   EXPECT_TRUE(has(quarantine({"show", "--seq", "4"}).out, "schema       none was sent\n"));
   EXPECT_TRUE(has(outcome.out, "received     2023-11-14 22:13:20.000 UTC")) << outcome.out;
   EXPECT_TRUE(has(outcome.out, "attribute    qos: 1")) << outcome.out;
-  EXPECT_EQ(quarantine({"ls", "--lane", "7"}).code, 0);
+  for (const char* verb : {"ls", "show", "export"}) {
+    outcome = quarantine({verb, "--lane", "7"});
+    EXPECT_EQ(outcome.code, 1) << verb;
+    EXPECT_TRUE(has(outcome.err, "there are no such records")) << outcome.err;
+  }
   outcome = quarantine({"export", "--seq", "4"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_TRUE(has(outcome.err, "1 record exported")) << outcome.err;
@@ -110,6 +114,28 @@ TEST_F(Quarantine, ReplayNeedsToBeToldWhatAndRefusesNonsense) {
   EXPECT_EQ(quarantine({"replay", "--all", "--table", "two.parts"}).code, 2);
   EXPECT_EQ(quarantine({"replay", "--all", "--route", "a@b"}).code, 2);
   EXPECT_EQ(quarantine({"replay", "--lane", "7"}).code, 1);
+}
+
+// Its records would be out of the quarantine and in nobody's hands.
+TEST_F(Quarantine, ReplayToARouteThatIsNotConfiguredIsRefused) {
+  close();
+  const auto file = dir_.path() / "penstock.yaml";
+  std::ofstream(file) << "version: 1\nagent: {id: gw}\n"
+                         "destinations: {d: {endpoint: \"http://127.0.0.1:1\", schema: none, auth: "
+                         "{token: \"long-enough\"}}}\n"
+                         "inputs: {u: {plugin: udp, topic: x}}\n"
+                         "routes:\n  - {name: one, match: {input: u}, table: a.b.c}\n"
+                         "  - {name: other, match: {topic: y}, table: a.b.c}\n";
+  const auto before = directory_content(dir());
+  auto outcome = quarantine({"replay", "--all", "--route", "on", "-c", file.string()});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_TRUE(has(outcome.err, "there is no route on (routes: one, other)")) << outcome.err;
+  EXPECT_EQ(directory_content(dir()), before);
+  std::ofstream(file, std::ios::app) << "nonsense: 1\n";
+  outcome = quarantine({"replay", "--all", "--route", "one", "-c", file.string()});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_TRUE(has(outcome.err, "see penstock check")) << outcome.err;
+  EXPECT_EQ(directory_content(dir()), before);
 }
 
 TEST_F(Quarantine, TheAccountFollowsReplayAndDiscard) {
