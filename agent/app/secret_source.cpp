@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "agent/base/log.h"
+#include "agent/config/reader.h"
 
 namespace penstock::app {
 
@@ -11,9 +12,11 @@ Result<std::string> SecretSource::get(bool fresh) {
     secret_ = config::reread(secret_, agent_, config::system_environment());
   }
   if (!secret_.available || secret_.value.empty()) {
-    return Error{ErrorKind::kDenied,
-                 fmt::format("there are no credentials: {} is missing or empty", secret_.source),
-                 {}};
+    const auto hint = config::missing_hint(secret_.source, config::system_environment());
+    return Error{
+        ErrorKind::kDenied,
+        fmt::format("there are no credentials: {} is missing or empty ({})", secret_.source, hint),
+        {}};
   }
   return secret_.value;
 }

@@ -13,6 +13,7 @@
 #include "agent/codec/table_fit.h"
 #include "agent/codec/table_text.h"
 #include "agent/config/config.h"
+#include "agent/config/table_name.h"
 
 namespace penstock::cli {
 namespace {
@@ -57,10 +58,8 @@ struct Subject {
 // it.
 Result<void> load(const std::filesystem::path& file, const std::string& route,
                   const std::string& table, Subject& subject) {
-  constexpr std::string_view kNameCharacters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.";
-  if (table.find_first_not_of(kNameCharacters) != std::string::npos) {
-    return usage("a table is named catalog.schema.table, of A-Z a-z 0-9 _");
+  if (table.find('$') != std::string::npos || !config::check_table_template(table)) {
+    return usage(table + " is no table; write catalog.schema.table, of A-Z a-z 0-9 _");
   }
   auto loaded = config::load_file(file, config::system_environment());
   if (!loaded.ok()) {

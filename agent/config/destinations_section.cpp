@@ -90,7 +90,7 @@ void read_auth(Reader& destination, Destination& out) {
   }
   if (!out.disabled.empty()) {
     context.warn(out.at, "destination " + quote(out.name) + " is disabled: " + out.disabled,
-                 missing_hint(out.disabled));
+                 missing_hint(out.disabled, context.environment));
   }
 }
 

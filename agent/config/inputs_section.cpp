@@ -24,7 +24,7 @@ void resolve_tree(Node& node, const std::string& path, Context& context, Input& 
   }
   for (const auto& missing : result.missing) {
     context.warn(node.at, "input " + quote(out.id) + " is disabled: " + missing,
-                 missing_hint(missing));
+                 missing_hint(missing, context.environment));
     if (out.disabled.empty()) out.disabled = missing;
   }
   node.text = std::move(result.text);

@@ -57,7 +57,7 @@ std::optional<std::string> text_of(const Named& named, Context& context,
 // cannot be read or is empty is not available: what that means is up to the caller.
 std::optional<Secret> secret_of(const Named& named, Context& context, bool may_be_literal = false);
 // What to do about "credential x is missing" and the like.
-std::string missing_hint(std::string_view missing);
+std::string missing_hint(std::string_view missing, const Environment& environment);
 
 class Reader {
  public:

@@ -54,7 +54,7 @@ std::optional<std::string> scalar_of(const Named& value, Context& context, unsig
     return {};
   }
   for (const auto& missing : result.missing) {
-    context.error(node.at, value.label() + missing, missing_hint(missing));
+    context.error(node.at, value.label() + missing, missing_hint(missing, context.environment));
   }
   if (!result.missing.empty()) return {};
   if (refuse_reserved(value, result.text, context)) return {};
@@ -105,8 +105,11 @@ std::optional<Secret> secret_of(const Named& value, Context& context, bool may_b
   return secret;
 }
 
-std::string missing_hint(std::string_view missing) {
-  if (missing.starts_with("credential "))
+std::string missing_hint(std::string_view missing, const Environment& environment) {
+  const bool is_credential = missing.starts_with("credential ");
+  if (is_credential && !environment.credentials_dir)
+    return "outside the service set CREDENTIALS_DIRECTORY=/etc/penstock/credentials";
+  if (is_credential)
     return "put it into /etc/penstock/credentials, or give the service LoadCredential= for it";
   if (missing.starts_with("file ")) return "check the path and who may read it";
   return "set it for the service, or write the value";

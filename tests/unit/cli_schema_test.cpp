@@ -1,6 +1,7 @@
 // `penstock schema` without a workspace: what is known of a table, and what its route says when
 // there is no table yet.
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -39,9 +40,9 @@ class SchemaTools : public testing::Test {
     std::filesystem::create_directories(folder);
     std::ofstream(folder / name) << text;
   }
-  Outcome schema(const std::string& what) const {
+  Outcome schema(const std::string& what, const std::string& table = "a.b.c") const {
     std::vector<std::string> arguments = {
-        "penstock", "schema", what, "a.b.c", "--config", (dir_.path() / "penstock.yaml").string()};
+        "penstock", "schema", what, table, "--config", (dir_.path() / "penstock.yaml").string()};
     std::vector<char*> argv;
     for (auto& argument : arguments) argv.push_back(argument.data());
     testing::internal::CaptureStdout();
@@ -72,6 +73,31 @@ TEST_F(SchemaTools, TheStatementForATableThatIsNotThereComesFromTheColumnsOfItsR
   const auto show = schema("show");
   EXPECT_EQ(show.code, 2) << "what the table is like is not known";
   EXPECT_THAT(show.err, HasSubstr("penstock schema fetch a.b.c"));
+}
+
+TEST_F(SchemaTools, WhatIsNoNameOfATableIsRefused) {
+  configure(kTyped);
+  for (const char* what : {"show", "sql", "fetch"}) {
+    for (const char* name : {"iot", "main..t", "a.b.c.d", "a.b.", "a.b.${attr.x}", "a.b.c-d"}) {
+      const auto outcome = schema(what, name);
+      EXPECT_EQ(outcome.code, 2) << what << ' ' << name;
+      EXPECT_EQ(outcome.out, "") << what << ' ' << name;
+      EXPECT_THAT(outcome.err, HasSubstr(std::string(name) + " is no table")) << what;
+    }
+  }
+}
+
+// By hand nobody hands credentials over.
+TEST_F(SchemaTools, ACredentialThatSystemdWouldHandOverIsMissingWithAHint) {
+  std::ofstream(dir_.path() / "penstock.yaml")
+      << "version: 1\nagent: {id: gw}\ndestinations:\n  d: {endpoint: \"http://127.0.0.1:1\", "
+         "workspace_url: \"http://127.0.0.1:1\", schema: unity_catalog, auth: {token: "
+         "\"${credential:zb}\"}}\nroutes: [{name: r, match: {topic: x}, table: a.b.c}]\n";
+  unsetenv("CREDENTIALS_DIRECTORY");
+  const auto outcome = schema("fetch");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("credential zb is missing or empty (outside the service set "
+                                     "CREDENTIALS_DIRECTORY=/etc/penstock/credentials)"));
 }
 
 TEST_F(SchemaTools, WithoutTypesItSaysWhatIsMissing) {
