@@ -66,6 +66,8 @@ std::string IpAddress::text() const {
   return {buffer, end};
 }
 
+bool IpAddress::is_multicast() const { return v4 ? (bytes[0] & 0xF0) == 0xE0 : bytes[0] == 0xFF; }
+
 std::optional<Network> Network::parse(std::string_view text) {
   const size_t slash = text.find('/');
   const auto base = IpAddress::parse(text.substr(0, slash));
@@ -118,8 +120,13 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   auto host = text.substr(0, colon);
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
-  const std::string terminated(host);
   Endpoint endpoint;
+  if (const size_t percent = host.find('%'); bracketed && percent != std::string_view::npos) {
+    endpoint.interface = host.substr(percent + 1);
+    if (endpoint.interface.empty()) return std::nullopt;
+    host = host.substr(0, percent);
+  }
+  const std::string terminated(host);
   auto& v4 = reinterpret_cast<sockaddr_in&>(endpoint.address);
   auto& v6 = reinterpret_cast<sockaddr_in6&>(endpoint.address);
   if (!port) return std::nullopt;
@@ -137,12 +144,20 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   return endpoint;
 }
 
+bool Endpoint::needs_interface() const {
+  if (family() != AF_INET6) return false;
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  return IN6_IS_ADDR_LINKLOCAL(&v6) || IN6_IS_ADDR_MC_LINKLOCAL(&v6) ||
+         IN6_IS_ADDR_MC_NODELOCAL(&v6);
+}
+
 std::string Endpoint::text() const {
   char buffer[INET6_ADDRSTRLEN] = "";
   if (family() == AF_INET6) {
     ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr, buffer,
                 sizeof(buffer));
-    return "[" + std::string(buffer) + "]:" + std::to_string(port_of(address));
+    const auto zone = interface.empty() ? "" : "%" + interface;
+    return "[" + (buffer + zone) + "]:" + std::to_string(port_of(address));
   }
   ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, buffer,
               sizeof(buffer));

@@ -22,6 +22,7 @@ struct IpAddress {
   static std::optional<IpAddress> parse(std::string_view text);
   static IpAddress of(const sockaddr_storage& address);
   std::string text() const;
+  bool is_multicast() const;
   bool operator==(const IpAddress&) const = default;
 };
 
@@ -48,13 +49,17 @@ class AllowList {
   std::vector<Network> networks_;
 };
 
-// Where to listen: "0.0.0.0:5140", "[::]:5140"; port 0 lets the kernel choose.
+// Where to listen: "0.0.0.0:5140", "[::]:5140", "[fe80::1%eth0]:5140"; port 0 lets the kernel
+// choose.
 struct Endpoint {
   sockaddr_storage address{};
   socklen_t size = 0;
+  std::string interface;  // as written behind the %; its number is the socket's to find
 
   static std::optional<Endpoint> parse(std::string_view text);
   int family() const { return address.ss_family; }
+  // An IPv6 address that every link has for itself.
+  bool needs_interface() const;
   std::string text() const;
 };
 

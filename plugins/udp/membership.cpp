@@ -14,10 +14,6 @@
 namespace penstock::udp {
 namespace {
 
-bool is_multicast(const IpAddress& address) {
-  return address.v4 ? (address.bytes[0] & 0xF0) == 0xE0 : address.bytes[0] == 0xFF;
-}
-
 sockaddr_storage socket_address(const IpAddress& address) {
   sockaddr_storage storage{};
   if (address.v4) {
@@ -78,12 +74,12 @@ std::string advice(int error) {
 std::optional<Group> Group::parse(std::string_view text) {
   const size_t at = text.find('@');
   const auto group = IpAddress::parse(text.substr(0, at));
-  if (!group || !is_multicast(*group)) return std::nullopt;
+  if (!group || !group->is_multicast()) return std::nullopt;
   Group result{*group, std::nullopt};
   if (at == text.npos) return result;
   result.source = IpAddress::parse(text.substr(at + 1));
   const bool usable =
-      result.source && result.source->v4 == group->v4 && !is_multicast(*result.source);
+      result.source && result.source->v4 == group->v4 && !result.source->is_multicast();
   return usable ? std::optional(result) : std::nullopt;
 }
 

@@ -11,7 +11,8 @@ constexpr penstock_option option(const char* name, penstock_option_type type,
 
 constexpr penstock_option kOptions[] = {
     {sizeof(penstock_option), 1, "listen", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
-     "ADDRESS:PORT with a numeric address, as 0.0.0.0:5140 or [::]:5140 (both families)."},
+     "ADDRESS:PORT with a numeric address, as 0.0.0.0:5140, [::]:5140 (both families) or "
+     "[fe80::1%eth0]:5140 (link-local)."},
     option("allow", PENSTOCK_OPTION_STRING_LIST, nullptr, nullptr, 0, 0,
            "Networks that may send, as 10.0.5.0/24 or fd00::/8; when absent, everyone."),
     option("split", PENSTOCK_OPTION_ENUM, "none", "none|line", 0, 0,

@@ -26,4 +26,7 @@ struct UdpSettings {
 // Throws std::invalid_argument with the key, what is wrong and what to write.
 UdpSettings read_settings(const sdk::Options& options);
 
+// The same for what a person wrote: port 0, which lets tests have any free one, is refused too.
+UdpSettings read_configured(const sdk::Options& options);
+
 }  // namespace penstock::udp

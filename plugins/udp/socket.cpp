@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include <linux/sock_diag.h>
+#include <net/if.h>
 #include <unistd.h>
 
 namespace penstock::udp {
@@ -47,7 +48,7 @@ void ask_for_buffer(int fd, uint64_t bytes) {
 
 }  // namespace
 
-std::unique_ptr<Socket> Socket::open(const Endpoint& listen, uint64_t receive_buffer_bytes,
+std::unique_ptr<Socket> Socket::open(Endpoint listen, uint64_t receive_buffer_bytes,
                                      std::string& error) {
   const auto failed = [&](const char* doing) {
     const int number = errno;
@@ -55,6 +56,15 @@ std::unique_ptr<Socket> Socket::open(const Endpoint& listen, uint64_t receive_bu
             advice(number);
     return nullptr;
   };
+  if (!listen.interface.empty()) {
+    const unsigned index = ::if_nametoindex(listen.interface.c_str());
+    reinterpret_cast<sockaddr_in6&>(listen.address).sin6_scope_id = index;
+    if (index == 0) {
+      error = "cannot listen on " + listen.text() + ": there is no interface " + listen.interface +
+              " now";
+      return nullptr;
+    }
+  }
   const int fd = ::socket(listen.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
   if (fd < 0) return failed("make a socket for");
   std::unique_ptr<Socket> socket(new Socket(fd));
@@ -84,6 +94,10 @@ std::string Socket::bound_to() const {
   Endpoint endpoint;
   endpoint.size = sizeof(endpoint.address);
   ::getsockname(fd_, reinterpret_cast<sockaddr*>(&endpoint.address), &endpoint.size);
+  char name[IF_NAMESIZE] = "";
+  if (endpoint.needs_interface() &&
+      ::if_indextoname(reinterpret_cast<const sockaddr_in6&>(endpoint.address).sin6_scope_id, name))
+    endpoint.interface = name;
   return endpoint.text();
 }
 

@@ -28,7 +28,7 @@ class Socket {
   // nullptr: `error` says what failed, where and what to do. Asks the kernel for kernel receive
   // timestamps, drop counts and the local address with each datagram, and for
   // `receive_buffer_bytes`, by privilege if there is any.
-  static std::unique_ptr<Socket> open(const Endpoint& listen, uint64_t receive_buffer_bytes,
+  static std::unique_ptr<Socket> open(Endpoint listen, uint64_t receive_buffer_bytes,
                                       std::string& error);
   ~Socket();
   Socket(const Socket&) = delete;

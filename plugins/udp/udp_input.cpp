@@ -39,7 +39,7 @@ int sooner(int timeout_ms, std::chrono::steady_clock::time_point at) {
 }  // namespace
 
 UdpInput::UdpInput(sdk::Host host, const sdk::Options& options)
-    : UdpInput(host, read_settings(options)) {}
+    : UdpInput(host, read_configured(options)) {}
 
 UdpInput::UdpInput(sdk::Host host, UdpSettings settings)
     : host_(host),

@@ -47,7 +47,7 @@ class Device {
 struct UdpAck : testing::Test {
   std::string start() {
     values.text("listen", listen).number("ack_bytes", 4);
-    input.emplace(host.face(), values.options());
+    input.emplace(host.face(), read_settings(values.options()));
     input->start();
     EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_UP, "listening on "));
     const auto text = host.last_state_text();

@@ -5,6 +5,7 @@
 
 #include "plugins/udp/plugin.cpp"  // the module's only source; the rest is linked
 #include "tests/support/plugin_descriptor.h"
+#include "tests/support/ports.h"
 
 namespace penstock::udp {
 namespace {
@@ -15,10 +16,11 @@ TEST_F(UdpDescriptor, NamesItselfAndItsAbi) { expect_named("udp", std::size(kOpt
 
 TEST_F(UdpDescriptor, LivesAndEndsThroughTheCFunctions) {
   test::OptionValues values;
-  values.text("listen", "127.0.0.1:0").text("split", "none").number("max_datagram", 8192);
+  const auto listen = "127.0.0.1:" + std::to_string(test::free_udp_port());
+  values.text("listen", listen).text("split", "none").number("max_datagram", 8192);
   ASSERT_EQ(create(values), 0) << error.data();
   ASSERT_EQ(plugin->start(instance, error.data(), error.size()), 0);
-  EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_UP, "listening on 127.0.0.1:"));
+  EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_UP, "listening on " + listen));
   plugin->on_durable(instance, 1);
   plugin->on_room(instance);
   std::array<penstock_stat, 2> some{};
@@ -36,6 +38,13 @@ TEST_F(UdpDescriptor, CreateRefusesWithTheReason) {
   EXPECT_NE(create(values), 0);
   EXPECT_NE(std::string(error.data()).find("listen: 'everywhere'"), std::string::npos)
       << error.data();
+}
+
+TEST_F(UdpDescriptor, APortThatChangesWithEachStartIsRefused) {
+  test::OptionValues values;
+  values.text("listen", "0.0.0.0:0");
+  EXPECT_NE(create(values), 0);
+  EXPECT_NE(std::string(error.data()).find("listen: port 0 "), std::string::npos) << error.data();
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ class Sender {
 struct UdpInputTest : testing::Test {
   void start(const std::string& listen = "127.0.0.1:0") {
     values.text("listen", listen);
-    input.emplace(host.face(), values.options());
+    input.emplace(host.face(), read_settings(values.options()));
     input->start();
   }
   // Address and port from the report, the way a person would find them.
@@ -211,7 +211,7 @@ TEST_F(UdpInputTest, FullKeepsTheBatchAndOnRoomSendsItFirst) {
 TEST_F(UdpInputTest, FullInTheMiddleOfABatchRetriesFromThereOnly) {
   test::FakePluginHost small(60);  // two records with their attributes a call
   values.text("split", "line").text("listen", "127.0.0.1:0");
-  input.emplace(small.face(), values.options());
+  input.emplace(small.face(), read_settings(values.options()));
   small.answer_next({PENSTOCK_EMIT_OK, PENSTOCK_EMIT_FULL});
   input->start();
   ASSERT_TRUE(small.wait_state(PENSTOCK_STATE_UP));
@@ -275,7 +275,7 @@ TEST_F(UdpInputTest, BusyPortIsDownWithTheReasonAndTakenWhenFreed) {
   test::OptionValues first_values;
   first_values.text("listen", "127.0.0.1:0");
   std::optional<UdpInput> first;
-  first.emplace(first_host.face(), first_values.options());
+  first.emplace(first_host.face(), read_settings(first_values.options()));
   first->start();
   ASSERT_TRUE(first_host.wait_state(PENSTOCK_STATE_UP));
   const auto text = first_host.last_state_text();
@@ -354,19 +354,19 @@ TEST_F(UdpInputTest, WhatHasNoRoomAtTheEndIsCountedAsLost) {
 
 TEST_F(UdpInputTest, EndsInEveryOrder) {
   values.text("listen", "127.0.0.1:0");
-  { UdpInput never_started(host.face(), values.options()); }
+  { UdpInput never_started(host.face(), read_settings(values.options())); }
   {
-    UdpInput stopped_without_start(host.face(), values.options());
+    UdpInput stopped_without_start(host.face(), read_settings(values.options()));
     stopped_without_start.quiesce();
     stopped_without_start.stop();
   }
   {
-    UdpInput destroyed_while_reading(host.face(), values.options());
+    UdpInput destroyed_while_reading(host.face(), read_settings(values.options()));
     destroyed_while_reading.start();
     ASSERT_TRUE(host.wait_state(PENSTOCK_STATE_UP));
   }
   {
-    UdpInput stopped_without_quiesce(host.face(), values.options());
+    UdpInput stopped_without_quiesce(host.face(), read_settings(values.options()));
     stopped_without_quiesce.start();
     stopped_without_quiesce.stop();
   }

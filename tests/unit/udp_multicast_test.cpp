@@ -101,6 +101,12 @@ void send_to(const std::string& group, const std::string& port, const std::strin
   ::close(fd);
 }
 
+// Behind the last colon of the report.
+std::string port_in(const std::string& text) {
+  const auto colon = text.rfind(':');
+  return text.substr(colon + 1, text.find_first_not_of("0123456789", colon + 1) - colon - 1);
+}
+
 struct Multicast : testing::Test {
   // The port.
   std::string start(const std::string& group, const std::string& interface = "lo") {
@@ -120,7 +126,7 @@ struct Multicast : testing::Test {
   void joins_again_while_datagrams_flow();
   std::string refusal(test::OptionValues& wrong) {
     try {
-      UdpInput made(host.face(), wrong.options());
+      UdpInput made(host.face(), read_settings(wrong.options()));
       return "";
     } catch (const std::invalid_argument& problem) {
       return problem.what();
@@ -183,6 +189,15 @@ TEST_F(Multicast, AnInterfaceThatIsNotThereIsSaidAndUnicastComesInAllTheSame) {
   EXPECT_TRUE(host.wait_records(1));
 }
 
+TEST_F(Multicast, AnInterfaceOfAListenAddressThatIsNotThereIsSaid) {
+  values.text("listen", "[fe80::1%nowhere0]:0");
+  start(read_settings(values.options()));
+  EXPECT_TRUE(host.wait_state(PENSTOCK_STATE_DOWN,
+                              "cannot listen on [fe80::1%nowhere0]:0: there is no interface "
+                              "nowhere0 now"))
+      << host.last_state_text();
+}
+
 bool joined(const std::string& interface, const std::string& group_hex) {
   std::ifstream file("/proc/thread-self/net/igmp");
   bool at = false;
@@ -221,16 +236,20 @@ void Multicast::joins_again_while_datagrams_flow() {
   flow.join();
 }
 
+// A group and how /proc/net/igmp writes it.
+class MulticastAgain : public Multicast,
+                       public testing::WithParamInterface<std::pair<const char*, const char*>> {};
+
 // A network namespace of its own, in a thread of its own; the input's thread inherits it.
-TEST_F(Multicast, AGroupIsJoinedAgainWhenItsInterfaceComesBack) {
+TEST_P(MulticastAgain, AGroupIsJoinedWhenItsInterfaceComesBack) {
   bool possible = false;
   std::thread([&] {
     possible = ::unshare(CLONE_NEWNET) == 0 && shell("ip link set lo up") &&
                shell("ip link add va type veth peer name vb && ip link set vb up");
     if (!possible) return;
     shell("ip link set va up && ip address add 10.77.0.1/24 dev va");
-    flow_port = start("239.255.77.1", "va");
-    const auto is_joined = [] { return joined("va", "014DFFEF"); };
+    flow_port = start(GetParam().first, "va");
+    const auto is_joined = [] { return joined("va", GetParam().second); };
     EXPECT_TRUE(wait_until(is_joined, kDeadline));
     // Its adapter is unplugged and plugged in again.
     ASSERT_TRUE(shell("ip link del va"));
@@ -246,6 +265,32 @@ TEST_F(Multicast, AGroupIsJoinedAgainWhenItsInterfaceComesBack) {
     EXPECT_TRUE(wait_until([&] { return stat(*input, "joins") > joins; }, kDeadline));
     keeps_its_groups_while_addresses_come();
     joins_again_while_datagrams_flow();
+    input.reset();
+  }).join();
+  if (!possible) GTEST_SKIP() << "needs root and `ip` for a network of its own";
+}
+
+INSTANTIATE_TEST_SUITE_P(FromAllAndFromOne, MulticastAgain,
+                         testing::Values(std::pair{"239.255.77.1", "014DFFEF"},
+                                         std::pair{"232.255.77.1@10.77.0.9", "014DFFE8"}));
+
+TEST_F(Multicast, ALinkLocalAddressIsListenedOnAtItsInterface) {
+  bool possible = false;
+  std::thread([&] {
+    possible = ::unshare(CLONE_NEWNET) == 0 && shell("ip link set lo up") &&
+               shell("ip address add fe80::77/64 dev lo nodad");
+    if (!possible) return;
+    values.text("listen", "[fe80::77%lo]:0");
+    input.emplace(host.face(), read_settings(values.options()));
+    input->start();
+    ASSERT_TRUE(host.wait_state(PENSTOCK_STATE_UP, "listening on [fe80::77%lo]:"))
+        << host.last_state_text();
+    auto to = *Endpoint::parse("[fe80::77%lo]:" + port_in(host.last_state_text()));
+    reinterpret_cast<sockaddr_in6&>(to.address).sin6_scope_id = ::if_nametoindex("lo");
+    const int fd = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(::sendto(fd, "hi", 2, 0, reinterpret_cast<const sockaddr*>(&to.address), to.size), 2);
+    EXPECT_TRUE(host.wait_records(1));
+    ::close(fd);
     input.reset();
   }).join();
   if (!possible) GTEST_SKIP() << "needs root and `ip` for a network of its own";

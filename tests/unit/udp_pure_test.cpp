@@ -60,15 +60,15 @@ TEST(UdpAllowList, WrongEntriesAreNamed) {
 }
 
 TEST(UdpEndpoint, ReadsAndWritesBothFamilies) {
-  for (const char* text :
-       {"0.0.0.0:5140", "127.0.0.1:0", "[::]:5140", "[::1]:65535", "[2001:db8::1]:1"}) {
+  for (const char* text : {"0.0.0.0:5140", "127.0.0.1:0", "[::]:5140", "[::1]:65535",
+                           "[2001:db8::1]:1", "[fe80::1%eth0]:5140"}) {
     const auto endpoint = Endpoint::parse(text);
     ASSERT_TRUE(endpoint) << text;
     EXPECT_EQ(endpoint->text(), text);
   }
-  for (const char* wrong :
-       {"", "5140", ":5140", "localhost:5140", "::1:5140", "[127.0.0.1]:5140", "[::1]",
-        "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:x", "[]:1", "1.2.3.4:+5"}) {
+  for (const char* wrong : {"", "5140", ":5140", "localhost:5140", "::1:5140", "[127.0.0.1]:5140",
+                            "[::1]", "1.2.3.4:", "1.2.3.4:65536", "1.2.3.4:x", "[]:1", "1.2.3.4:+5",
+                            "[fe80::1%]:1", "1.2.3.4%eth0:1"}) {
     EXPECT_FALSE(Endpoint::parse(wrong)) << wrong;
   }
 }
@@ -153,6 +153,13 @@ TEST(UdpSettings, WrongOptionsAreRefusedByTheNameOfTheKey) {
   };
   refused(test::OptionValues().text("listen", "localhost:1"),
           "listen: 'localhost:1' is not ADDRESS:PORT");
+  refused(test::OptionValues().text("listen", "[fe80::1]:5140"), "as in [fe80::1%eth0]:5140");
+  refused(test::OptionValues().text("listen", "[fd00::1%eth0]:5140"),
+          "remove %eth0 from [fd00::1%eth0]:5140");
+  refused(test::OptionValues().text("listen", "239.1.1.1:25141"),
+          "add multicast: {groups: [\"239.1.1.1\"]}");
+  refused(test::OptionValues().text("listen", "[ff15::5]:25141"),
+          "add multicast: {groups: [\"ff15::5\"]}");
   refused(test::OptionValues().text("listen", "0.0.0.0:1").text("allow[0]", "10/8"),
           "allow: '10/8'");
   refused(test::OptionValues().text("listen", "0.0.0.0:1").text("split", "word"), "split: 'word'");
