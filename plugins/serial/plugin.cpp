@@ -18,13 +18,16 @@ constexpr penstock_option kOptions[] = {
     option("line.baud", PENSTOCK_OPTION_INTEGER, "9600", nullptr, 50, 12'000'000,
            "Bits per second; any rate the device can make, not only the usual ones."),
     option("line.data", PENSTOCK_OPTION_INTEGER, "8", nullptr, 5, 8, "Data bits per character."),
-    option("line.parity", PENSTOCK_OPTION_ENUM, "none", "none|even|odd", 0, 0,
-           "Parity; a character that fails it is read as a zero byte."),
+    option(
+        "line.parity", PENSTOCK_OPTION_ENUM, "none", "none|even|odd", 0, 0,
+        "Parity; a character that fails it is read as a zero byte. The input is degraded where the "
+        "device does not take data, parity and stop as they stand here."),
     option("line.stop", PENSTOCK_OPTION_INTEGER, "1", nullptr, 1, 2, "Stop bits."),
     option("line.flow", PENSTOCK_OPTION_ENUM, "none", "none|rtscts|xonxoff", 0, 0,
            "Flow control; holds the device back while the agent has no room."),
     option("line.rs485", PENSTOCK_OPTION_BOOL, "false", nullptr, 0, 0,
-           "Switch the driver to RS-485 mode, where it has one."),
+           "Switch the driver to RS-485 mode; the input is degraded where it has none. Not for "
+           "adapters that switch by themselves."),
     option("line.low_latency", PENSTOCK_OPTION_BOOL, "false", nullptr, 0, 0,
            "Ask the driver to hand bytes on at once, where it can: times and gaps get exact, at "
            "more interrupts."),
@@ -65,7 +68,7 @@ constexpr penstock_option kOptions[] = {
         "What its reply begins with; when absent, the next frame is the reply (modbus_rtu: of the "
         "same address and function, with as many bytes as were asked for)."),
     option("poll[].name", PENSTOCK_OPTION_STRING, nullptr, nullptr, 0, 0,
-           "Attribute `poll` of the reply's record."),
+           "The reply's record has it as attribute `poll`: ${attr.poll}."),
 };
 
 }  // namespace

@@ -64,20 +64,34 @@ int set_line(int fd, const LineSettings& line) {
   return ::ioctl(fd, TCSETS2, &tty) == 0 ? 0 : errno;
 }
 
+void add_trouble(OpenedPort& port, const std::string& text) {
+  port.trouble += (port.trouble.empty() ? "" : "; ") + text;
+}
+
+// "8N1"
+std::string character(unsigned control) {
+  const unsigned size = control & CSIZE;
+  const char* bits = size == CS5 ? "5" : size == CS6 ? "6" : size == CS7 ? "7" : "8";
+  const char* parity = !(control & PARENB) ? "N" : control & PARODD ? "O" : "E";
+  return std::string(bits) + parity + (control & CSTOPB ? "2" : "1");
+}
+
 // Drivers change what they cannot do without saying so: look at what is set now.
 void compare_line(const LineSettings& line, OpenedPort& port) {
   struct termios2 tty {};
   if (::ioctl(port.fd, TCGETS2, &tty) != 0) return;
   constexpr unsigned kCharacter = CSIZE | CSTOPB | PARENB | PARODD;
   if ((tty.c_cflag & kCharacter) != (control_flags(line) & kCharacter)) {
-    port.notes.emplace_back(
-        "the device does not take all of data, parity and stop (a virtual port does not)");
+    add_trouble(port,
+                "the device has " + character(tty.c_cflag) + " instead of " +
+                    character(control_flags(line)) +
+                    ": set line.data, parity and stop to what it has, or use another adapter");
   }
   const uint64_t actual = tty.c_ospeed;
   const uint64_t off = actual > line.baud ? actual - line.baud : line.baud - actual;
   if (off * 100 > uint64_t{line.baud} * kBaudTolerancePercent) {
-    port.trouble = "the device runs at " + std::to_string(actual) + " instead of " +
-                   std::to_string(line.baud) + " baud; set line.baud to a rate it has";
+    add_trouble(port, "the device runs at " + std::to_string(actual) + " instead of " +
+                          std::to_string(line.baud) + " baud: set line.baud to a rate it has");
   }
 }
 
@@ -85,9 +99,8 @@ void set_rs485(OpenedPort& port) {
   struct serial_rs485 mode {};
   mode.flags = SER_RS485_ENABLED | SER_RS485_RTS_ON_SEND;
   if (::ioctl(port.fd, TIOCSRS485, &mode) != 0) {
-    port.notes.emplace_back(std::string("rs485 mode is not settable here (") +
-                            std::strerror(errno) +
-                            "); an adapter that switches by itself needs none");
+    add_trouble(port, std::string("RS-485 mode is not settable here (") + std::strerror(errno) +
+                          "): remove line.rs485 if the adapter switches by itself");
   }
 }
 

@@ -19,7 +19,7 @@ struct OpenedPort {
   int fd = -1;                     // raw, non-blocking, exclusive, close-on-exec
   int error = 0;                   // errno when fd is -1
   std::string what;                // when fd is -1: what failed and what to do
-  std::vector<std::string> notes;  // settings the device does not have; not fatal
+  std::vector<std::string> notes;  // what the device does not have and can do without
   std::string trouble;             // collecting works, but a person should know; may be empty
 };
 

@@ -96,7 +96,7 @@ void Reader::opened(OpenedPort port) {
   }
   if (!noted_) {
     for (const auto& note : port.notes)
-      host_.log(PENSTOCK_LOG_DEBUG, settings_.device + ": " + note);
+      host_.log(PENSTOCK_LOG_INFO, settings_.device + ": " + note);
     noted_ = true;
   }
   if (was_open_) ++counters_.reopens;
