@@ -174,6 +174,10 @@ class Checker {
   }
 
   void convert_list(const OptionSpec& spec, const Node& node, const std::string& name) {
+    const bool empty = node.is_null() || (node.is_list() && node.items.empty());
+    // The plugin would take it for absent, which may mean the opposite: nobody, everybody.
+    if (empty && !spec.default_value)
+      return error(node.at, name + " has no entries", "remove the key or list some; " + spec.help);
     if (node.is_null()) return;
     if (!node.is_list()) return wrong_kind(node, name, "a list, such as [a, b],");
     for (size_t i = 0; i < node.items.size(); ++i) {

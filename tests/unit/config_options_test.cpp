@@ -30,6 +30,7 @@ std::vector<OptionSpec> table() {
       spec("line.device", OptionType::kPath),
       spec("subscribe[].filter", OptionType::kString),
       spec("subscribe[].qos", OptionType::kInteger, "1"),
+      spec("sources", OptionType::kStringList),
   };
   specs[0].required = true;
   specs[1].choices = {"auto", "5", "3.1.1"};
@@ -170,6 +171,13 @@ TEST(ConfigOptions, EveryMistakeIsNamedWithItsPlace) {
             "number)"}},
           {"server: x, subscribe: [{filter: a, qos: 3}]",
            {"c.yaml:3:68: error: mqtt: subscribe[0].qos: `3` is out of range (from 0 to 2)"}},
+          {"server: x, sources: []",
+           {"c.yaml:3:48: error: mqtt: sources has no entries (remove the key or list some; help "
+            "for sources)"}},
+          {"server: x, sources: ",
+           {"c.yaml:3:39: error: mqtt: sources has no entries (remove the key or list some; help "
+            "for sources)"}},
+          {"server: x, allow: []", {}},
           {"server: x, allow: a",
            {"c.yaml:3:46: error: mqtt: allow: a list, such as [a, b], is needed, not a single "
             "value"}},
