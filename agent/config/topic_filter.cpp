@@ -68,6 +68,19 @@ Verdict check_meta(const Reference& reference) {
   return {"is not known", suggestion(*name, kMetaNames)};
 }
 
+// An attribute's name may hold dots, which read like steps: ${attr.mqtt.content_type}.
+Verdict check_attribute(const Reference& reference) {
+  std::string name;
+  for (const auto& step : reference.path) {
+    const auto* word = std::get_if<std::string>(&step);
+    if (!word) return {"takes one name", "such as ${attr.source_ip}"};
+    name += (name.empty() ? "" : ".") + *word;
+  }
+  if (reference.path.size() == 1) return {};
+  if (name.empty()) return {"takes one name", "such as ${attr.source_ip}"};
+  return {"takes one name", "a name with dots stands in brackets: ${attr[\"" + name + "\"]}"};
+}
+
 Verdict check_reference(const Reference& reference, const TopicShape& shape) {
   if (!reference.argument.empty()) return {"takes no `:`", "see the reference of expressions"};
   if (reference.root == "topic") return check_topic(reference, shape);
@@ -75,8 +88,7 @@ Verdict check_reference(const Reference& reference, const TopicShape& shape) {
   if (reference.root == "source" && !reference.path.empty()) {
     return {"takes no path", "write ${source}"};
   }
-  const bool one_name = reference.path.size() == 1 && reference.path[0].index() == 0;
-  if (reference.root == "attr" && !one_name) return {"takes one name", "such as ${attr.source_ip}"};
+  if (reference.root == "attr") return check_attribute(reference);
   return {};
 }
 

@@ -32,4 +32,6 @@ constexpr penstock_option kOptions[] = {
 
 }  // namespace
 
-PENSTOCK_INPUT_PLUGIN(penstock::udp::UdpInput, "udp", "0.1.0", "Receives datagrams", kOptions)
+PENSTOCK_INPUT_PLUGIN(penstock::udp::UdpInput, "udp", "0.1.0",
+                      "Receives datagrams; records have the attributes source_ip and source_port",
+                      kOptions)

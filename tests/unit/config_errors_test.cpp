@@ -231,6 +231,9 @@ TEST(ConfigErrors, Inputs) {
       {minimal("inputs: {i: {plugin: udp, topic: \"${attr}\"}}\n"),
        {"c.yaml:3:34: error: inputs.i.topic: `${attr}` takes one name (such as "
         "${attr.source_ip})"}},
+      {minimal("inputs: {i: {plugin: mqtt, topic: \"${attr.mqtt.content_type}\"}}\n"),
+       {"c.yaml:3:35: error: inputs.i.topic: `${attr.mqtt.content_type}` takes one name (a name "
+        "with dots stands in brackets: ${attr[\"mqtt.content_type\"]})"}},
       {minimal("inputs: {i: {plugin: udp, a: [x, {b: \"${topic}\"}]}}\n"),
        {"c.yaml:3:38: error: inputs.i.a[1].b: `${topic}` cannot be used here (per record there are "
         "values only in a route's table and columns and an input's topic)"}},
