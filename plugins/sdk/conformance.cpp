@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 #include <thread>
 
@@ -19,9 +20,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr uint64_t kFullRepeats = 2;    // one may be of a source that sends something twice
-constexpr uint64_t kFewCalls = 64;      // of a plugin with several threads, each learning it once
-constexpr size_t kBytesPerLife = 16;    // less is noise of the allocator
+constexpr uint64_t kFullRepeats = 2;  // one may be of a source that sends something twice
+constexpr uint64_t kFewCalls = 64;    // of a plugin with several threads, each learning it once
+constexpr size_t kBytesPerLife = 16;  // less is noise of the allocator
+constexpr int kReceivingLives = 4;    // the first fills caches
+constexpr uint64_t kRecordsPerLife = 100;
+constexpr uint64_t kFewRecords = 10;
+constexpr size_t kBytesPerRecord = 16;
 constexpr milliseconds kGiveUp{10000};  // for a call that takes too long to return after all
 constexpr milliseconds kRoomEvery{250};
 
@@ -48,7 +53,8 @@ struct Left {
 
 std::string ms(milliseconds time) { return std::to_string(time.count()) + " ms"; }
 
-// One run: a life with everything in it, one that ends with CLOSED, then many short ones.
+// One run: a life with everything in it, one that ends with CLOSED, many short ones, and a few that
+// receive.
 class Run {
  public:
   Run(const penstock_plugin& plugin, std::span<const penstock_value> values, Source* source,
@@ -60,6 +66,7 @@ class Run {
       full_life();
       if (goes_on() && open()) closed_life();
       if (goes_on()) count_leftovers();
+      if (goes_on()) count_per_record();
     }
     auto kept = std::make_shared<std::vector<std::shared_ptr<ConformanceBench>>>(benches_);
     report_.kept = kept;
@@ -141,6 +148,11 @@ class Run {
       report_.notes.push_back("no record came within " + ms(limits_.record) +
                               (source_ ? "" : ", and there was no source to send any") +
                               ": FULL, CLOSED and acknowledgements were not tested");
+      if (source_ && bench_->bad_record().empty())
+        found(Fault::kNothingCame,
+              "no record came within " + ms(limits_.record) +
+                  " although the source was running; see that it sends to where the options have "
+                  "the plugin listen, and in what form");
       return;
     }
     if (!source_) {
@@ -343,6 +355,48 @@ class Run {
       found(Fault::kLeak, "every life from create to destroy leaves behind " + text.substr(2));
   }
 
+  // How many records its source has sent through one life.
+  uint64_t receiving_life() {
+    if (!open()) return 0;
+    bench_->wait_reported(limits_.callback);
+    source_->begin();
+    const auto end = std::chrono::steady_clock::now() + limits_.record;
+    while (!stuck_ && !bench_->wait_taken(kRecordsPerLife, kRoomEvery) &&
+           std::chrono::steady_clock::now() < end)
+      durable(bench_->last_seq());  // its source may be waiting for acknowledgements
+    end_life(false);
+    source_->end();
+    if (!stuck_) destroy();
+    return bench_->taken();
+  }
+
+  // What is done with a message is done only while messages come.
+  void count_per_record() {
+    if (!source_ || report_.records == 0) return;
+    for (int i = 0; i < kReceivingLives; ++i)
+      benches_.push_back(std::make_shared<ConformanceBench>());
+    size_t least = SIZE_MAX;
+    uint64_t fewest = UINT64_MAX;
+    receiving_life();
+    Left before;
+    for (int i = 1; i < kReceivingLives && !stuck_; ++i) {
+      const uint64_t records = receiving_life();
+      const Left after;
+      const size_t grown = after.bytes > before.bytes ? after.bytes - before.bytes : 0;
+      fewest = std::min(fewest, records);
+      least = std::min(least, grown / std::max<uint64_t>(records, 1));
+      before = after;
+    }
+    if (stuck_) return;
+    if (fewest < kFewRecords) {
+      report_.notes.push_back("only " + std::to_string(fewest) + " records came within " +
+                              ms(limits_.record) + ": what each leaves behind was not measured");
+    } else if (least >= kBytesPerRecord) {
+      found(Fault::kLeak,
+            "every record leaves behind " + std::to_string(least) + " bytes of memory");
+    }
+  }
+
   const penstock_plugin plugin_;
   const std::span<const penstock_value> values_;
   Source* const source_;
@@ -387,6 +441,8 @@ std::string_view to_string(Fault fault) {
       return "not stopped";
     case Fault::kIgnoresTooBig:
       return "TOO_BIG ignored";
+    case Fault::kNothingCame:
+      return "nothing came";
   }
   return "unknown";
 }

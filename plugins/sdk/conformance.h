@@ -25,6 +25,8 @@
 namespace penstock::sdk {
 
 // What plays the device or broker the plugin reads from. Called from the thread of run_conformance.
+// It begins and ends several times. Memory that one in this process keeps for each message looks
+// like the plugin's.
 class Source {
  public:
   virtual ~Source() = default;
@@ -45,17 +47,18 @@ struct ConformanceLimits {
 };
 
 enum class Fault {
-  kRefused,           // create or start refused: nothing could be tested
-  kEmitAfterStop,     // emit after STOPPED was reported
-  kIgnoresFull,       // emit again and again, or the refused records never came again
-  kIgnoresClosed,     // emit again and again
-  kEarlyAck,          // the source got an acknowledgement for what was not safe
-  kLeak,              // memory, threads or descriptors grow with every life
+  kRefused,        // create or start refused: nothing could be tested
+  kEmitAfterStop,  // emit after STOPPED was reported
+  kIgnoresFull,    // emit again and again, or the refused records never came again
+  kIgnoresClosed,  // emit again and again
+  kEarlyAck,       // the source got an acknowledgement for what was not safe
+  kLeak,           // memory, threads or descriptors grow with every life, memory with every record
   kCallAfterDestroy,  // any call of the host after destroy returned
   kBlocks,            // a function did not return in time, or not while emit was under way
   kBadRecord,         // NULL, a size of another version, a topic that is not UTF-8
   kNotStopped,        // no STOPPED in time
-  kIgnoresTooBig      // a record answered TOO_BIG came again, or none came after it
+  kIgnoresTooBig,     // a record answered TOO_BIG came again, or none came after it
+  kNothingCame        // there is a source, and no record came: most was not tested
 };
 std::string_view to_string(Fault fault);  // "early acknowledgement"
 

@@ -227,6 +227,8 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"ignore_closed", Fault::kIgnoresClosed, "after the answer CLOSED"},
         Broken{"early_ack", Fault::kEarlyAck, "while 0 records are safe"},
         Broken{"leak", Fault::kLeak, "bytes of memory"},
+        Broken{"leak_record", Fault::kLeak, "every record leaves behind 1"},
+        Broken{"silent", Fault::kNothingCame, "although the source was running"},
         Broken{"leak_descriptor", Fault::kLeak, "1 file descriptors"},
         Broken{"call_after_destroy", Fault::kCallAfterDestroy, "log was called after destroy"},
         Broken{"block_in_durable", Fault::kBlocks, "on_durable did not return within"},

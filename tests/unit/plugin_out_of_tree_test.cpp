@@ -1,6 +1,8 @@
 // Goal: an input written elsewhere builds against what is installed, with CMake and with
 // pkg-config, and loads. Method: the headers are installed into a folder of their own, the example
 // of plugins/README.md is copied away from the sources and built there.
+#include <fstream>
+
 #include <gtest/gtest.h>
 
 #include "agent/host/plugin_library.h"
@@ -54,6 +56,40 @@ TEST_F(OutOfTree, TheExampleBuildsWithCMakeAgainstWhatIsInstalled) {
        "-DCMAKE_PREFIX_PATH=" + prefix().string()});
   run({"cmake", "--build", build});
   expect_usable(dir_.path() / "build" / "heartbeat.so");
+}
+
+// What a kit that was built with a sanitizer needs of a program that links it.
+constexpr const char* kKitFlags =
+#ifdef __SANITIZE_ADDRESS__
+    "-fsanitize=address,undefined";
+#else
+    "";
+#endif
+
+TEST_F(OutOfTree, TheConformanceKitLinksIntoATestOfTheInput) {
+  const auto mine = dir_.path() / "mine";
+  std::ofstream(mine / "kit.cpp") << R"(#include <penstock/conformance.h>
+extern "C" const penstock_plugin* penstock_plugin_descriptor();
+int main() {
+  penstock_value interval{sizeof interval, PENSTOCK_OPTION_DURATION, "interval", {}, 10};
+  penstock::sdk::ConformanceLimits limits;
+  limits.lives = 1;
+  const auto report = penstock::sdk::run_conformance(*penstock_plugin_descriptor(), {&interval, 1},
+                                                     nullptr, limits);
+  return report.records > 0 && report.findings.empty() ? 0 : 1;
+}
+)";
+  std::ofstream(mine / "CMakeLists.txt") << R"(cmake_minimum_required(VERSION 3.25)
+project(kit LANGUAGES CXX)
+find_package(penstock REQUIRED)
+add_executable(kit kit.cpp heartbeat.cpp)
+target_link_libraries(kit PRIVATE penstock::conformance)
+)";
+  const auto build = (dir_.path() / "build").string();
+  run({"cmake", "-G", "Ninja", "-S", mine.string(), "-B", build,
+       "-DCMAKE_PREFIX_PATH=" + prefix().string(), std::string("-DCMAKE_CXX_FLAGS=") + kKitFlags});
+  run({"cmake", "--build", build});
+  run({build + "/kit"});
 }
 
 TEST_F(OutOfTree, TheExampleBuildsWithPkgConfigAndTheHeaderIsPlainC) {
