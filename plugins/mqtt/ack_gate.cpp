@@ -32,6 +32,7 @@ class AckGate::Impl final : public SessionOwner {
   uint16_t port() const { return acceptor_.local_endpoint().port(); }
   void start();
   void expect(std::shared_ptr<const SessionLedger> ledger);
+  void ping_within(std::chrono::seconds silence);
   void on_durable(uint64_t up_to);
   void pause();
   bool wait_idle(bool drained, std::chrono::milliseconds limit);
@@ -108,6 +109,12 @@ void AckGate::Impl::start() {
 void AckGate::Impl::expect(std::shared_ptr<const SessionLedger> ledger) {
   const std::lock_guard lock(mutex_);
   expected_ = std::move(ledger);
+}
+
+void AckGate::Impl::ping_within(std::chrono::seconds silence) {
+  asio::post(io_, [this, silence] {
+    if (const auto session = session_) session->ping_within(silence);
+  });
 }
 
 void AckGate::Impl::on_durable(uint64_t up_to) {
@@ -244,6 +251,7 @@ void AckGate::start() { impl_->start(); }
 void AckGate::expect(std::shared_ptr<const SessionLedger> ledger) {
   impl_->expect(std::move(ledger));
 }
+void AckGate::ping_within(std::chrono::seconds silence) { impl_->ping_within(silence); }
 void AckGate::on_durable(uint64_t up_to) { impl_->on_durable(up_to); }
 void AckGate::pause() { impl_->pause(); }
 bool AckGate::wait_idle(bool drained, std::chrono::milliseconds limit) {

@@ -81,6 +81,9 @@ class AckGate {
   void start();
   // The next connection from this process belongs to `ledger`; any older session ends then.
   void expect(std::shared_ptr<const SessionLedger> ledger);
+  // The broker of the present session bears less silence than Paho's pings leave: pings of the
+  // gate's own, often enough for that, until the session ends.
+  void ping_within(std::chrono::seconds silence);
   // Everything up to there survives a power cut. Never goes back.
   void on_durable(uint64_t up_to);
   // Read nothing more from the broker, for good.

@@ -180,6 +180,8 @@ bool Driver::connect() {
   login_refused_ = false;
   choice_.worked();
   ++connections_;
+  if (result.server_keepalive.count() > 0 && result.server_keepalive < parts_.settings.keepalive)
+    parts_.gate.ping_within(result.server_keepalive);
   if (serve(result.session_present)) return true;
   explain_loss(Clock::now());
   return false;

@@ -20,6 +20,7 @@ constexpr size_t kMaxPending = 256U
                                << 10;  // unwritten bytes for the broker before Paho has to wait
 constexpr std::chrono::seconds kPartingLimit{1};
 constexpr std::array<uint8_t, 2> kDisconnect = {0xE0, 0x00};  // valid in MQTT 3.1.1 and 5
+constexpr std::array<uint8_t, 2> kPingreq = {0xC0, 0x00};
 constexpr std::array<uint8_t, 2> kPingresp = {0xD0, 0x00};
 
 // MQTT 3.1.1 section 3.1.2: after the length of the packet the name "MQTT" with its length, then
@@ -42,6 +43,7 @@ GateSession::GateSession(SessionOwner& owner, tcp::socket paho,
       ledger_(std::move(ledger)),
       silence_timer_(owner.io()),
       parting_timer_(owner.io()),
+      ping_timer_(owner.io()),
       stall_(owner.config().receive_maximum) {}
 
 void GateSession::start() {
@@ -237,6 +239,19 @@ void GateSession::on_written(Code code) {
   }
 }
 
+// Beside Paho's pings, which come at the interval the client was made with. The answers go to Paho:
+// one that it did not ask for tells it only that the broker is there.
+void GateSession::ping_within(std::chrono::milliseconds silence) {
+  const auto before = silence * 3 / 4;
+  ping_timer_.expires_after(before);
+  ping_timer_.async_wait([self = shared_from_this(), silence](Code code) {
+    if (code || self->phase_ != Phase::kOpen || self->goodbye_) return;
+    self->pending_.insert(self->pending_.end(), kPingreq.begin(), kPingreq.end());
+    self->flush();
+    self->ping_within(silence);
+  });
+}
+
 // --- broker -> Paho
 
 void GateSession::read_broker() {
@@ -388,6 +403,7 @@ void GateSession::part(EndKind kind, std::string text) {
   phase_ = Phase::kParting;
   end_ = {kind, std::move(text)};
   silence_timer_.cancel();
+  ping_timer_.cancel();
   Code ignored;
   paho_.close(ignored);
   parting_timer_.expires_after(kPartingLimit);
@@ -406,6 +422,7 @@ void GateSession::close(EndKind kind, std::string text) {
   if (dial_) dial_->cancel();
   silence_timer_.cancel();
   parting_timer_.cancel();
+  ping_timer_.cancel();
   Code ignored;
   paho_.close(ignored);
   broker_->socket().close(ignored);

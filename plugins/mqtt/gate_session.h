@@ -63,6 +63,7 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   void start();
   void release();  // the durable watermark moved
   void read_on();  // there may be room again
+  void ping_within(std::chrono::milliseconds silence);
   void report_progress();
   void close(EndKind kind, std::string text);  // at once
   const SessionLedger& ledger() const { return *ledger_; }
@@ -102,6 +103,7 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   std::shared_ptr<BrokerDial> dial_;
   boost::asio::steady_timer silence_timer_;
   boost::asio::steady_timer parting_timer_;
+  boost::asio::steady_timer ping_timer_;
   Phase phase_ = Phase::kDialing;
   SessionEnd end_;
 

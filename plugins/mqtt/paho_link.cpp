@@ -69,6 +69,12 @@ void hand_over(const ::mqtt::message& from, const PahoLink::Handlers& handlers) 
   handlers.message(message);
 }
 
+std::chrono::seconds server_keepalive(const ::mqtt::properties& properties) {
+  using Property = ::mqtt::property;
+  if (!properties.contains(Property::SERVER_KEEP_ALIVE)) return std::chrono::seconds(0);
+  return std::chrono::seconds(::mqtt::get<uint16_t>(properties, Property::SERVER_KEEP_ALIVE));
+}
+
 // True: the token completed (and did not fail, else it throws). False: abandoned.
 bool wait_for(::mqtt::token& token, const PahoLink::Abandon& abandon) {
   while (!token.wait_for(kAbandonPoll)) {
@@ -129,8 +135,10 @@ PahoLink::Connected PahoLink::connect(const std::optional<std::string>& password
       result.abandoned = true;
       return result;
     }
+    const auto response = token->get_connect_response();
     result.ok = true;
-    result.session_present = token->get_connect_response().is_session_present();
+    result.session_present = response.is_session_present();
+    result.server_keepalive = server_keepalive(response.get_properties());
   } catch (const ::mqtt::exception& problem) {
     result.ok = false;
     // Positive: the code of the CONNACK, in both versions. Negative: Paho's own.

@@ -53,7 +53,9 @@ class PahoLink {
     bool ok = false;
     bool abandoned = false;
     bool session_present = false;
-    int refusal = 0;     // the broker's code, 0: none
+    int refusal = 0;  // the broker's code, 0: none
+    // MQTT 5: the longest silence the broker bears, whatever was asked for; 0: it does not say.
+    std::chrono::seconds server_keepalive{0};
     std::string detail;  // Paho's words, when neither the gate nor the broker has better ones
   };
   struct Granted {

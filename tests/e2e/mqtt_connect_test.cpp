@@ -370,6 +370,38 @@ TEST_P(MqttConnect, ABrokerThatDoesNotAnswerPingsIsSlowNotBroken) {
   EXPECT_EQ(life.stat("protocol_errors"), 0U);
 }
 
+// A broker may bear less silence than was asked for, and hangs up on who does not listen.
+TEST(MqttConnectV5, ABrokerThatWantsPingsMoreOftenGetsThem) {
+  ScriptBroker broker;
+  broker.greet_with(std::string("\x13\0\1", 3));  // Server Keep Alive, 1 s
+  auto settings = mqtt_settings(broker.port(), Version::kV5);
+  settings.keepalive = std::chrono::seconds(60);
+  MqttLife life(settings);
+  life.host.commit_with(instant_commit());
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  ASSERT_TRUE(broker.wait_for([&] { return broker.pings() >= 3; }, Millis(20000)));
+  publish_numbers(broker, 3);
+  EXPECT_TRUE(broker.wait_acks(3));
+  EXPECT_EQ(broker.connects().size(), 1U);
+  broker.hang_up();  // for the next session as well
+  const size_t before = broker.pings();
+  EXPECT_TRUE(broker.wait_for([&] { return broker.pings() >= before + 2; }, Millis(20000)));
+  life.stop();
+  EXPECT_EQ(broker.disconnects(), 1U);
+}
+
+TEST(MqttConnectV5, ABrokerThatBearsMoreSilenceIsPingedAsConfigured) {
+  ScriptBroker broker;
+  broker.greet_with(std::string("\x13\0\x3c", 3));  // 60 s
+  auto settings = mqtt_settings(broker.port(), Version::kV5);
+  settings.keepalive = std::chrono::seconds(1);
+  MqttLife life(settings);
+  life.start();
+  ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+  EXPECT_TRUE(broker.wait_for([&] { return broker.pings() >= 2; }, Millis(20000)));
+}
+
 TEST(MqttConnectV5, TheBrokersReasonForEndingTheSessionIsTold) {
   ScriptBroker broker;
   MqttLife life(mqtt_settings(broker.port(), Version::kV5));

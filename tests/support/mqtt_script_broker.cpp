@@ -241,7 +241,8 @@ bool ScriptBroker::on_connect(const std::string& body) {
     have_session_ = false;
     unacked_.clear();
   }
-  send(frame(0x20, std::string(1, have_session_ ? '\1' : '\0') + '\0' + no_properties));
+  const std::string properties = level_ == 5 ? varint(greeting_.size()) + greeting_ : "";
+  send(frame(0x20, std::string(1, have_session_ ? '\1' : '\0') + '\0' + properties));
   have_session_ = true;
   connected_ = accepted_ = true;
   for (const auto& outgoing : unacked_) send_publish(outgoing, true);
@@ -369,6 +370,11 @@ bool ScriptBroker::flush() {
 void ScriptBroker::answer_connect(std::function<int(const SeenConnect&)> answer) {
   const std::lock_guard lock(mutex_);
   answer_connect_ = std::move(answer);
+}
+
+void ScriptBroker::greet_with(std::string properties) {
+  const std::lock_guard lock(mutex_);
+  greeting_ = std::move(properties);
 }
 
 void ScriptBroker::answer_subscribe(std::function<int(const std::string&, int)> answer) {

@@ -65,6 +65,8 @@ class ScriptBroker {
   // What CONNECT is answered with: 0 accept, > 0 refuse with that code, -1 hang up, -2 the CONNACK
   // of a broker that does not know MQTT 5, -3 an HTTP error, -4 nothing.
   void answer_connect(std::function<int(const SeenConnect&)> answer);
+  // MQTT 5, encoded, without the length: what the CONNACK that accepts carries.
+  void greet_with(std::string properties);
   // The byte for SUBACK, as asked for if there is none; -1: a SUBACK without a body.
   void answer_subscribe(std::function<int(const std::string& filter, int qos)> answer);
   void answer_unsubscribe(uint8_t code);                     // MQTT 5; 0 unless told otherwise
@@ -135,6 +137,7 @@ class ScriptBroker {
   std::deque<Outgoing> queue_;    // not sent yet
   std::deque<Outgoing> unacked_;  // in the order sent
   std::string raw_;
+  std::string greeting_;
   uint64_t published_ = 0;
   uint16_t last_id_ = 0;
   bool have_session_ = false;
