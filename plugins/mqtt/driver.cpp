@@ -237,9 +237,7 @@ void Driver::explain_failure(const PahoLink::Connected& result) {
 }
 
 bool Driver::serve(bool session_present) {
-  const bool kept =
-      choice_.current() == Version::kV311 || parts_.settings.session_expiry.count() > 0;
-  session_was_lost_ = session_expected_ && kept && !session_present;
+  session_was_lost_ = session_expected_ && !session_present;
   if (!session_present) {
     for (auto& granted : granted_) granted.reset();
     if (session_was_lost_) {

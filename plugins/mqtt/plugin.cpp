@@ -33,8 +33,11 @@ constexpr auto kOptions = std::to_array<penstock_option>({
            "<agent id>-<input id>."),
     option("session_expiry", PENSTOCK_OPTION_DURATION, "7d",
            "How long the broker keeps the session while the agent is away (MQTT 5; with 3.1.1 the "
-           "broker decides).",
+           "broker decides). At least 1s: 0 is refused with the reason.",
            0, 4294967294 * kSecond),
+    option("clean_session", PENSTOCK_OPTION_BOOL, nullptr,
+           "Never: what is published while the agent is away would be lost. true is refused."),
+    option("clean_start", PENSTOCK_OPTION_BOOL, nullptr, "The same, by its name in MQTT 5."),
     option("keepalive", PENSTOCK_OPTION_DURATION, "60s", "A ping goes out after this much silence.",
            kSecond, 65535 * kSecond),
     option("username", PENSTOCK_OPTION_STRING, nullptr, "User name for the broker."),

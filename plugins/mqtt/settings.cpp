@@ -118,6 +118,22 @@ void parse_login(const sdk::Options& options, Settings& settings) {
   check_text("client_id", settings.client_id);
 }
 
+// The session is where the broker keeps what comes while nobody takes it.
+void check_session_lasts(const sdk::Options& options) {
+  for (const char* name : {"clean_session", "clean_start"}) {
+    if (options.number(name, 0) == 0) continue;
+    refuse(std::string(name) +
+           ": a clean session is not offered: the broker would forget what is published while the "
+           "agent is away, and what it had sent without an acknowledgement. Remove the key");
+  }
+  if (options.number("session_expiry", 1) == 0) {
+    refuse(
+        "session_expiry: must be at least 1s: a session that ends with its connection loses what "
+        "is "
+        "published while the agent is away. Write how long that may be, as 7d");
+  }
+}
+
 std::chrono::seconds whole_seconds(int64_t milliseconds) {
   return std::chrono::ceil<std::chrono::seconds>(std::chrono::milliseconds(milliseconds));
 }
@@ -172,6 +188,7 @@ Settings parse_settings(const sdk::Host& host, const sdk::Options& options) {
   if (settings.client_id.empty()) {
     settings.client_id = std::string(host.agent_id()) + "-" + std::string(host.instance_id());
   }
+  check_session_lasts(options);
   settings.session_expiry = whole_seconds(options.number("session_expiry", 604800000));
   settings.keepalive = whole_seconds(options.number("keepalive", 60000));
   parse_login(options, settings);

@@ -41,7 +41,7 @@ struct Settings {
   BrokerAddress server;
   std::optional<Version> protocol;  // nothing: auto
   std::string client_id;
-  std::chrono::seconds session_expiry{0};
+  std::chrono::seconds session_expiry{0};  // at least 1
   std::chrono::seconds keepalive{60};
   std::string username;
   std::optional<std::string> password;  // as it was at the start

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
-#include "plugins/mqtt/filter_note.h"
 #include "tests/support/mqtt_rig.h"
 #include "tests/support/net.h"
 
@@ -183,17 +182,6 @@ TEST_P(MqttConnect, ASessionForgottenWhileTheAgentWasAwayIsALostOneToo) {
   ASSERT_EQ(life.host.logs().size(), 1U);
   EXPECT_THAT(life.host.logs()[0], HasSubstr("has forgotten the session of client_id gw-plc"));
   EXPECT_EQ(life.stat("sessions_lost"), 1U);
-}
-
-TEST(MqttConnectV5, ASessionThatWasNotToOutliveItsConnectionIsNotMissed) {
-  ScriptBroker broker;
-  auto settings = mqtt_settings(broker.port(), Version::kV5);
-  settings.session_expiry = std::chrono::seconds(0);
-  MqttLife life(settings);
-  life.host.set_note(mqtt::encode_filter_note({"gw-plc", {"plant/#"}}));
-  life.start();
-  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "new session"));
-  EXPECT_TRUE(life.host.logs().empty());
 }
 
 TEST_P(MqttConnect, ARefusedSubscriptionIsNamedAndTheOthersWork) {

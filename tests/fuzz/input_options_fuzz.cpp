@@ -49,7 +49,7 @@ void try_mqtt(const sdk::Options& options) {
     require(text.find('\0') == std::string::npos && text.size() <= 65535);
   require(!settings.password || !settings.username.empty());
   require(settings.keepalive.count() >= 1 && settings.keepalive.count() <= 65535);
-  require(settings.session_expiry.count() >= 0 &&
+  require(settings.session_expiry.count() >= 1 &&
           settings.session_expiry.count() <= int64_t{4294967294});
   require(settings.receive_maximum >= 1 && settings.receive_maximum <= 65535);
   require(settings.max_packet_bytes >= 1024 && settings.max_unacked_bytes >= 65536);

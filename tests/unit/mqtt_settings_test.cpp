@@ -64,6 +64,26 @@ TEST(MqttSettings, T13_QosTwoIsRefusedWithTheReason) {
   EXPECT_THAT(complaint(values), HasSubstr("qos: 1"));
 }
 
+// With such a session QoS 1 would hold nothing while the agent is away.
+TEST(MqttSettings, T13_ASessionThatEndsWithItsConnectionIsRefusedWithTheReason) {
+  for (const char* name : {"clean_session", "clean_start"}) {
+    auto values = minimal();
+    values.number(name, 1, PENSTOCK_OPTION_BOOL);
+    EXPECT_THAT(complaint(values), HasSubstr(std::string(name) + ": a clean session is not"));
+    EXPECT_THAT(complaint(values), HasSubstr("while the agent is away"));
+    auto kept = minimal();
+    kept.number(name, 0, PENSTOCK_OPTION_BOOL);
+    EXPECT_EQ(complaint(kept), "") << "what it is anyway";
+  }
+  auto none = minimal();
+  none.number("session_expiry", 0, PENSTOCK_OPTION_DURATION);
+  EXPECT_THAT(complaint(none), HasSubstr("session_expiry: must be at least 1s"));
+  EXPECT_THAT(complaint(none), HasSubstr("while the agent is away"));
+  auto shortest = minimal();
+  shortest.number("session_expiry", 1, PENSTOCK_OPTION_DURATION);
+  EXPECT_EQ(parse(shortest).session_expiry, std::chrono::seconds(1));
+}
+
 TEST(MqttSettings, T13_CreateReportsTheComplaintInsteadOfThrowing) {
   auto values = minimal();
   values.number("subscribe[0].qos", 2);
