@@ -36,10 +36,10 @@ std::mutex& paho_lifetime() {
   options.set_mqtt_version(MQTTVERSION_5);
   options.set_clean_start(false);
   using Property = ::mqtt::property;
+  // No MAXIMUM_PACKET_SIZE: a broker discards what is larger without a word to anybody.
   options.set_properties(::mqtt::properties{
       {Property::SESSION_EXPIRY_INTERVAL, static_cast<int32_t>(settings.session_expiry.count())},
-      {Property::RECEIVE_MAXIMUM, static_cast<int32_t>(settings.receive_maximum)},
-      {Property::MAXIMUM_PACKET_SIZE, static_cast<int32_t>(settings.max_packet_bytes)}});
+      {Property::RECEIVE_MAXIMUM, static_cast<int32_t>(settings.receive_maximum)}});
   return options;
 }
 

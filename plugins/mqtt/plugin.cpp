@@ -59,8 +59,8 @@ constexpr auto kOptions = std::to_array<penstock_option>({
     option("receive_maximum", PENSTOCK_OPTION_INTEGER, "1000",
            "Unacknowledged messages the broker may send (MQTT 5).", 1, 65535),
     option("max_packet_size", PENSTOCK_OPTION_SIZE, "10MiB",
-           "The largest MQTT packet accepted. With 3.1.1 the head of a larger message goes to the "
-           "quarantine, and the message is acknowledged; an MQTT 5 broker drops it without a word.",
+           "The largest MQTT packet accepted. The head of a larger message goes to the quarantine, "
+           "and the message is acknowledged.",
            kKiB, 268435455),
     option("max_unacked_bytes", PENSTOCK_OPTION_SIZE, "16MiB",
            "Bytes that may wait for a commit before reading from the broker pauses; at most half "
