@@ -49,11 +49,28 @@ void split_host(std::string_view rest, std::string_view url, std::string& host,
   }
 }
 
+// MQTT 5 section 4.8.2: $share/NAME/FILTER. Brokers take what is no such thing for an ordinary
+// filter, to which nobody publishes.
+void check_shared(const std::string& filter, const std::string& where) {
+  constexpr std::string_view kShare = "$share";
+  if (filter != kShare && !filter.starts_with("$share/")) return;
+  const auto rest = std::string_view(filter).substr(std::min(filter.size(), kShare.size() + 1));
+  const size_t slash = rest.find('/');
+  const auto name = rest.substr(0, slash);
+  if (name.empty() || name.find_first_of("+#") != std::string_view::npos ||
+      slash == std::string_view::npos || slash + 1 == rest.size()) {
+    refuse(where + ": \"" + filter +
+           "\": a shared subscription is $share/NAME/FILTER, as $share/gateways/plant/#; NAME "
+           "without + and #");
+  }
+}
+
 // MQTT 3.1.1 section 4.7: # only as the whole last level, + only as a whole level.
 void check_filter(const std::string& filter, const std::string& where) {
   if (filter.empty()) refuse(where + ": a topic filter must not be empty");
   if (filter.size() > kMaxMqttString) refuse(where + ": longer than 65535 bytes");
   if (filter.find('\0') != std::string::npos) refuse(where + ": contains a NUL character");
+  check_shared(filter, where);
   size_t begin = 0;
   while (true) {
     const size_t end = std::min(filter.find('/', begin), filter.size());

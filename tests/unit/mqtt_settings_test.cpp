@@ -140,6 +140,24 @@ TEST(MqttSettings, T13_FiltersMustBeFilters) {
   }
 }
 
+// Brokers take them, and nothing ever comes.
+TEST(MqttSettings, T13_SharedSubscriptionsAreWhole) {
+  for (const char* bad : {"$share", "$share/", "$share/g", "$share/g/", "$share/#", "$share/+/x",
+                          "$share//x", "$share/g#/x", "$share/a+b/x"}) {
+    auto values = OptionValues();
+    values.text("server", "mqtt://plc").text("subscribe[0].filter", bad);
+    EXPECT_THAT(complaint(values), HasSubstr("$share/NAME/FILTER")) << bad;
+  }
+  auto wrong = OptionValues();
+  wrong.text("server", "mqtt://plc").text("subscribe[0].filter", "$share/g/#/x");
+  EXPECT_THAT(complaint(wrong), HasSubstr("# must stand alone"));
+  for (const char* good : {"$share/g/#", "$share/g//x", "$share/g/+/x", "$shared", "a/$share/g"}) {
+    auto values = OptionValues();
+    values.text("server", "mqtt://plc").text("subscribe[0].filter", good);
+    EXPECT_EQ(complaint(values), "") << good;
+  }
+}
+
 TEST(MqttSettings, T13_NothingSubscribedIsRefused) {
   OptionValues values;
   values.text("server", "mqtt://plc");
