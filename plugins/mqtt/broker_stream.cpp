@@ -43,8 +43,17 @@ bool is_address(const std::string& name) {
 asio::ssl::context make_context(const TlsFiles& files) {
   asio::ssl::context context(asio::ssl::context::tls_client);
   boost::system::error_code code;
+  // Left alone OpenSSL asks on the terminal, and the gate's thread waits there.
+  const auto asked = std::make_shared<bool>(false);  // the context keeps the callback
+  context.set_password_callback([asked](size_t, asio::ssl::context::password_purpose) {
+    *asked = true;
+    return std::string();
+  });
   const auto check = [&](const char* option, const std::string& file) {
     if (!code) return;
+    if (*asked)
+      throw std::runtime_error(std::string(option) + ": the key " + file +
+                               " is encrypted; give one without a passphrase");
     throw std::runtime_error(std::string(option) + ": cannot use " + file + ": " + code.message());
   };
   context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |

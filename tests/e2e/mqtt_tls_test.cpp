@@ -177,6 +177,15 @@ TEST_F(MqttTls, T10_AClientCertificateIsPresented) {
   EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP)) << life.host.state().second;
 }
 
+TEST_F(MqttTls, T10_AnEncryptedKeyIsNamedAndNobodyIsAskedForItsPassphrase) {
+  start_broker(good_, true);
+  auto locked = settings();
+  locked.tls.cert = good_.cert;
+  locked.tls.key = good_.locked_key;
+  expect_refused(locked, "tls.key: the key " + good_.locked_key.string() +
+                             " is encrypted; give one without a passphrase");
+}
+
 TEST_F(MqttTls, T10_AFileThatCannotBeReadIsNamed) {
   start_broker(good_, false);
   auto missing = settings();

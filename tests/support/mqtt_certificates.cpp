@@ -72,11 +72,16 @@ TestAuthority make_authority(const std::filesystem::path& dir, const std::string
   const Key key = make_key();
   const Cert cert = make_cert(key.get(), name, ca.get(), ca_key.get(), 2, from_s, to_s);
   TestAuthority files{dir / (prefix + "-ca.pem"), dir / (prefix + "-cert.pem"),
-                      dir / (prefix + "-key.pem")};
+                      dir / (prefix + "-key.pem"), dir / (prefix + "-locked-key.pem")};
   write_file(files.ca, [&](FILE* file) { return PEM_write_X509(file, ca.get()); });
   write_file(files.cert, [&](FILE* file) { return PEM_write_X509(file, cert.get()); });
   write_file(files.key, [&](FILE* file) {
     return PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  });
+  write_file(files.locked_key, [&](FILE* file) {
+    const unsigned char passphrase[] = "secret";
+    return PEM_write_PrivateKey(file, key.get(), EVP_aes_128_cbc(), passphrase,
+                                sizeof passphrase - 1, nullptr, nullptr);
   });
   return files;
 }

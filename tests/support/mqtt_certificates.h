@@ -11,6 +11,7 @@ struct TestAuthority {
   std::filesystem::path ca;    // PEM
   std::filesystem::path cert;  // PEM, issued by ca, for the DNS name or IPv4 address `name`
   std::filesystem::path key;
+  std::filesystem::path locked_key;  // the same, encrypted with a passphrase
 };
 
 // Files named `prefix`-*.pem in `dir`; the certificate is valid from `from_s` to `to_s` seconds
