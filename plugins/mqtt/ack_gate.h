@@ -46,6 +46,7 @@ enum class EndKind {
 struct SessionEnd {
   EndKind kind = EndKind::kReplaced;
   std::string text;  // for the person who reads the status; without the server's name
+  std::optional<int> dismissal = {};  // MQTT 5: the reason of the broker's DISCONNECT
 };
 
 struct GateCounters {

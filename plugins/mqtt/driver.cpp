@@ -15,7 +15,10 @@ using std::chrono::seconds;
 constexpr milliseconds kRoomPoll{200};
 constexpr milliseconds kAnswerGrace{2500};  // Paho notices what it was sent within a second or two
 constexpr milliseconds kEndLimit{1500};     // the gate takes up to a second to part from the broker
-constexpr seconds kSteady{10};    // a connection that lasts this long ends the growing of delays
+constexpr seconds kSteady{10};  // a connection that lasts this long ends the growing of delays
+// Clients with one id evict each other whenever one comes back, the longest delay at most later.
+constexpr seconds kShortLived{40};
+constexpr int kCutShort = 3;
 constexpr seconds kAskAgain{60};  // for a refused subscription
 // For an answer, when nothing at all comes any more: what the broker sends first may be large.
 constexpr seconds kSilenceLimit{30};
@@ -86,8 +89,14 @@ void Driver::session_ended(const SessionLedger& ledger, const SessionEnd& end) {
 void Driver::run() {
   report(PENSTOCK_STATE_STARTING, "connecting to " + parts_.settings.server.text());
   auto note = decode_filter_note(host_.recall());
-  if (note && note->client_id == parts_.settings.client_id) remembered_ = std::move(note->filters);
-  session_expected_ = !remembered_.empty();  // of an earlier run: its CONNECT had been accepted
+  if (note && note->client_id == parts_.settings.client_id) {
+    remembered_ = std::move(note->filters);
+    remembered_at_ = std::move(note->server);
+  }
+  // Of an earlier run: its CONNECT had been accepted. Another address may be another broker, which
+  // has forgotten nothing, or the same, with the same session.
+  session_expected_ = !remembered_.empty() &&
+                      (remembered_at_.empty() || remembered_at_ == parts_.settings.server.text());
   while (wait_for_turn()) {
     if (connect()) watch();
     connected_ = false;
@@ -130,10 +139,6 @@ PahoLink::Handlers Driver::link_handlers() {
     }
     changed_.notify_all();
   };
-  handlers.dismissed = [this](int reason) {
-    const std::lock_guard lock(mutex_);
-    dismissed_ = reason;
-  };
   return handlers;
 }
 
@@ -161,7 +166,6 @@ bool Driver::connect() {
     current_ = ledger_.get();
     end_.reset();
     lost_ = false;
-    dismissed_.reset();
   }
   parts_.gate.expect(ledger_);
   PahoLink::Connected result;
@@ -278,9 +282,11 @@ bool Driver::end_removed_filters() {
 }
 
 void Driver::remember(std::vector<std::string> filters) {
-  if (filters == remembered_) return;
+  const auto server = parts_.settings.server.text();
+  if (filters == remembered_ && server == remembered_at_) return;
   remembered_ = std::move(filters);
-  host_.remember(encode_filter_note({parts_.settings.client_id, remembered_}));
+  remembered_at_ = server;
+  host_.remember(encode_filter_note({parts_.settings.client_id, server, remembered_}));
 }
 
 // For the answer to a request: true once nothing but pings has come for too long.
@@ -371,7 +377,6 @@ bool Driver::ping_overdue() const {
 
 void Driver::explain_loss(Clock::time_point since) {
   std::optional<SessionEnd> end;
-  std::optional<int> dismissed;
   bool lost = false;
   const bool silence = ping_overdue();
   {
@@ -379,11 +384,14 @@ void Driver::explain_loss(Clock::time_point since) {
     // Paho may have noticed first; the gate knows why.
     changed_.wait_for(lock, kEndLimit, [this] { return end_ || goodbye_ != Goodbye::kNo; });
     end = end_;
-    dismissed = dismissed_;
     lost = lost_;
     if (goodbye_ != Goodbye::kNo) return;
   }
-  if (Clock::now() - since >= kSteady) delay_.reset();
+  const auto dismissed = end ? end->dismissal : std::nullopt;
+  const auto lived = Clock::now() - since;
+  if (lived >= kSteady) delay_.reset();
+  const bool cut = end && end->kind == EndKind::kBrokerClosed && !dismissed && lived < kShortLived;
+  cut_short_ = cut ? cut_short_ + 1 : 0;
   const std::string server = parts_.settings.server.text();
   if (parts_.tap.closed()) {
     down("the agent takes no more records");
@@ -394,9 +402,10 @@ void Driver::explain_loss(Clock::time_point since) {
   } else if (!parts_.gate.room()) {
     down("more than max_unacked_bytes wait for the spool: " + server + " keeps the messages");
   } else if (dismissed) {
-    down(server + " ended the session: " + reason_text(choice_.current(), *dismissed));
+    down(server + " ended the session: " + reason_text(choice_.current(), *dismissed) +
+         (*dismissed == kSessionTakenOver ? " " + parts_.settings.client_id : ""));
   } else if (end && end->kind != EndKind::kClientClosed) {
-    down("lost " + server + ": " + end->text);
+    down("lost " + server + ": " + end->text + rival_question());
   } else if ((lost || end) && !silence) {
     ++unreadable_;
     down("lost " + server + ": the broker sent a packet that the client library cannot read");
@@ -404,6 +413,14 @@ void Driver::explain_loss(Clock::time_point since) {
     down("lost " + server + ": no answer within the keep-alive time");
   }
   retry_after(next_delay());
+}
+
+// A broker ends a session when another client comes with the same client_id, and with 3.1.1 it does
+// not say so.
+std::string Driver::rival_question() const {
+  if (cut_short_ < kCutShort) return "";
+  return ", time and again soon after connecting: does another client use client_id " +
+         parts_.settings.client_id + "?";
 }
 
 // Acknowledgements first, DISCONNECT behind them; or, when the spool does not get there, just hang

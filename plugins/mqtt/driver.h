@@ -76,6 +76,7 @@ class Driver {
   void watch();
   bool ping_overdue() const;
   void explain_loss(Clock::time_point since);
+  std::string rival_question() const;
   void say_goodbye();
   bool should_abandon();
   void report(penstock_state state, const std::string& text);
@@ -99,6 +100,7 @@ class Driver {
   std::optional<std::string> password_;
   std::string password_problem_;  // as said last
   bool login_refused_ = false;    // by the last answer to a CONNECT
+  int cut_short_ = 0;             // sessions in a row that the broker ended soon, without a reason
   int given_up_ = 0;              // by Paho, in a row, without a word of the broker
   std::mt19937_64 random_{std::random_device{}()};
   Clock::time_point retry_at_{};
@@ -106,6 +108,7 @@ class Driver {
   std::unique_ptr<PahoLink> link_;
   std::vector<std::optional<PahoLink::Granted>> granted_;  // for each filter; empty: not asked yet
   std::vector<std::string> remembered_;  // what the session at the broker may hold
+  std::string remembered_at_;            // the server the note names
   bool session_expected_ = false;        // there has been one, in this run or before
   bool session_was_lost_ = false;
   std::optional<std::pair<penstock_state, std::string>> reported_;
@@ -116,7 +119,6 @@ class Driver {
   std::optional<SessionEnd> end_;
   Clock::time_point ended_at_{};
   bool lost_ = false;
-  std::optional<int> dismissed_;
   bool quiesced_ = false;
   Goodbye goodbye_ = Goodbye::kNo;
 

@@ -7,7 +7,8 @@ namespace penstock::mqtt {
 namespace {
 
 // Each text with its length in front: filters may contain any character.
-constexpr std::string_view kFirst = "penstock-mqtt-filters 1\n";
+constexpr std::string_view kFirst = "penstock-mqtt-filters 2\n";
+constexpr std::string_view kFirstWithoutServer = "penstock-mqtt-filters 1\n";
 
 void append(std::string_view text, std::string& out) {
   out += std::to_string(text.size());
@@ -33,16 +34,19 @@ std::optional<std::string> take(std::string_view& rest) {
 std::string encode_filter_note(const FilterNote& note) {
   std::string bytes(kFirst);
   append(note.client_id, bytes);
+  append(note.server, bytes);
   for (const auto& filter : note.filters) append(filter, bytes);
   return bytes;
 }
 
 std::optional<FilterNote> decode_filter_note(std::string_view bytes) {
-  if (!bytes.starts_with(kFirst)) return std::nullopt;
+  const bool old = bytes.starts_with(kFirstWithoutServer);
+  if (!old && !bytes.starts_with(kFirst)) return std::nullopt;
   bytes.remove_prefix(kFirst.size());
   auto client_id = take(bytes);
-  if (!client_id) return std::nullopt;
-  FilterNote note{*std::move(client_id), {}};
+  auto server = client_id && !old ? take(bytes) : std::string();
+  if (!client_id || !server) return std::nullopt;
+  FilterNote note{*std::move(client_id), *std::move(server), {}};
   while (!bytes.empty()) {
     auto filter = take(bytes);
     if (!filter) return std::nullopt;

@@ -15,6 +15,7 @@ namespace penstock::mqtt {
 
 struct FilterNote {
   std::string client_id;  // whose session
+  std::string server;     // where; empty in notes of older versions
   std::vector<std::string> filters;
 
   bool operator==(const FilterNote&) const = default;

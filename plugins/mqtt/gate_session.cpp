@@ -316,12 +316,24 @@ bool GateSession::scan_broker_bytes(std::span<const uint8_t> bytes) {
       if (auto wrong = violation(piece); !wrong.empty()) return refuse_broker(std::move(wrong));
     }
     greeted_ = true;
+    if (piece.type() == FrameType::kDisconnect) note_dismissal(piece);
     if (piece.frame_bytes > limit) {
       if (!take_oversize(piece)) return false;
     } else {
       to_paho_.insert(to_paho_.end(), piece.bytes.begin(), piece.bytes.end());
     }
     if (piece.ends && piece.type() == FrameType::kPublish && piece.qos() > 0) ++published_;
+  }
+}
+
+// The broker may hang up right behind it, before Paho has read it. MQTT 5 section 3.14.2: the
+// reason is the first byte, and may be left out.
+void GateSession::note_dismissal(const FramePiece& piece) {
+  if (piece.starts) {
+    dismissal_.reset();
+    if (piece.ends) dismissal_ = 0;
+  } else if (!dismissal_) {
+    dismissal_ = piece.bytes.front();
   }
 }
 
@@ -401,7 +413,7 @@ void GateSession::part_refused() {
 
 void GateSession::part(EndKind kind, std::string text) {
   phase_ = Phase::kParting;
-  end_ = {kind, std::move(text)};
+  end_ = {kind, std::move(text), dismissal_};
   silence_timer_.cancel();
   ping_timer_.cancel();
   Code ignored;
@@ -418,7 +430,7 @@ void GateSession::close(EndKind kind, std::string text) {
   if (phase_ == Phase::kEnded) return;
   const auto self = shared_from_this();
   phase_ = Phase::kEnded;
-  end_ = {kind, std::move(text)};
+  end_ = {kind, std::move(text), dismissal_};
   if (dial_) dial_->cancel();
   silence_timer_.cancel();
   parting_timer_.cancel();

@@ -86,6 +86,7 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   void on_broker_read(Code code, size_t count);
   bool scan_broker_bytes(std::span<const uint8_t> bytes);
   void note_ping(bool answered);
+  void note_dismissal(const FramePiece& piece);
   std::string violation(const FramePiece& header);
   bool refuse_broker(std::string text);
   bool take_oversize(const FramePiece& piece);
@@ -106,6 +107,7 @@ class GateSession : public std::enable_shared_from_this<GateSession> {
   boost::asio::steady_timer ping_timer_;
   Phase phase_ = Phase::kDialing;
   SessionEnd end_;
+  std::optional<int> dismissal_;
 
   std::array<uint8_t, size_t{16} * 1024> paho_buffer_{};
   std::array<uint8_t, size_t{64} * 1024> broker_buffer_{};

@@ -115,10 +115,6 @@ PahoLink::PahoLink(const Settings& settings, Version version, uint16_t gate_port
   client_->paho->set_message_callback(
       [&told](const ::mqtt::const_message_ptr& message) { hand_over(*message, told); });
   client_->paho->set_connection_lost_handler([&told](const std::string&) { told.lost(); });
-  client_->paho->set_disconnected_handler(
-      [&told](const ::mqtt::properties&, ::mqtt::ReasonCode code) {
-        told.dismissed(static_cast<int>(code));
-      });
 }
 
 PahoLink::~PahoLink() = default;

@@ -43,8 +43,6 @@ class PahoLink {
   struct Handlers {
     std::function<void(const IncomingMessage&)> message;
     std::function<void()> lost;
-    // MQTT 5: the broker said DISCONNECT with this reason.
-    std::function<void(int reason_code)> dismissed;
   };
   // Asked every few ms while waiting; true: give up.
   using Abandon = std::function<bool()>;

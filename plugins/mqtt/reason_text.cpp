@@ -32,7 +32,7 @@ constexpr std::array<std::pair<int, const char*>, 33> kV5 = {{
     {0x8B, "server shutting down"},
     {0x8C, "bad authentication method"},
     {0x8D, "keep alive timeout"},
-    {0x8E, "session taken over: another client uses the same client_id"},
+    {kSessionTakenOver, "session taken over: another client uses the same client_id"},
     {0x8F, "topic filter not valid"},
     {0x90, "topic name not valid"},
     {0x91, "packet identifier in use"},

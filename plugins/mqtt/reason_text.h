@@ -11,6 +11,8 @@ namespace penstock::mqtt {
 // SUBACK and DISCONNECT).
 std::string reason_text(Version version, int code);
 
+constexpr int kSessionTakenOver = 0x8E;  // DISCONNECT, MQTT 5
+
 // The code says that the protocol version is the problem.
 bool is_version_refusal(int code);
 

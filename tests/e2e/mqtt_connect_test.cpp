@@ -1,17 +1,22 @@
 // Getting to the broker and staying there: versions, refusals, lost sessions, subscriptions, what a
 // message carries.
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include "tests/support/mosquitto.h"
 #include "tests/support/mqtt_rig.h"
 #include "tests/support/net.h"
+#include "tests/support/temp_dir.h"
 
 namespace penstock::test {
 namespace {
 
 using mqtt::Version;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class MqttConnect : public ::testing::TestWithParam<Version> {};
 
@@ -165,15 +170,15 @@ TEST_P(MqttConnect, ALostSessionIsADegradedStateAWarningAndANewSubscription) {
 
 // Both lost their power, and the broker keeps its sessions in memory only.
 TEST_P(MqttConnect, ASessionForgottenWhileTheAgentWasAwayIsALostOneToo) {
+  ScriptBroker broker;
   std::string note;
   {
-    ScriptBroker broker;
     MqttLife life(mqtt_settings(broker.port(), GetParam()));
     life.start();
     ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP, "new session"));
     note = life.host.note();
   }
-  ScriptBroker broker;
+  broker.forget_session();
   MqttLife life(mqtt_settings(broker.port(), GetParam()));
   life.host.set_note(note);
   life.start();
@@ -395,7 +400,51 @@ TEST(MqttConnectV5, TheBrokersReasonForEndingTheSessionIsTold) {
   life.start();
   ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
   broker.send_raw(std::string("\xE0\x01\x8E", 3));
-  EXPECT_TRUE(life.host.wait_state(PENSTOCK_STATE_DOWN, "another client uses the same client_id"));
+  EXPECT_TRUE(
+      life.host.wait_state(PENSTOCK_STATE_DOWN, "another client uses the same client_id gw-plc"));
+}
+
+// 3.1.1 has no way to say that another client came with the same client_id.
+TEST_P(MqttConnect, ABrokerThatHangsUpTimeAndAgainLeadsToAQuestion) {
+  ScriptBroker broker;
+  MqttLife life(mqtt_settings(broker.port(), GetParam()));
+  life.start();
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
+    const auto told = life.host.states().size();
+    broker.hang_up();
+    ASSERT_TRUE(wait_until([&] { return life.host.states().size() > told; }, Millis(10000)));
+  }
+  std::vector<std::string> downs;
+  for (const auto& [state, text] : life.host.states())
+    if (state == PENSTOCK_STATE_DOWN) downs.push_back(text);
+  ASSERT_EQ(downs.size(), 4U);
+  const std::string question = "does another client use client_id gw-plc?";
+  EXPECT_THAT(downs[0], HasSubstr("the broker closed the connection"));
+  EXPECT_THAT(downs[1], Not(HasSubstr(question)));
+  EXPECT_THAT(downs[2], HasSubstr(question));
+  EXPECT_EQ(downs[3], downs[2]);
+}
+
+TEST_P(MqttConnect, TwoInputsWithOneClientIdAtMosquittoAreTold) {
+  const TempDir dir("mqtt-rivals");
+  Mosquitto broker(dir.path() / "broker");
+  broker.start();
+  auto settings = mqtt_settings(broker.port(), GetParam());
+  settings.retry_min = settings.retry_max = Millis(500);
+  MqttLife one(settings);
+  MqttLife other(settings);
+  one.start();
+  ASSERT_TRUE(one.host.wait_state(PENSTOCK_STATE_UP));
+  other.start();
+  const std::string told = "does another client use client_id gw-plc?";
+  const auto said = [&](const MqttLife& life) {
+    const auto states = life.host.states();
+    return std::any_of(states.begin(), states.end(), [&](const auto& state) {
+      return state.second.find(told) != std::string::npos;
+    });
+  };
+  EXPECT_TRUE(wait_until([&] { return said(one) && said(other); }, Millis(60000)));
 }
 
 }  // namespace

@@ -79,15 +79,47 @@ TEST_P(MqttFilters, AFilterIsWrittenDownBeforeItIsAskedFor) {
   life.start();
   ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
   EXPECT_EQ(unknown, 0);
-  EXPECT_EQ(decode_filter_note(life.host.note()), (FilterNote{"gw-plc", {"plant/#"}}));
+  EXPECT_EQ(decode_filter_note(life.host.note()),
+            (FilterNote{"gw-plc", broker.url(), {"plant/#"}}));
 }
 
 TEST_P(MqttFilters, TheNoteOfAnotherClientIdIsNotActedOn) {
   ScriptBroker broker;
   run(broker, {"plant/#"});
-  note_ = mqtt::encode_filter_note({"someone", {"old/#"}});
+  note_ = mqtt::encode_filter_note({"someone", broker.url(), {"old/#"}});
   run(broker, {"plant/#"});
   EXPECT_TRUE(broker.unsubscriptions().empty());
+}
+
+// It has not forgotten a session that it never had.
+TEST_P(MqttFilters, AnotherServerIsNotTakenForOneThatLostTheSession) {
+  ScriptBroker broker;
+  run(broker, {"plant/#"});
+  EXPECT_EQ(decode_filter_note(note_)->server, broker.url());
+  ScriptBroker other;
+  run(other, {"plant/#"});  // UP, not DEGRADED
+  EXPECT_EQ(decode_filter_note(note_)->server, other.url());
+  other.forget_session();
+  run(other, {"plant/#"}, PENSTOCK_STATE_DEGRADED);
+}
+
+// A new address of the same broker: what left the configuration is with the session there.
+TEST_P(MqttFilters, TheSameBrokerAtAnotherAddressIsToldWhatWasRemoved) {
+  ScriptBroker broker;
+  run(broker, {"plant/#", "old/#"});
+  auto note = *decode_filter_note(note_);
+  note.server = "mqtt://before:1883";
+  note_ = mqtt::encode_filter_note(note);
+  run(broker, {"plant/#"});
+  EXPECT_EQ(broker.unsubscriptions(), (Filters{"old/#"}));
+  EXPECT_EQ(decode_filter_note(note_)->server, broker.url());
+}
+
+TEST_P(MqttFilters, ANoteWithoutAServerIsTakenForThisOnes) {
+  ScriptBroker broker;
+  note_ = "penstock-mqtt-filters 1\n6:gw-plc\n7:plant/#\n";
+  run(broker, {"plant/#"}, PENSTOCK_STATE_DEGRADED);
+  EXPECT_EQ(decode_filter_note(note_)->server, broker.url());
 }
 
 TEST(MqttFiltersV5, OneThatTheBrokerDoesNotEndIsNamedAndTriedAgain) {
@@ -102,7 +134,7 @@ TEST(MqttFiltersV5, OneThatTheBrokerDoesNotEndIsNamedAndTriedAgain) {
     ASSERT_TRUE(life.host.wait_state(PENSTOCK_STATE_UP));
     EXPECT_EQ(broker.unsubscriptions().size(), restarts);
     if (restarts == 0) {
-      note = mqtt::encode_filter_note({"gw-plc", {"plant/#", "old/#"}});
+      note = mqtt::encode_filter_note({"gw-plc", broker.url(), {"plant/#", "old/#"}});
     } else {
       ASSERT_EQ(life.host.logs().size(), 1U);
       EXPECT_THAT(life.host.logs()[0], HasSubstr("does not end the subscription old/#"));

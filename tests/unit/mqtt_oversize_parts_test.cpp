@@ -97,16 +97,18 @@ TEST(MqttTopicText, SaysWhatIsWrongAndShowsItReadable) {
 }
 
 TEST(MqttFilterNote, AnyFilterComesBackAsItWas) {
-  const FilterNote note{"gw:1\n", {"plant/#", "", "3:abc\n", "$share/g/+/t"}};
+  const FilterNote note{"gw:1\n", "mqtt://plc7:1883", {"plant/#", "", "3:abc\n", "$share/g/+/t"}};
   const auto bytes = encode_filter_note(note);
   EXPECT_EQ(decode_filter_note(bytes), note);
-  const size_t first_filter = encode_filter_note({"gw:1\n", {}}).size();
+  const size_t first_filter = encode_filter_note({"gw:1\n", "mqtt://plc7:1883", {}}).size();
   for (size_t size = 0; size < bytes.size(); ++size) {
     const auto part = decode_filter_note(bytes.substr(0, size));
     EXPECT_TRUE(!part || size >= first_filter) << size;
     EXPECT_NE(part, note);
   }
   EXPECT_FALSE(decode_filter_note("something else"));
+  EXPECT_EQ(decode_filter_note("penstock-mqtt-filters 1\n2:gw\n1:a\n"),
+            (FilterNote{"gw", "", {"a"}}));
   EXPECT_EQ(without({"a", "b", "c"}, {"b", "d"}), (std::vector<std::string>{"a", "c"}));
 }
 
