@@ -1,8 +1,6 @@
 #include "agent/zerobus/grpc_call.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -37,36 +35,6 @@ std::string joined(const grpc::ByteBuffer& buffer) {
 // How long after a GOAWAY a stream goes on for the acknowledgements it waits for.
 constexpr Millis kGoawayGrace{10'000};
 
-// Of "... larger than max (5242880 vs. 4194304)": size and limit.
-std::optional<std::pair<uint64_t, uint64_t>> sizes_in(const std::string& text) {
-  unsigned long long size = 0;
-  unsigned long long limit = 0;
-  const auto at = text.find('(', text.find("larger than max"));
-  if (at == text.npos || std::sscanf(text.c_str() + at, "(%llu vs. %llu)", &size, &limit) != 2)
-    return std::nullopt;
-  return std::pair{size, limit};
-}
-
-// gRPC reports what is too large for one side with the code that asks for patience, and in the same
-// words whichever side it was: ours is known by its limit. When it is the end of the stream that is
-// too large, what the server meant is lost.
-Status as_meant(int status, const std::string& text, uint64_t largest_sent_bytes) {
-  if (status != code::kResourceExhausted) return {status, text};
-  if (text.find("larger than max") != text.npos || text.find("exceeds maximum size") != text.npos) {
-    const auto sizes = sizes_in(text);
-    const bool ours =
-        sizes && sizes->second == uint64_t{kMaxResponseBytes} && sizes->first != largest_sent_bytes;
-    const std::string what = "a message is too large for the receiver: " + text;
-    return ours ? Status{code::kInternal, what} : Status{status, what, false, true};
-  }
-  if (text.find("metadata size exceeds") == text.npos) return {status, text};
-  return {code::kUnknown,
-          "the server's status text (or another header) is too large to be read, more than 1 MiB, "
-          "and its code went with it: " +
-              text,
-          true};
-}
-
 }  // namespace
 
 GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::shared_ptr<Pool> pool,
@@ -84,6 +52,7 @@ GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::sha
   context_->set_initial_metadata_corked(true);
   const grpc::Slice create(create_request(open.table, open.encoding, open.descriptor));
   queued_ = grpc::ByteBuffer(&create, 1);
+  largest_sent_bytes_ = queued_.Length();
 }
 
 void GrpcCall::start(grpc::CompletionQueue& queue) {
@@ -237,7 +206,7 @@ void GrpcCall::end() {
     if (answered_) --channel_.answered;
   }
   Status end =
-      as_meant(static_cast<int>(status_.error_code()), status_.error_message(), largest_sent());
+      as_meant(static_cast<int>(status_.error_code()), status_.error_message(), sent_sizes());
   // A server, or a proxy in between, may repeat the token it was sent; the text ends up in logs.
   end.message = without_secret(std::move(end.message), bearer_, "[access token]");
   if (end.code == code::kUnavailable && !answered_ && !pool_->proxy.empty())
@@ -252,9 +221,9 @@ void GrpcCall::end() {
   pool->all_ended.notify_all();
 }
 
-size_t GrpcCall::largest_sent() {
+SentSizes GrpcCall::sent_sizes() {
   const std::lock_guard lock(mutex_);
-  return largest_sent_bytes_;
+  return {largest_sent_bytes_, bearer_.size(), answered_};
 }
 
 // What a failed write was sending stays with the call until its context goes; handles may live

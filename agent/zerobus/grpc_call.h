@@ -20,6 +20,7 @@
 
 #include "agent/zerobus/grpc_channels.h"
 #include "agent/zerobus/grpc_completions.h"
+#include "agent/zerobus/grpc_words.h"
 #include "agent/zerobus/transport.h"
 
 namespace penstock::zerobus {
@@ -74,7 +75,7 @@ class GrpcCall {
   void heard();
   void note_goaway();
   void release_context();
-  size_t largest_sent();
+  SentSizes sent_sizes();
 
   // On the thread of Completions only, so the events of one stream never overlap.
   template <class Use>

@@ -6,6 +6,8 @@
 
 #include <grpcpp/create_channel.h>
 
+#include "agent/zerobus/grpc_words.h"
+
 namespace penstock::zerobus {
 namespace {
 

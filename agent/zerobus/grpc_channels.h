@@ -31,7 +31,6 @@
 namespace penstock::zerobus {
 
 inline constexpr int kStreamsPerChannel = 32;
-inline constexpr int kMaxResponseBytes = 1 << 20;
 
 // What every channel to `endpoint` is made with: its limits, when a connection counts as dead, and
 // the proxy.

@@ -337,6 +337,31 @@ TEST_F(BadInput, ARecordThatIsTooLargeForWhatIsInFrontOfTheServiceIsSetAsideAndB
   destination_->transport.reset();
 }
 
+// Good records are not blamed for a quota, however the service puts it.
+TEST_F(BadInput, AQuotaInWordsLikeThoseOfATooLargeMessageIsACallForPatience) {
+  deliver_through([](grpc::ServerContext&, ServerStream& stream) {
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    stream.Read(&request);
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                        "Ingest rate larger than max of this workspace");
+  });
+  EXPECT_NE(said().find("sending slower"), std::string::npos) << said();
+}
+
+// Front ends take headers of 4 to 8 KiB, and tokens grow with their claims.
+TEST_F(BadInput, ATokenThatIsTooLargeForTheServerIsNamedAsWhatItMayBe) {
+  server_options_.max_header_bytes = 2048;
+  destination_->bearer = [](const std::string&, bool, const Destination::Token& done) {
+    done(std::string(4000, 't'));
+  };
+  start_server();
+  const auto lane = add_lane("main.b.t", 1);
+  EXPECT_TRUE(run_until([&] {
+    return lane->snapshot().text.find("the access token is 4000 bytes") != std::string::npos;
+  })) << lane->snapshot().text;
+}
+
 // The same words, but of an answer that is too large for us: nothing of ours is to blame.
 TEST_F(BadInput, AnAnswerThatIsTooLargeIsNotTakenForARefusal) {
   destination_->session.retry.held = Millis(3'600'000);
