@@ -39,7 +39,10 @@ RetryStep RetryPolicy::next(const Failure& failure, bool delivered, double rando
     default:
       step.delay = backoff_.next(random);
   }
-  if (failure.retry_after) step.delay = std::max(step.delay, *failure.retry_after);
+  if (failure.retry_after) {
+    const Millis longest = std::max(config_.max, config_.held);
+    step.delay = std::max(step.delay, std::min(*failure.retry_after, longest));
+  }
   return step;
 }
 

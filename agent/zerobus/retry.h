@@ -30,9 +30,9 @@ struct Failure {
   };
 
   ErrorKind kind = ErrorKind::kTransient;
-  int code = 0;      // gRPC's; negative where there was none
-  std::string text;  // for people, with advice
-  std::optional<Millis> retry_after;
+  int code = 0;                       // gRPC's; negative where there was none
+  std::string text;                   // for people, with advice
+  std::optional<Millis> retry_after;  // heeded up to what a person has configured as the longest
   End end = End::kFailed;
 };
 

@@ -11,7 +11,7 @@ using std::chrono::seconds;
 constexpr Millis kRefreshLead{300'000};
 constexpr Millis kMinPause{1'000};
 constexpr Millis kMaxPause{5'000};
-constexpr Millis kMaxRetryAfter{3'600'000};  // what a server may ask for
+constexpr Millis kMaxRetryAfter{300'000};  // what a server may ask for
 
 }  // namespace
 

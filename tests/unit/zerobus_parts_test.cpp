@@ -111,6 +111,20 @@ TEST(ZerobusRetry, ThrottlingIsSlowerAndHeedsTheServer) {
   EXPECT_EQ(retry.next(busy, true, 0.0).delay, Millis(90'000));
 }
 
+// A server does not decide that a lane stands still for a day: at most what is configured as the
+// longest wait.
+TEST(ZerobusRetry, WhatAServerAsksForIsHeededWithinReason) {
+  for (const auto kind : {ErrorKind::kTransient, ErrorKind::kThrottled}) {
+    RetryPolicy retry({});
+    Failure day = failure(kind);
+    day.retry_after = Millis(86'400'000);
+    EXPECT_EQ(retry.next(day, false, 0.5).delay, Millis(300'000));
+    RetryConfig patient;
+    patient.max = Millis(600'000);
+    EXPECT_EQ(RetryPolicy(patient).next(day, false, 0.5).delay, Millis(600'000));
+  }
+}
+
 TEST(ZerobusRetry, ARefusedTokenIsReplacedOnceAtOnceThenHeld) {
   RetryPolicy retry({});
   const Failure refused = failure(ErrorKind::kDenied, code::kUnauthenticated);
