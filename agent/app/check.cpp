@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "agent/app/compose.h"
 #include "agent/host/instance.h"
 #include "agent/host/plan.h"
+#include "agent/zerobus/ca_file.h"
 
 namespace penstock::app {
 
@@ -46,6 +48,29 @@ std::optional<config::Problem> check_input(const host::PlannedInput& planned,
                          fmt::format("input {}: its plugin {} does not return from destroy",
                                      planned.input->id, planned.input->plugin),
                          ""};
+}
+
+// What keeps streams and tokens from a destination now and may not later, so that it disables
+// nothing at start: its CA file; and the environment's proxies, which need not be the agent's own.
+void check_destination(const config::Destination& destination, bool tolerate,
+                       std::vector<config::Problem>& problems) {
+  const auto add = [&](const std::string& what, bool warning) {
+    problems.push_back(
+        {destination.at, "destinations." + destination.name + ": " + what, "", warning});
+  };
+  if (!destination.tls_ca.empty()) {
+    if (auto ca = zerobus::read_ca_file(destination.tls_ca.string()); !ca)
+      add(ca.error().what, tolerate);
+  }
+  if (!destination.proxy.empty()) return;  // a problem of the configuration
+  std::set<std::string> said;
+  const auto check_proxy = [&](const std::string& host, zerobus::ProxyUse use) {
+    auto proxy = zerobus::proxy_for(host, "", use, config::system_environment().env);
+    if (!proxy && said.insert(proxy.error().what).second) add(proxy.error().what, true);
+  };
+  check_proxy(destination.endpoint.host, zerobus::ProxyUse::kStreams);
+  if (auto workspace = zerobus::parse_endpoint(destination.workspace_url); workspace)
+    check_proxy(workspace->host, zerobus::ProxyUse::kRequests);
 }
 
 // The next route's position, or the end of everything.
@@ -90,6 +115,8 @@ Tolerated check_loaded(config::Loaded& loaded, const std::filesystem::path& plug
     problem->warning = tolerate_plugins;
     loaded.problems.push_back(*std::move(problem));
   }
+  for (const auto& destination : loaded.config.destinations)
+    check_destination(destination, tolerate_plugins, loaded.problems);
   check_routes(loaded);
   std::stable_sort(loaded.problems.begin(), loaded.problems.end(),
                    [](const auto& a, const auto& b) { return a.at < b.at; });

@@ -19,8 +19,8 @@ struct Tolerated {
 
 // Adds to what loading has found what the plugins and the modules find, and sorts all by position.
 // An input whose plugin cannot be loaded or refuses it is an error for `check`, and for `run`
-// (`tolerate_plugins`) only a warning: it must not stop the other inputs. `crashes`: plugins that
-// are left out.
+// (`tolerate_plugins`) only a warning: it must not stop the other inputs; likewise a CA file that
+// cannot be read. `crashes`: plugins that are left out.
 Tolerated check_loaded(config::Loaded& loaded, const std::filesystem::path& plugin_dir,
                        bool tolerate_plugins, host::CrashNotes* crashes = nullptr);
 

@@ -12,8 +12,9 @@
 
 namespace penstock::app {
 
-// By name. One that cannot be used at all (its CA file is unreadable, say) is left out and that is
-// logged; one that only lacks its token is there and says so when a lane asks.
+// By name. One that cannot be used at all (the environment's proxy is none, say) is left out and
+// that is logged; one that only lacks its token or its CA file is there and says so when a lane
+// asks.
 std::map<std::string, std::shared_ptr<lane::Destination>> make_destinations(
     const config::Config& config, const std::string& version, const Log& log);
 

@@ -53,27 +53,29 @@ grpc::ChannelArguments channel_arguments(const Endpoint& endpoint, const std::st
   return arguments;
 }
 
-Channels::Channels(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials,
+Channels::Channels(std::string address, Credentials credentials,
                    const grpc::ChannelArguments& arguments, Log log)
     : address_(std::move(address)),
       credentials_(std::move(credentials)),
       arguments_(arguments),
       log_(std::move(log)) {}
 
-PooledChannel& Channels::pick() {
+Result<PooledChannel*> Channels::pick() {
   move_out(channels_, failed_, [](const Owned& one) {
     const auto state = one->channel->GetState(false);
     const bool left = state == GRPC_CHANNEL_IDLE && one->answered > 0;
     return state != GRPC_CHANNEL_TRANSIENT_FAILURE && !left;
   });
   for (const auto& one : channels_) {
-    if (one->streams < one->capacity) return *one;
+    if (one->streams < one->capacity) return one.get();
   }
+  auto credentials = credentials_();
+  if (!credentials) return std::move(credentials).error();
   auto made = std::make_unique<PooledChannel>();
-  made->channel = grpc::CreateCustomChannel(address_, credentials_, arguments_);
+  made->channel = grpc::CreateCustomChannel(address_, *credentials, arguments_);
   channels_.push_back(std::move(made));
   log_.debug("connection {} to {}", channels_.size(), address_);
-  return *channels_.back();
+  return channels_.back().get();
 }
 
 std::vector<Owned> Channels::unused() {

@@ -8,6 +8,8 @@
 // - A channel whose connection failed takes no new stream; one made in its place connects at once.
 //   gRPC would fail the stream with the old failure until its own backoff (connection: 10 s, name
 //   lookup: two minutes) is over; when to try again is for the session alone to decide.
+// - A new channel's credentials are made for it, so that a CA file that was replaced, or is there
+//   only now, counts from the next connection on.
 // - Nor does one that has left its connection while streams are still on it (GOAWAY): they find out
 //   by its state.
 //
@@ -17,6 +19,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +29,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include "agent/base/log.h"
+#include "agent/base/result.h"
 #include "agent/zerobus/endpoint.h"
 
 namespace penstock::zerobus {
@@ -46,17 +50,19 @@ struct PooledChannel {
 
 class Channels {
  public:
-  Channels(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials,
-           const grpc::ChannelArguments& arguments, Log log);
+  using Credentials = std::function<Result<std::shared_ptr<grpc::ChannelCredentials>>()>;
 
-  // For a new stream; valid as long as `streams` counts it.
-  PooledChannel& pick();
+  Channels(std::string address, Credentials credentials, const grpc::ChannelArguments& arguments,
+           Log log);
+
+  // For a new stream; valid as long as `streams` counts it. The error is that of `credentials`.
+  Result<PooledChannel*> pick();
   // Channels that failed and have no stream left.
   std::vector<std::unique_ptr<PooledChannel>> unused();
 
  private:
   const std::string address_;
-  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  const Credentials credentials_;
   const grpc::ChannelArguments arguments_;
   const Log log_;
   std::vector<std::unique_ptr<PooledChannel>> channels_;

@@ -4,8 +4,6 @@
 // Calls fail fast rather than wait for a connection: the status then says what is wrong (refused,
 // no such name, the certificate), and the session's backoff keeps the pace (grpc_channels.h).
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -13,6 +11,7 @@
 #include <grpc/support/log.h>
 #include <grpcpp/security/credentials.h>
 
+#include "agent/zerobus/ca_file.h"
 #include "agent/zerobus/grpc_call.h"
 
 namespace penstock::zerobus {
@@ -48,28 +47,23 @@ Result<void> check_header(std::string_view what, std::string_view value) {
   return Error{ErrorKind::kDenied, fmt::format("the {} is empty", what), {}};
 }
 
-Result<std::string> read_ca(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
-  if (!in || !text) {
-    return Error{ErrorKind::kDenied, fmt::format("CA file {} cannot be read", file), {}};
+Result<std::shared_ptr<grpc::ChannelCredentials>> credentials_for(const Endpoint& endpoint) {
+  if (!endpoint.tls) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  if (!endpoint.ca_file.empty()) {
+    auto roots = read_ca_file(endpoint.ca_file);
+    if (!roots) return std::move(roots).error();
+    options.pem_root_certs = *std::move(roots);
   }
-  if (text.str().find("-----BEGIN CERTIFICATE-----") == std::string::npos) {
-    return Error{
-        ErrorKind::kDenied,
-        fmt::format("CA file {} holds no PEM certificate (-----BEGIN CERTIFICATE-----)", file),
-        {}};
-  }
-  return text.str();
+  return grpc::SslCredentials(options);
 }
 
 class GrpcTransport : public Transport {
  public:
-  GrpcTransport(const Endpoint& endpoint, std::string_view user_agent,
-                std::shared_ptr<grpc::ChannelCredentials> credentials, Log log)
-      : channels_(endpoint.address(), std::move(credentials),
-                  channel_arguments(endpoint, std::string(user_agent)), std::move(log)) {
+  GrpcTransport(const Endpoint& endpoint, std::string_view user_agent, Log log)
+      : channels_(
+            endpoint.address(), [endpoint] { return credentials_for(endpoint); },
+            channel_arguments(endpoint, std::string(user_agent)), std::move(log)) {
     if (endpoint.proxy) pool_->proxy = endpoint.proxy->address();
   }
 
@@ -90,9 +84,10 @@ class GrpcTransport : public Transport {
     std::vector<std::unique_ptr<PooledChannel>> unused;  // goes after the lock
     {
       const std::lock_guard lock(pool_->mutex);
-      PooledChannel& channel = channels_.pick();
-      ++channel.streams;
-      call = std::make_shared<GrpcCall>(std::move(open), std::move(events), pool_, channel);
+      const auto channel = channels_.pick();
+      if (!channel) return channel.error();
+      ++(*channel)->streams;
+      call = std::make_shared<GrpcCall>(std::move(open), std::move(events), pool_, **channel);
       pool_->calls.insert(call);
       unused = channels_.unused();
     }
@@ -123,18 +118,8 @@ void keep_library() {
 Result<std::unique_ptr<Transport>> Transport::connect(const Endpoint& endpoint,
                                                       std::string_view user_agent, Log log) {
   keep_library();
-  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
-  if (endpoint.tls) {
-    grpc::SslCredentialsOptions options;
-    if (!endpoint.ca_file.empty()) {
-      auto roots = read_ca(endpoint.ca_file);
-      if (!roots) return std::move(roots).error();
-      options.pem_root_certs = *std::move(roots);
-    }
-    credentials = grpc::SslCredentials(options);
-  }
-  return std::unique_ptr<Transport>(std::make_unique<GrpcTransport>(
-      endpoint, user_agent, std::move(credentials), std::move(log)));
+  return std::unique_ptr<Transport>(
+      std::make_unique<GrpcTransport>(endpoint, user_agent, std::move(log)));
 }
 
 }  // namespace penstock::zerobus

@@ -59,8 +59,8 @@ class Stream {
 
 class Transport {
  public:
-  // Reads the CA file and prepares channels; nothing is connected yet. `user_agent` as in
-  // "penstock/0.1". kDenied: the CA file cannot be used.
+  // Prepares channels; nothing is connected or read yet, so that trouble that passes (a CA file
+  // that is not there yet) is a stream's. `user_agent` as in "penstock/0.1".
   static Result<std::unique_ptr<Transport>> connect(const Endpoint& endpoint,
                                                     std::string_view user_agent, Log log);
   // Cancels what is open and returns when the last on_closed has returned. Not from within an
@@ -69,8 +69,9 @@ class Transport {
 
   // Starts a stream and sends its create request; StreamCreated or on_closed will follow, unless
   // the network swallows both: the caller needs its own timer and cancel(). Events go to `events`
-  // while it lives. kDenied: the token or the table name holds bytes that no header can carry; no
-  // event follows.
+  // while it lives. After an error no event follows. kDenied: the token or the table name holds
+  // bytes that no header can carry. kTransient: the CA file cannot be used; it is read for every
+  // new connection.
   virtual Result<std::shared_ptr<Stream>> open(StreamOpen open,
                                                std::weak_ptr<StreamEvents> events) = 0;
 };

@@ -1,15 +1,18 @@
 // Goal: everything that leaves for a destination takes the configured proxy, or the environment's.
 // Method: a configuration as it is read, a proxy that notes where it is asked to lead and refuses.
 #include <cstdlib>
+#include <fstream>
 #include <future>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/app/check.h"
 #include "agent/app/compose.h"
 #include "agent/app/destinations.h"
 #include "agent/app/table_schemas.h"
 #include "tests/support/connect_proxy.h"
+#include "tests/support/temp_dir.h"
 
 namespace penstock::app {
 namespace {
@@ -109,6 +112,61 @@ TEST(AppProxy, AProxyThatIsNoneIsAProblemOfTheConfiguration) {
   ASSERT_EQ(problems.size(), 1u);
   EXPECT_THAT(problems[0].what, HasSubstr("destinations.d.proxy: a proxy has a scheme"));
   EXPECT_THAT(problems[0].what, testing::Not(HasSubstr("s3cret")));
+}
+
+TEST(AppProxy, TheEnvironmentsProxyThatIsNoneIsNamedByTheCheck) {
+  const Variable variable("https_proxy", "socks5://user:s3cret@p:1");
+  config::Loaded loaded;
+  loaded.config = load("");
+  check_loaded(loaded, "/nonexistent", false);
+  std::vector<std::string> said;
+  for (const auto& problem : loaded.problems) {
+    EXPECT_TRUE(problem.warning) << "the agent's environment may be another";
+    said.push_back(problem.what);
+  }
+  ASSERT_THAT(said,
+              testing::ElementsAre(HasSubstr("destinations.d: environment variable https_proxy: "
+                                             "a proxy has a scheme")));
+  EXPECT_THAT(said[0], testing::Not(HasSubstr("s3cret")));
+}
+
+// --- the CA file
+
+// Of `check` and of `run`: what they say of a destination with this CA file, and whether as an
+// error.
+std::vector<std::pair<std::string, bool>> check_ca(const std::string& file, bool running) {
+  config::Loaded loaded;
+  loaded.config = load("    tls: {ca: " + file + "}\n");
+  check_loaded(loaded, "/nonexistent", running);
+  std::vector<std::pair<std::string, bool>> said;
+  for (const auto& problem : loaded.problems) said.emplace_back(problem.what, !problem.warning);
+  return said;
+}
+
+TEST(AppCaFile, OneThatCannotBeUsedIsAnErrorOfTheCheckAndStopsNothing) {
+  const test::TempDir dir("ca");
+  const std::string file = dir.path() / "ca.pem";
+  const auto expect = [&](const std::string& what) {
+    EXPECT_THAT(check_ca(file, false), testing::ElementsAre(testing::Pair(HasSubstr(what), true)));
+    EXPECT_THAT(check_ca(file, true), testing::ElementsAre(testing::Pair(HasSubstr(what), false)));
+  };
+  expect("destinations.d: CA file " + file + " (tls.ca) cannot be read");
+  std::ofstream(file) << "-----BEGIN PRIVATE KEY-----";
+  expect("holds no PEM certificate");
+  std::ofstream(file) << "-----BEGIN CERTIFICATE-----";
+  EXPECT_TRUE(check_ca(file, false).empty());
+}
+
+// It is there later: the destination is used, and each of its streams says why it fails.
+TEST(AppCaFile, OneThatIsNotThereYetDoesNotDisableItsDestination) {
+  const auto made =
+      make_destinations(load("    tls: {ca: /nonexistent/ca.pem}\n"), "test", Log::none());
+  ASSERT_EQ(made.count("d"), 1u);
+  const auto stream = made.at("d")->transport->open({1, "a.b.c", zerobus::Encoding::kJson, "", "t"},
+                                                    std::make_shared<Ended>());
+  ASSERT_FALSE(stream);
+  EXPECT_THAT(stream.error().what, HasSubstr("/nonexistent/ca.pem"));
+  EXPECT_EQ(stream.error().kind, ErrorKind::kTransient);
 }
 
 }  // namespace

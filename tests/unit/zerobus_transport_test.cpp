@@ -336,17 +336,66 @@ TEST(ZerobusTransportChild, DISABLED_DeliversByTheSystemsStore) {
   EXPECT_EQ(recorder->acked, 0);
 }
 
-TEST(ZerobusTransport, ACaFileThatCannotBeUsedIsSaidSoAtOnce) {
+// It may be there, or right, later: each attempt looks again.
+TEST(ZerobusTransport, ACaFileThatCannotBeUsedFailsStreamsUntilItCan) {
   const test::TempDir dir("tls");
-  const std::string empty = dir.path() / "empty.pem";
-  std::ofstream(empty) << "not a certificate";
-  for (const std::string& file : {empty, std::string("/nonexistent/ca.pem"), dir.path().string()}) {
-    const auto transport =
-        Transport::connect({"localhost", 1, true, file}, "penstock/test", Log::none());
-    ASSERT_FALSE(transport);
-    EXPECT_EQ(transport.error().kind, ErrorKind::kDenied);
-    EXPECT_NE(transport.error().what.find(file), std::string::npos);
+  const auto authority = test::make_authority(dir.path(), "right", "127.0.0.1");
+  Landed landed;
+  Server server(collect(landed), 0, server_tls(authority));
+  const std::string file = dir.path() / "ca.pem";
+  const auto transport = transport_to({"127.0.0.1", server.port(), true, file});
+  const auto refused = [&] {
+    const auto stream = transport->open(request(), std::make_shared<Recorder>());
+    if (stream) return std::string("opened");
+    EXPECT_EQ(stream.error().kind, ErrorKind::kTransient);
+    return stream.error().what;
+  };
+  EXPECT_EQ(refused(), "CA file " + file + " (tls.ca) cannot be read");
+  std::filesystem::create_directory(file);
+  EXPECT_EQ(refused(), "CA file " + file + " (tls.ca) cannot be read");
+  std::filesystem::remove(file);
+  std::ofstream(file) << "not a certificate";
+  EXPECT_NE(refused().find("holds no PEM certificate"), std::string::npos);
+
+  // What only looks like one is gRPC's to refuse.
+  std::ofstream(file) << "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  ASSERT_TRUE(recorder->wait_closed());
+  EXPECT_EQ(recorder->created, 0);
+
+  std::filesystem::copy_file(authority.ca, file, std::filesystem::copy_options::overwrite_existing);
+  const auto second = open(*transport, recorder, request(2));
+  EXPECT_TRUE(recorder->wait([&] { return recorder->created > 0 || recorder->closed.count(2); }));
+  EXPECT_EQ(recorder->created, 1) << recorder->status().message;
+}
+
+// A CA is replaced before the server's certificate is, and without a restart of the agent.
+TEST(ZerobusTransport, AReplacedCaFileCountsFromTheNextConnectionOn) {
+  const test::TempDir dir("tls");
+  const auto old = test::make_authority(dir.path(), "old", "127.0.0.1");
+  const auto next = test::make_authority(dir.path(), "next", "127.0.0.1");
+  const std::string file = dir.path() / "ca.pem";
+  std::filesystem::copy_file(old.ca, file);
+  Landed landed;
+  auto server = std::make_unique<Server>(collect(landed), 0, server_tls(old));
+  const auto transport = transport_to({"127.0.0.1", server->port(), true, file});
+  const auto recorder = std::make_shared<Recorder>();
+  const auto first = open(*transport, recorder, request(1));
+  ASSERT_TRUE(recorder->wait_created()) << recorder->status().message;
+  const uint16_t port = server->port();
+  server.reset();
+  ASSERT_TRUE(recorder->wait_closed(1));
+
+  Server other(collect(landed), port, server_tls(next));
+  std::filesystem::copy_file(next.ca, file, std::filesystem::copy_options::overwrite_existing);
+  uint64_t generation = 2;  // the first may still be given to the connection that is gone
+  for (; generation < 10 && recorder->created < 2; ++generation) {
+    const auto stream = open(*transport, recorder, request(generation));
+    recorder->wait([&] { return recorder->created > 1 || recorder->closed.count(generation); });
   }
+  EXPECT_EQ(recorder->created, 2) << recorder->status().message;
+  EXPECT_LE(generation, 4u);
 }
 
 }  // namespace
