@@ -187,9 +187,7 @@ void Lane::act(const zerobus::Arm& action) {
 }
 
 void Lane::act(const zerobus::Report& action) {
-  const bool trouble = action.state == zerobus::SessionState::kBackoff ||
-                       action.state == zerobus::SessionState::kThrottled ||
-                       action.state == zerobus::SessionState::kHeld;
+  const bool trouble = zerobus::is_trouble(action.state);
   // It names the stream.
   if (action.state == zerobus::SessionState::kStreaming)
     name_again_ = std::chrono::steady_clock::now() + destination_->name_streams_every;

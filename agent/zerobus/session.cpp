@@ -106,6 +106,7 @@ Actions StreamSession::no_data(const Moment& at, uint64_t generation) {
   } else {
     bisector_.nothing_until(want_until_);  // there may be something behind it
   }
+  if (at_rest()) trouble_over();
   leave_if_due(at);
   if (phase_ == Phase::kOpen) pump(at);
   return finish();
@@ -136,7 +137,8 @@ void StreamSession::on_created(const Moment& at, const StreamCreated& created) {
   phase_ = Phase::kOpen;
   stream_id_ = printable(created.stream_id);
   busy_ = at.now;
-  report(SessionState::kStreaming, "stream " + stream_id_ + " is open");
+  // Servers that take a stream and no data are not what ends a trouble.
+  if (!is_trouble(state_)) report_open();
   pump(at);
 }
 
@@ -193,6 +195,7 @@ void StreamSession::on_ack(const Moment& at, const Ack& ack) {
   retry_.delivered();
   bisector_.released(acked_seq_);
   batch_limit_.delivered();
+  trouble_over();
   leave_if_due(at);
   if (phase_ == Phase::kOpen) pump(at);
   if (!window_.empty()) return;
@@ -402,6 +405,15 @@ void StreamSession::on_open_deadline(const Moment& at) {
     abandon(at, trouble("the server said nothing for " + seconds_text(config_.ack_timeout) +
                         " while data was unacknowledged"));
   }
+}
+
+// A hold is not the stream's.
+void StreamSession::trouble_over() {
+  if (is_trouble(state_) && !hold_) report_open();
+}
+
+void StreamSession::report_open() {
+  report(SessionState::kStreaming, "stream " + stream_id_ + " is open");
 }
 
 void StreamSession::report(SessionState state, std::string text, int cause) {

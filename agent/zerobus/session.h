@@ -45,9 +45,9 @@ namespace penstock::zerobus {
 struct SessionConfig {
   // From Open to the create response: schema, token, name lookup, connection, TLS, create.
   Millis open_timeout{15'000};
-  Millis ack_timeout{60'000};   // of silence while something is unacknowledged
-  Millis idle_close{120'000};   // a stream with nothing to send is closed after this
-  Millis drain_timeout{5'000};  // after a half-close, for late acks
+  Millis ack_timeout{60'000};        // of silence while something is unacknowledged
+  Millis idle_close{120'000};        // a stream with nothing to send is closed after this
+  Millis drain_timeout{5'000};       // after a half-close, for late acks
   Millis end_timeout{
       500};  // after a half-close with everything acknowledged, for the server's end of stream
   size_t in_flight_bytes = 4 << 20;
@@ -70,6 +70,10 @@ enum class SessionState {
 // What an Open waits for, as far as it is not the service.
 enum class OpenStep { kSchema, kToken, kService };
 std::string_view to_string(SessionState state);
+constexpr bool is_trouble(SessionState state) {
+  return state == SessionState::kBackoff || state == SessionState::kThrottled ||
+         state == SessionState::kHeld;
+}
 
 // When an event happened, and a random number in [0, 1) in case a delay has to be drawn.
 struct Moment {
@@ -117,7 +121,9 @@ struct Rewind {
 struct Arm {
   MonoTime at;
 };
-// A change of state, for log and status. Repeated failures of one kind are reported once.
+// A change of state, for log and status. Repeated failures of one kind are reported once: a stream
+// that opens in between ends a trouble only with its first acknowledgement, or when there is
+// nothing to send.
 struct Report {
   SessionState state = SessionState::kStopped;
   std::string text;
@@ -232,6 +238,8 @@ class StreamSession {
   bool may_ask() const;
   MonoTime deadline() const;  // max(): nothing is due
 
+  void trouble_over();
+  void report_open();
   void on_created(const Moment& at, const StreamCreated& created);
   void on_ack(const Moment& at, const Ack& ack);
   void on_close_signal(const Moment& at, const CloseSignal& signal);

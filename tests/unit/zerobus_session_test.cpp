@@ -34,7 +34,7 @@ TEST_F(ZerobusSession, AnOpenThatIsNeverAnsweredIsCancelledAndTriedAgainForEver)
     ASSERT_EQ(to_deadline(), fmt::format("cancel {}", generation));
   }
   EXPECT_EQ(to_deadline(), "open 2000");
-  EXPECT_EQ(created(2000), "streaming, want 2000");
+  EXPECT_EQ(created(2000), "want 2000");
 }
 
 TEST_F(ZerobusSession, AnOpenThatTakesTooLongNamesWhatItWaitedFor) {
@@ -124,7 +124,7 @@ TEST_F(ZerobusSession, RefusalsThatNeedAPersonAreHeldWithAdvice) {
     EXPECT_EQ(delay_ms(), 300'000);
     EXPECT_EQ(data(), "");  // new data does not shorten it
     EXPECT_EQ(to_deadline(), "open 2");
-    EXPECT_EQ(created(2), "streaming, want 2");
+    EXPECT_EQ(created(2), "want 2");
   }
 }
 
@@ -134,7 +134,7 @@ TEST_F(ZerobusSession, ARefusedTokenIsReplacedAtOnceAndOnlyOnce) {
   EXPECT_EQ(closed(1, code::kUnauthenticated), "drop, open 2");
   EXPECT_EQ(closed(2, code::kUnauthenticated), "drop, held");
   EXPECT_EQ(to_deadline(), "open 3");
-  EXPECT_EQ(created(3), "streaming, want 3");
+  EXPECT_EQ(created(3), "want 3");
 }
 
 TEST_F(ZerobusSession, ATokenThatOnlyOpensStreamsIsNoBusyLoop) {
@@ -162,7 +162,7 @@ TEST_F(ZerobusSession, OffsetsCountFromZeroOnEveryStream) {
   EXPECT_EQ(ack(1, 0), "release 10");
   EXPECT_EQ(closed(1, code::kUnavailable), "rewind 11, backoff");
   EXPECT_EQ(to_deadline(), "open 2");
-  EXPECT_EQ(created(2), "streaming, want 2");
+  EXPECT_EQ(created(2), "want 2");
   EXPECT_EQ(batch(2, 11, 30), "write 2:0 [11-30], want 2");
 }
 
@@ -220,7 +220,7 @@ TEST_F(ZerobusSession, NoEventOfAnOlderStreamHasAnyEffect) {
   EXPECT_EQ(closed(1, code::kInvalidArgument), "");
   EXPECT_EQ(run(session_->bad_response(at(), 1, {})), "");
   EXPECT_EQ(run(session_->open_failed(at(), 1, {})), "");
-  EXPECT_EQ(ack(2, 0), "release 10");
+  EXPECT_EQ(ack(2, 0), "release 10, streaming");
 }
 
 TEST_F(ZerobusSession, InFlightBytesAreBounded) {
@@ -272,6 +272,39 @@ TEST_F(ZerobusSession, SilenceWhileSomethingIsUnackedEndsTheStream) {
   EXPECT_EQ(run(session_->response(at(), 1, UnknownResponse{})), "");  // any message counts
   EXPECT_EQ(pass(59'999), "");
   EXPECT_EQ(pass(1), "cancel 1, rewind 11, backoff");
+}
+
+// A server that takes every stream and no data: one trouble, said once.
+TEST_F(ZerobusSession, AStreamThatOpensEndsATroubleOnlyWithAnAcknowledgement) {
+  open_stream();
+  send(1, 1);
+  EXPECT_EQ(closed(1, code::kInternal, "no"), "rewind 1, backoff");
+  for (uint64_t generation = 2; generation < 10; ++generation) {
+    EXPECT_EQ(to_deadline(), fmt::format("open {}", generation));
+    EXPECT_EQ(created(generation), fmt::format("want {}", generation));
+    EXPECT_EQ(session_->snapshot().state, SessionState::kBackoff);
+    send(generation, 1);
+    EXPECT_EQ(closed(generation, code::kInternal, "no"), "rewind 1") << "no news";
+  }
+  to_deadline();
+  created(10);
+  send(10, 1);
+  EXPECT_EQ(closed(10, code::kResourceExhausted, "no"), "rewind 1, throttled") << "another cause";
+  to_deadline();
+  created(11);
+  send(11, 1);
+  EXPECT_EQ(ack(11, 0), "release 10, streaming");
+  EXPECT_EQ(session_->snapshot().state, SessionState::kStreaming);
+  send(11, 1, 11);
+  EXPECT_EQ(closed(11, code::kInternal, "no"), "rewind 11, backoff") << "a new trouble";
+}
+
+TEST_F(ZerobusSession, AStreamWithNothingLeftToSendEndsATroubleToo) {
+  open_stream();
+  EXPECT_EQ(closed(1, code::kInternal, "no"), "rewind 1, backoff");
+  to_deadline();
+  EXPECT_EQ(created(2), "want 2");
+  EXPECT_EQ(no_data(2), "streaming");
 }
 
 TEST_F(ZerobusSession, AfterATimeoutBatchesAreSmaller) {
@@ -480,7 +513,8 @@ TEST_F(ZerobusSession, WhileTheSchemaIsInDoubtNoRecordIsNamedAndTheSearchBacksOf
   created(2);
   batch(2, 1, 1);
   for (uint64_t generation = 2; generation < 5; ++generation) {
-    EXPECT_EQ(closed(generation, code::kInvalidArgument), "rewind 1, backoff");
+    EXPECT_EQ(closed(generation, code::kInvalidArgument),
+              generation == 2 ? "rewind 1, backoff" : "rewind 1");
     EXPECT_NE(text_.find("the record is kept"), std::string::npos) << text_;
     EXPECT_EQ(to_deadline(), fmt::format("open {}", generation + 1));
     created(generation + 1);
@@ -543,7 +577,7 @@ TEST_F(ZerobusSession, OtherTroubleDuringASearchDoesNotEndIt) {
   batch(2, 1, 1);
   EXPECT_EQ(closed(2, code::kUnavailable), "rewind 1, backoff");
   EXPECT_EQ(to_deadline(), "open 3");
-  EXPECT_EQ(created(3), "streaming, want 3 to 1");
+  EXPECT_EQ(created(3), "want 3 to 1");
   batch(3, 1, 1);
   EXPECT_EQ(closed(3, code::kInvalidArgument), "poison 1, rewind 2, open 4");
 }
@@ -555,23 +589,23 @@ TEST_F(ZerobusSession, WhatEndsUnreadAtTheSameRecordTwiceIsSearchedWithBackoff) 
   send(1, 2);
   EXPECT_EQ(unread(1), "rewind 1, backoff");
   EXPECT_EQ(to_deadline(), "open 2");
-  EXPECT_EQ(created(2), "streaming, want 2");
+  EXPECT_EQ(created(2), "want 2");
   batch(2, 1, 10);
-  EXPECT_EQ(unread(2), "rejected [1-10], rewind 1, backoff");
+  EXPECT_EQ(unread(2), "rejected [1-10], rewind 1");
   EXPECT_GT(delay_ms(), 0);
   EXPECT_EQ(to_deadline(), "open 3");
-  EXPECT_EQ(created(3), "streaming, want 3 to 5");
+  EXPECT_EQ(created(3), "want 3 to 5");
   batch(3, 1, 5);
   write_done(3);
-  EXPECT_EQ(ack(3, 0), "release 5, want 3 to 7");
+  EXPECT_EQ(ack(3, 0), "release 5, streaming, want 3 to 7");
   batch(3, 6, 6);
   EXPECT_EQ(unread(3), "rewind 6, backoff");  // alone, but not the first request
   EXPECT_EQ(to_deadline(), "open 4");
-  EXPECT_EQ(created(4), "streaming, want 4 to 6");
+  EXPECT_EQ(created(4), "want 4 to 6");
   batch(4, 6, 6);
-  EXPECT_EQ(unread(4), "poison 6, rewind 7, backoff");
+  EXPECT_EQ(unread(4), "poison 6, rewind 7");
   EXPECT_EQ(to_deadline(), "open 5");
-  EXPECT_EQ(created(5), "streaming, want 5 to 7");
+  EXPECT_EQ(created(5), "want 5 to 7");
 }
 
 TEST_F(ZerobusSession, WhatEndsUnreadAtDifferentRecordsIsTroubleThatPasses) {
@@ -586,8 +620,8 @@ TEST_F(ZerobusSession, WhatEndsUnreadAtDifferentRecordsIsTroubleThatPasses) {
   batch(2, 11, 20);
   EXPECT_EQ(unread(2), "rewind 11, backoff");
   to_deadline();
-  EXPECT_EQ(created(3), "streaming, want 3");
-  EXPECT_EQ(unread(3), "rewind 11, backoff") << "nothing was on its way: nothing can be suspected";
+  EXPECT_EQ(created(3), "want 3");
+  EXPECT_EQ(unread(3), "rewind 11") << "nothing was on its way: nothing can be suspected";
 }
 
 // The server's own trouble is no refusal, however often it comes.
@@ -599,7 +633,7 @@ TEST_F(ZerobusSession, TroubleThatCanBeReadIsNeverTakenForARefusal) {
     const int code = generation % 2 ? code::kInternal : code::kUnknown;
     ASSERT_EQ(closed(generation, code), "rewind 1, backoff");
     ASSERT_EQ(to_deadline(), fmt::format("open {}", generation + 1));
-    ASSERT_EQ(created(generation + 1), fmt::format("streaming, want {}", generation + 1));
+    ASSERT_EQ(created(generation + 1), fmt::format("want {}", generation + 1));
   }
 }
 
@@ -619,7 +653,7 @@ TEST_F(ZerobusSession, ASearchWaitsWhenItOpensTooManyStreamsButGoesOn) {
   EXPECT_EQ(closed(3, code::kInvalidArgument), "rewind 1, backoff");
   EXPECT_EQ(delay_ms(), 50'000);
   EXPECT_EQ(to_deadline(), "open 4");
-  EXPECT_EQ(created(4), "streaming, want 4 to 1");
+  EXPECT_EQ(created(4), "want 4 to 1");
 }
 
 TEST_F(ZerobusSession, TooManyRefusedRecordsInARowAreHeldAndKept) {
@@ -639,14 +673,15 @@ TEST_F(ZerobusSession, TooManyRefusedRecordsInARowAreHeldAndKept) {
   for (uint64_t generation = 4; generation < 100; ++generation) {  // never gives up, keeps the data
     ASSERT_NE(created(generation).find(fmt::format("want {} to 3", generation)), std::string::npos);
     batch(generation, 3, 3);
-    ASSERT_EQ(closed(generation, code::kInvalidArgument), "rewind 3, held");
+    ASSERT_EQ(closed(generation, code::kInvalidArgument),
+              generation == 4 ? "rewind 3, held" : "rewind 3");
     EXPECT_NE(text_.find("schema"), std::string::npos) << text_;
     EXPECT_EQ(delay_ms(), 300'000);
     ASSERT_EQ(to_deadline(), fmt::format("open {}", generation + 1));
   }
   created(100);
   batch(100, 3, 3);
-  EXPECT_EQ(ack(100, 0), "release 3, want 100");
+  EXPECT_EQ(ack(100, 0), "release 3, streaming, want 100");
   EXPECT_EQ(session_->snapshot().poison_in_a_row, 0);
 }
 
@@ -849,7 +884,7 @@ TEST_F(ZerobusSession, TroubleIsNewsAlsoWhenTurnsAreTaken) {
   data();
   EXPECT_EQ(closed(2, code::kUnavailable), "backoff");
   EXPECT_EQ(to_deadline(), "open 3");
-  EXPECT_EQ(created(3), "streaming, want 3");
+  EXPECT_EQ(created(3), "want 3");
 }
 
 }  // namespace
