@@ -195,6 +195,7 @@ void StreamSession::on_ack(const Moment& at, const Ack& ack) {
   retry_.delivered();
   bisector_.released(acked_seq_);
   batch_limit_.delivered();
+  progressed_ = at.now;
   trouble_over();
   leave_if_due(at);
   if (phase_ == Phase::kOpen) pump(at);
@@ -334,7 +335,7 @@ bool StreamSession::may_ask() const {
 
 void StreamSession::pump(const Moment& at) {
   if (prepared_ && may_write(*prepared_)) {
-    if (window_.empty()) heard_ = at.now;
+    if (window_.empty()) heard_ = progressed_ = at.now;
     busy_ = at.now;
     const BatchInfo batch = *std::exchange(prepared_, std::nullopt);
     write_outstanding_ = true;
@@ -355,6 +356,10 @@ void StreamSession::drain(const Moment& at) {
   actions_.push_back(HalfClose{generation_});
 }
 
+MonoTime StreamSession::watchdog() const {
+  return std::min(heard_ + config_.ack_timeout, progressed_ + config_.progress_timeout);
+}
+
 MonoTime StreamSession::deadline() const {
   const bool owed = !window_.empty() || write_outstanding_;
   switch (phase_) {
@@ -363,9 +368,9 @@ MonoTime StreamSession::deadline() const {
     case Phase::kDraining:
       return phase_deadline_;
     case Phase::kPaused:
-      return std::min(phase_deadline_, heard_ + config_.ack_timeout);
+      return std::min(phase_deadline_, watchdog());
     case Phase::kOpen:
-      if (owed) return heard_ + config_.ack_timeout;
+      if (owed) return watchdog();
       return wants_nothing() ? busy_ + config_.idle_close : MonoTime::max();
     case Phase::kNoStream:
       return hold_ ? hold_until_ : MonoTime::max();
@@ -402,8 +407,12 @@ void StreamSession::on_open_deadline(const Moment& at) {
     drain(at);
   } else {
     batch_limit_.timed_out();
-    abandon(at, trouble("the server said nothing for " + seconds_text(config_.ack_timeout) +
-                        " while data was unacknowledged"));
+    const bool silent = at.now >= heard_ + config_.ack_timeout;
+    abandon(at,
+            trouble(silent ? "the server said nothing for " + seconds_text(config_.ack_timeout) +
+                                 " while data was unacknowledged"
+                           : "the server sent messages but acknowledged nothing new for " +
+                                 seconds_text(config_.progress_timeout)));
   }
 }
 

@@ -46,6 +46,7 @@ struct SessionConfig {
   // From Open to the create response: schema, token, name lookup, connection, TLS, create.
   Millis open_timeout{15'000};
   Millis ack_timeout{60'000};        // of silence while something is unacknowledged
+  Millis progress_timeout{300'000};  // without a new acknowledgement then, whatever the server says
   Millis idle_close{120'000};        // a stream with nothing to send is closed after this
   Millis drain_timeout{5'000};       // after a half-close, for late acks
   Millis end_timeout{
@@ -237,6 +238,7 @@ class StreamSession {
   bool may_write(const BatchInfo& batch) const;
   bool may_ask() const;
   MonoTime deadline() const;  // max(): nothing is due
+  MonoTime watchdog() const;  // while something is unacknowledged
 
   void trouble_over();
   void report_open();
@@ -290,6 +292,7 @@ class StreamSession {
   OpenStep step_ = OpenStep::kService;
   MonoTime phase_deadline_;  // open timeout, pause, drain, or the next attempt
   MonoTime heard_;           // last sign of life, or when the window last began to fill
+  MonoTime progressed_;      // last acknowledgement, or when the window last began to fill
   MonoTime busy_;            // last time there was something to send
 
   // Batches.

@@ -274,6 +274,29 @@ TEST_F(ZerobusSession, SilenceWhileSomethingIsUnackedEndsTheStream) {
   EXPECT_EQ(pass(1), "cancel 1, rewind 11, backoff");
 }
 
+// It may be sick in a way that only another connection gets around.
+TEST_F(ZerobusSession, AServerThatTalksButAcknowledgesNothingNewIsLeftAfterFiveMinutes) {
+  open_stream();
+  send(1, 2);
+  EXPECT_EQ(ack(1, 0), "release 10");
+  const auto talk = [&](int times, int64_t acked) {
+    Script script;
+    for (int i = 0; i < times && script.empty(); ++i) {
+      script = pass(10'000);
+      if (script.empty())
+        script = ack(1, acked) + run(session_->response(at(), 1, UnknownResponse{}));
+    }
+    return script;
+  };
+  EXPECT_EQ(talk(29, 0), "");
+  EXPECT_EQ(ack(1, 1), "release 20") << "progress: the five minutes begin again";
+  EXPECT_EQ(talk(100, 1), "") << "nothing is owed";
+  batch(1, 21, 30);
+  EXPECT_EQ(talk(29, 1), "");
+  EXPECT_EQ(talk(2, 1), "cancel 1, rewind 21, backoff");
+  EXPECT_NE(text_.find("acknowledged nothing new for 300 s"), std::string::npos) << text_;
+}
+
 // A server that takes every stream and no data: one trouble, said once.
 TEST_F(ZerobusSession, AStreamThatOpensEndsATroubleOnlyWithAnAcknowledgement) {
   open_stream();
