@@ -9,6 +9,7 @@
 
 #include "agent/app/compose.h"
 #include "agent/app/destinations.h"
+#include "agent/app/lasting_trouble.h"
 #include "agent/app/table_schemas.h"
 #include "agent/base/clock.h"
 #include "agent/base/stepped_clock.h"
@@ -26,6 +27,10 @@ constexpr Millis kInputsReport{1000};  // then the agent is ready, whatever they
 constexpr Millis kQuiesceLimit{2000};
 constexpr Millis kPluginStopLimit{3000};
 constexpr std::chrono::minutes kLossReport{1};
+
+std::string lane_name(spool::LaneId id, const std::string& table) {
+  return fmt::format("lane/{} {}", id, table);
+}
 
 // What went to no table although its input had handed it over.
 host::LossCounts losses_of(const intake::Counters& counters) {
@@ -62,6 +67,9 @@ struct Agent::Parts final : spool::Listener {
   void stop_lanes();
   void report_losses();
   void report_losses_every_minute();
+  std::vector<Trouble> troubles() const;
+  void repeat_troubles();
+  void end_repeating();
 
   const config::Config config;
   const AgentSettings settings;
@@ -71,6 +79,9 @@ struct Agent::Parts final : spool::Listener {
   boost::asio::io_context io{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{io.get_executor()};
   boost::asio::steady_timer loss_timer{io};
+  boost::asio::steady_timer trouble_timer{io};
+  LastingTrouble lasting{config.agent.repeat_every};
+  bool stopping = false;  // of the agent thread
   std::thread agent_thread;
   host::PluginCatalog catalog;
   std::unique_ptr<SteppedClock> clock;
@@ -93,7 +104,7 @@ Agent::~Agent() = default;
 
 // A lane whose route or destination is gone keeps its records; that is said once, here.
 std::shared_ptr<lane::Lane> Agent::Parts::make_lane(const spool::LaneState& state) {
-  const auto lane_log = log.named(fmt::format("lane/{} {}", state.id, state.key.table));
+  const auto lane_log = log.named(lane_name(state.id, state.key.table));
   const std::string name = spool::configured_route(state.key);
   const auto route = std::find_if(config.routes.begin(), config.routes.end(),
                                   [&](const auto& one) { return one.name == name; });
@@ -176,6 +187,44 @@ void Agent::Parts::report_losses_every_minute() {
   });
 }
 
+std::vector<Trouble> Agent::Parts::troubles() const {
+  std::vector<Trouble> all;
+  for (const auto& lane : lanes->lanes()) {
+    const auto now = lane->snapshot();
+    if (!zerobus::is_trouble(now.state)) continue;
+    const auto table = spool->state(lane->id()).key.table;
+    all.push_back({lane_name(lane->id(), table),
+                   fmt::format("{}: {}", zerobus::to_string(now.state), now.text)});
+  }
+  for (const auto& input : host->status()) {
+    if (!host::is_trouble(input.state)) continue;
+    all.push_back({fmt::format("{}/{}", input.plugin, input.id),
+                   fmt::format("{}: {}", host::to_string(input.state), input.text)});
+  }
+  return all;
+}
+
+void Agent::Parts::repeat_troubles() {
+  trouble_timer.expires_after(lasting.look_every());
+  trouble_timer.async_wait([this](const boost::system::error_code& cancelled) {
+    if (cancelled || stopping) return;
+    for (const auto& one : lasting.due(troubles(), std::chrono::steady_clock::now()))
+      log.named(one.who).warning("still {}", one.text);
+    repeat_troubles();
+  });
+}
+
+// The inputs are looked at by the agent thread only while none of them comes or goes.
+void Agent::Parts::end_repeating() {
+  std::promise<void> ended;
+  boost::asio::post(io, [&] {
+    stopping = true;
+    trouble_timer.cancel();
+    ended.set_value();
+  });
+  ended.get_future().wait();
+}
+
 Result<void> Agent::start() {
   auto& p = *parts_;
   p.clock = std::make_unique<SteppedClock>(p.settings.runtime_dir.empty()
@@ -212,6 +261,7 @@ Result<void> Agent::start() {
     p.report_losses_every_minute();
   });
   p.host->start(kInputsReport);
+  boost::asio::post(p.io, [&p] { p.repeat_troubles(); });
   return {};
 }
 
@@ -224,6 +274,7 @@ void Agent::Parts::stop_lanes() {
 void Agent::stop() {
   auto& p = *parts_;
   if (!p.agent_thread.joinable()) return;
+  p.end_repeating();
   p.host->quiesce(kQuiesceLimit);
   if (auto flushed = p.spool->flush(); !flushed)
     p.log.error("the last commit failed: {}", flushed.error().what);

@@ -324,10 +324,8 @@ void Instance::set_state(InstanceState state, std::string text) {
     state_text_ = text;
   }
   changed_.notify_all();
-  const bool trouble = state == InstanceState::kDown || state == InstanceState::kDegraded ||
-                       state == InstanceState::kFailed;
   log_.write(
-      trouble ? LogLevel::kWarning : LogLevel::kInfo,
+      is_trouble(state) ? LogLevel::kWarning : LogLevel::kInfo,
       text.empty() ? std::string(to_string(state)) : fmt::format("{}: {}", to_string(state), text));
 }
 

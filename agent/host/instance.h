@@ -38,6 +38,10 @@ namespace penstock::host {
 
 enum class InstanceState { kStarting, kUp, kDegraded, kDown, kStopped, kFailed };
 std::string_view to_string(InstanceState state);
+constexpr bool is_trouble(InstanceState state) {
+  return state == InstanceState::kDown || state == InstanceState::kDegraded ||
+         state == InstanceState::kFailed;
+}
 
 struct InstanceStatus {
   std::string id;
