@@ -21,7 +21,7 @@ Failure StreamSession::judge(const Status& status) const {
                   Failure::End::kFailed};
   // What the service's support asks for.
   if (!stream_id_.empty() && status.code != code::kOk)
-    failure.text += " (stream " + stream_id_.substr(0, kShownIdBytes) + ")";
+    failure.text += " (stream " + printable(stream_id_, kShownIdBytes) + ")";
   // After a half-close or a close signal these are the orderly ends; anything else is what it says.
   const bool orderly = status.code == code::kOk || status.code == code::kUnavailable ||
                        status.code == code::kCancelled;

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "agent/base/text.h"
+
 namespace penstock::zerobus {
 namespace {
 
@@ -11,7 +13,12 @@ constexpr std::array<std::string_view, 17> kNames = {
     "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
     "DATA_LOSS", "UNAUTHENTICATED"};
 
-constexpr size_t kMaxMessageBytes = 400;
+// C0, DEL and, in two bytes, C1.
+bool is_control(std::string_view character) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7F;
+  return character.size() == 2 && byte(0) == 0xC2 && byte(1) < 0xA0;
+}
 
 }  // namespace
 
@@ -52,13 +59,17 @@ Verdict classify(const Status& status, StreamPhase phase) {
           "limit, or lower the destination's batch.max_size."};
 }
 
-std::string printable(std::string_view text) {
+// By whole characters, so that what is cut is UTF-8 as well.
+std::string printable(std::string_view text, size_t max_bytes) {
   std::string out;
-  for (const char c : text.substr(0, kMaxMessageBytes)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out.push_back(byte < 0x20 || byte == 0x7F ? ' ' : c);
+  for (size_t at = 0; at < text.size();) {
+    const std::string_view rest = text.substr(at);
+    const size_t length = utf8_character(rest);
+    const std::string_view one = length ? rest.substr(0, length) : "?";
+    if (out.size() + one.size() > max_bytes) return out + "...";
+    out += is_control(one) ? " " : one;
+    at += one.size();
   }
-  if (text.size() > kMaxMessageBytes) out += "...";
   return out;
 }
 

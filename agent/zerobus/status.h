@@ -62,8 +62,8 @@ std::string code_name(int code);
 // cut and cleaned.
 std::string describe(const Status& status, StreamPhase phase);
 
-// Text from a server made fit for a log line: control characters become spaces, and it is cut at
-// 400 bytes.
-std::string printable(std::string_view text);
+// Text from a server made fit for a log line: valid UTF-8, of which control characters become
+// spaces and bytes that are no character become `?`, cut between characters and then marked `...`.
+std::string printable(std::string_view text, size_t max_bytes = 400);
 
 }  // namespace penstock::zerobus

@@ -80,6 +80,24 @@ TEST(ZerobusStatus, ServerTextIsCutAndCannotForgeLogLines) {
   EXPECT_NE(text.find("Create the table"), std::string::npos);
 }
 
+// A log is UTF-8, whatever a server sends.
+TEST(ZerobusStatus, ServerTextIsMadeUtf8AndCutBetweenCharacters) {
+  const std::pair<std::string, std::string> cases[] = {
+      {"a\xFF\xFE z", "a?? z"},
+      {"t\u00FCr \u20AC \U0001F600", "t\u00FCr \u20AC \U0001F600"},
+      {"cut \xE2\x82", "cut ??"},
+      {"\xC0\xAF", "??"},       // overlong
+      {"\xED\xA0\x80", "???"},  // a surrogate
+      {"csi \xC2\x9B"
+       "2J",
+       "csi  2J"},  // what a terminal obeys
+      {std::string("nul\0x", 5), "nul x"},
+  };
+  for (const auto& [text, shown] : cases) EXPECT_EQ(printable(text), shown);
+  EXPECT_EQ(printable("aa\u20ACb", 4), "aa...");
+  EXPECT_EQ(printable("aa\u20AC", 5), "aa\u20AC");
+}
+
 Failure failure(ErrorKind kind, int code = code::kUnavailable) {
   return {kind, code, "text", {}, Failure::End::kFailed};
 }
