@@ -76,6 +76,11 @@ Result<OfflineFile> OfflineFile::open_log(const std::filesystem::path& log, uint
   out.file_bytes_ = bytes->size_bytes;
   if (auto good = out.read_pages(bytes_in_memory({}), std::move(*bytes)); !good)
     return std::move(good).error();
+  if (out.is_empty_ && out.image_->has_frames()) {  // it was retired when the agent stopped
+    out.is_empty_ = false;
+    out.schema_findings_.push_back(
+        out.finding({}, "nothing in it counts without its database", kRepair));
+  }
   return out;
 }
 

@@ -50,6 +50,8 @@ class PageImage {
   // Pages in the database file and the committed log, the greater.
   uint32_t page_count() const { return page_count_; }
   uint32_t frame_count() const { return static_cast<uint32_t>(frame_page_.size()); }
+  // Are there frames in the log, whether they count or not?
+  bool has_frames() const { return !any_.empty(); }
   uint32_t committed_frames() const { return committed_frames_; }
   bool is_overlaid(uint32_t page) const { return committed_.contains(page); }
   bool is_committed_frame(uint32_t frame) const;

@@ -121,7 +121,10 @@ bool SpoolImpl::shrink(Lock& lock) {
             live >> 20, used >> 20, active_->number);
   const uint32_t number = active_->number;
   roll(lock, false);
-  if (active_->number != number) older_.back()->store.freeze();
+  if (active_->number == number) return true;
+  lock.unlock();
+  older_.back()->store.retire();
+  lock.lock();
   return true;
 }
 

@@ -1,5 +1,6 @@
 #include "agent/spool/sqlite.h"
 
+#include <array>
 #include <cerrno>
 #include <mutex>
 
@@ -84,6 +85,27 @@ std::string uri_of(const std::filesystem::path& file) {
   return uri + "?psow=0";
 }
 
+// Left valid, a frame that goes bad would end the log early, and its older pages cover newer ones
+// of the database. Without its header no frame counts. A cut in the middle leaves all of the log,
+// which says the same as the database, or none. An error costs nothing else.
+void retire(sqlite3* handle) {
+  constexpr int kHeaderBytes = 32;
+  int frames = 0;
+  int copied = 0;
+  const int code =
+      sqlite3_wal_checkpoint_v2(handle, "main", SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+  if (code != SQLITE_OK || frames <= 0 || copied != frames) return;
+  sqlite3_file* log = nullptr;
+  if (sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER,
+                           static_cast<void*>(&log)) != SQLITE_OK ||
+      log == nullptr || log->pMethods == nullptr) {
+    return;
+  }
+  const std::array<char, kHeaderBytes> zeros{};
+  if (log->pMethods->xWrite(log, zeros.data(), kHeaderBytes, 0) == SQLITE_OK)
+    (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
+
 // Memory statistics cost a global lock per allocation. Process-wide and only before first use: a
 // later caller keeps what there is.
 void configure_library() {
@@ -95,7 +117,10 @@ void configure_library() {
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
-void Connection::Close::operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
+void CloseDatabase::operator()(sqlite3* handle) const {
+  if (retires_log) retire(handle);
+  sqlite3_close_v2(handle);
+}
 
 Statement& Statement::bind(int index, int64_t value) {
   bind_error_ |= sqlite3_bind_int64(statement_.get(), index, value);
@@ -208,7 +233,10 @@ bool Connection::take_read_error() const { return read_errno(handle(), true) != 
 
 bool Connection::in_transaction() const { return sqlite3_get_autocommit(handle()) == 0; }
 
+void Connection::retire_log() { retire(handle()); }
+
 void Connection::checkpoint_on_close(bool wanted) {
+  handle_.get_deleter().retires_log = wanted;
   sqlite3_db_config(handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, wanted ? 0 : 1, nullptr);
 }
 

@@ -49,6 +49,11 @@ class Statement {
   int bind_error_ = 0;
 };
 
+struct CloseDatabase {
+  bool retires_log = false;
+  void operator()(sqlite3* handle) const;
+};
+
 class Connection {
  public:
   // Opens or creates `file` with psow=0: a medium that garbles the sector being written must not
@@ -69,15 +74,17 @@ class Connection {
   // Did the medium fail to give what was read, from the file or its log, since this was last asked?
   bool take_read_error() const;
   bool in_transaction() const;
-  // Closing copies the WAL back only if this said so: not from a file that may be damaged.
+  // Closing copies the WAL back and then retires it only if this said so: not from a file that may
+  // be damaged.
   void checkpoint_on_close(bool wanted);
+  // Copies the WAL back; once all of it is in the database and synced, makes what is left of it
+  // worthless, keeping the size of its file. Nothing may be written through this connection any
+  // more.
+  void retire_log();
   sqlite3* handle() const { return handle_.get(); }
 
  private:
-  struct Close {
-    void operator()(sqlite3* handle) const;
-  };
-  std::unique_ptr<sqlite3, Close> handle_;
+  std::unique_ptr<sqlite3, CloseDatabase> handle_;
 };
 
 }  // namespace penstock::spool

@@ -141,6 +141,11 @@ void Store::freeze() {
   statements_->db.checkpoint_on_close(false);
 }
 
+void Store::retire() {
+  if (!broken_) statements_->db.retire_log();
+  freeze();
+}
+
 void Store::thaw() {
   broken_ = false;
   statements_->db.checkpoint_on_close(true);

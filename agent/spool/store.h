@@ -60,6 +60,8 @@ class Store {
   // Nothing is written any more, neither by closing it. Reads go on.
   void freeze();
   void thaw();
+  // freeze() for a good file: the log is copied back first, so that the database alone says it all.
+  void retire();
   uint64_t live_bytes() const { return static_cast<uint64_t>(live_pages_ * kPageBytes); }
   // Of the database, with what is free in it.
   uint64_t used_bytes() const { return static_cast<uint64_t>(page_count_ * kPageBytes); }

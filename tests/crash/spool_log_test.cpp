@@ -1,0 +1,273 @@
+// A bit that flips in the write-ahead log ends it there, and what is before the end covers newer
+// pages of the database: the file goes back in time, and SQLite sees nothing wrong. After a clean
+// stop no log counts; else what the copy of the lanes knows, and commits that lie behind the end,
+// tell.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <fstream>
+
+#include "agent/spool/lanes_file.h"
+#include "agent/spool/offline_check.h"
+#include "agent/spool/offline_repair.h"
+#include "tests/crash/spool_corpus.h"
+#include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_stuck_files.h"
+
+namespace penstock::spool::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kHeaderBytes = 32;
+constexpr size_t kFrameBytes = 24 + 4096;
+
+class SpoolLog : public ::testing::Test {
+ protected:
+  SpoolLog() {
+    options_.mono = [this] { return MonoTime(std::chrono::seconds(seconds_.load())); };
+  }
+  ~SpoolLog() override { watch_removals(nullptr); }
+
+  void open() {
+    spool_ = open_or_die(options_);
+    watcher_ = std::make_unique<Watcher>();
+    spool_->start(*watcher_);
+    feeder_ = std::make_unique<Feeder>(*spool_);
+    lane_ = spool_->lane({"r", "t"});
+  }
+  void close() {
+    spool_->stop();
+    spool_.reset();
+  }
+  // Durable on return.
+  void put(int commits, int count = 10) {
+    for (int i = 0; i < commits; ++i) {
+      feeder_->put(lane_, count);
+      ASSERT_TRUE(spool_->flush());
+    }
+  }
+  bool at_rest() {
+    return eventually([this] { return !spool_->busy_since(); });
+  }
+  // The copy of the lanes is as new as the file.
+  void copy_lanes() {
+    seconds_ += 10;
+    ASSERT_TRUE(read_now(*spool_, lane_, 1));
+    ASSERT_TRUE(at_rest());
+    const auto copy = LanesFile(options_.dir).read();
+    ASSERT_TRUE(copy && !copy->lanes.empty());
+    ASSERT_EQ(copy->lanes.back().next_seq, spool_->state(lane_).next_seq);
+  }
+  // As kill -9 leaves it.
+  void kill() {
+    ASSERT_TRUE(at_rest());
+    const fs::path killed = dir_.path() / "killed";
+    fs::copy(options_.dir, killed);
+    close();
+    options_.dir = killed;
+  }
+  // As versions before this left it: all in the database, and the log still counts.
+  void close_leaving_the_log() {
+    spool_->stop();
+    const std::string header = slurp(log()).substr(0, kHeaderBytes);
+    spool_.reset();
+    std::string bytes = slurp(log());
+    bytes.replace(0, kHeaderBytes, header);
+    spill(log(), bytes);
+  }
+  fs::path log() const { return options_.dir / "1.db-wal"; }
+  // Of the log in use, from the first on.
+  static size_t frames(const std::string& bytes) {
+    size_t count = 0;
+    for (size_t at = kHeaderBytes; at + kFrameBytes <= bytes.size(); at += kFrameBytes, ++count) {
+      if (bytes.compare(at + 8, 8, bytes, 16, 8) != 0) break;
+    }
+    return count;
+  }
+  void flip(size_t frame) {
+    std::string bytes = slurp(log());
+    bytes.at(kHeaderBytes + frame * kFrameBytes + 24 + 2000) ^= 4;
+    spill(log(), bytes);
+  }
+  std::vector<Finding> fsck() const {
+    auto spool = OfflineSpool::open(options_.dir);
+    if (!spool) return {{options_.dir, {}, {}, {}, spool.error().what, ""}};
+    CheckCounts counts;
+    return check_spool(*spool, counts);
+  }
+  static bool names(const std::vector<Finding>& findings, const std::string& what) {
+    return std::any_of(findings.begin(), findings.end(), [&](const Finding& one) {
+      return one.what.find(what) != std::string::npos &&
+             one.advice.find("penstock spool repair") != std::string::npos;
+    });
+  }
+  // Waiting records, as the offline tools see them.
+  static size_t stored(const fs::path& dir) {
+    size_t count = 0;
+    auto spool = OfflineSpool::open(dir);
+    if (!spool) return 0;
+    spool->for_each(
+        {}, [&count](const OfflineRecord&) { return ++count > 0; },
+        [](const auto&, const auto&, const auto&) {});
+    return count;
+  }
+  fs::path repaired() {
+    fs::path into = dir_.path() / "repaired";
+    fs::remove_all(into);
+    const auto account = repair_spool(options_.dir, into, Log::none());
+    EXPECT_TRUE(account) << account.error().what;
+    return into;
+  }
+  // What a start says.
+  std::string opened_saying() {
+    ::testing::internal::CaptureStderr();
+    {
+      auto opened = Spool::open(options_, Log::to_stderr(LogLevel::kWarning));
+      EXPECT_TRUE(opened) << opened.error().what;
+    }
+    return ::testing::internal::GetCapturedStderr();
+  }
+  // Records up to `last`. What cannot be read is given up, as a lane does it.
+  size_t readable(Seq last) {
+    size_t count = 0;
+    for (Seq from = 1; from <= last;) {
+      const auto segment = read_now(*spool_, lane_, from);
+      if (segment && *segment == nullptr) break;
+      SeqRange range = spool_->segment_range(lane_, from);
+      if (segment) {
+        range = {(*segment)->first(), (*segment)->last()};
+        Seq seq = range.first;
+        for (const auto& body : bodies_of(**segment)) {
+          EXPECT_EQ(body, Feeder::body(lane_, seq++, 50));
+          ++count;
+        }
+      } else {
+        spool_->damaged(lane_, range.first, range.last, "its row is gone");
+      }
+      EXPECT_GE(range.last, from);
+      from = std::max(range.last, from) + 1;
+    }
+    return count;
+  }
+  // The records up to `last` were there, and the file has gone back: those that are left are
+  // delivered, each of the others counts as damaged, no number comes again.
+  void expect_gone_back_from(Seq last, const std::string& epoch) {
+    const std::string said = opened_saying();
+    EXPECT_NE(said.find("gone back in time"), std::string::npos) << said;
+    EXPECT_NE(said.find("penstock spool repair"), std::string::npos) << said;
+    open();
+    EXPECT_NE(spool_->epoch(), epoch);
+    const LaneState state = spool_->state(lane_);
+    EXPECT_EQ(state.next_seq, last + 1);
+    const size_t held = readable(last);
+    EXPECT_LT(held, last) << "or nothing was tried";
+    put(1);
+    spool_->acknowledge(lane_, last + 10);
+    ASSERT_TRUE(spool_->flush());
+    const LaneState end = spool_->state(lane_);
+    EXPECT_EQ(end.damaged, last - held);
+    EXPECT_EQ(end.delivered(), held + 10);
+    close();
+  }
+
+  TempDir dir_;
+  Options options_ = options_in(dir_.path() / "spool");
+  std::atomic<int64_t> seconds_ = 1000;
+  std::unique_ptr<Watcher> watcher_;
+  std::unique_ptr<Spool> spool_;
+  std::unique_ptr<Feeder> feeder_;
+  LaneId lane_ = 0;
+};
+
+TEST_F(SpoolLog, AfterACleanStopNoFrameCounts) {
+  open();
+  put(30);
+  const size_t used = frames(slurp(log()));
+  ASSERT_GT(used, 60U);
+  const auto size = fs::file_size(log());
+  close();
+  const std::string bytes = slurp(log());
+  EXPECT_EQ(bytes.size(), size);
+  EXPECT_EQ(bytes.substr(0, kHeaderBytes), std::string(kHeaderBytes, '\0'));
+  for (const size_t frame : {size_t{3}, used / 2, used - 1}) flip(frame);
+  EXPECT_TRUE(fsck().empty());
+  EXPECT_EQ(stored(options_.dir), 300U);
+  open();
+  EXPECT_EQ(read_all(*spool_, lane_).size(), 300U);
+  put(1);
+  close();
+  EXPECT_EQ(stored(options_.dir), 310U);
+  EXPECT_EQ(fs::file_size(log()), size);
+}
+
+TEST_F(SpoolLog, StaysWhenNotAllOfItCouldBeCopiedBack) {
+  FaultVfs vfs;
+  open();
+  put(30);
+  spool_->stop();
+  vfs.set_disk_full(true, true);
+  spool_.reset();
+  vfs.set_disk_full(false);
+  EXPECT_GT(frames(slurp(log())), 60U);
+  EXPECT_EQ(stored(options_.dir), 300U);
+  open();
+  EXPECT_EQ(read_all(*spool_, lane_).size(), 300U);
+  close();
+}
+
+// The database must be on the medium before the log is not.
+TEST_F(SpoolLog, ACutAtAnyPointOfAStopLosesNothing) {
+  FaultVfs vfs;
+  std::mt19937_64 random{test_seed()};
+  open();
+  put(12);
+  ASSERT_TRUE(at_rest());
+  std::vector<fs::path> cuts;
+  std::function<void()> cut = [&] {
+    for (int mode = 0; mode < FaultVfs::kModes; ++mode) {
+      cuts.push_back(dir_.path() / ("cut" + std::to_string(cuts.size())));
+      vfs.cut_with_names(options_.dir, cuts.back(), static_cast<FaultVfs::Survives>(mode), random);
+    }
+    vfs.before_operation(1, cut);
+  };
+  vfs.before_operation(1, cut);
+  close();
+  vfs.before_operation(0, nullptr);
+  EXPECT_GT(cuts.size(), size_t{20} * FaultVfs::kModes);
+  for (const auto& dir : cuts) {
+    SCOPED_TRACE(dir.filename().string());
+    options_.dir = dir;
+    EXPECT_TRUE(fsck().empty());
+    open();
+    EXPECT_EQ(read_all(*spool_, lane_).size(), 120U);
+    EXPECT_EQ(spool_->state(lane_).damaged, 0U);
+    close();
+    fs::remove_all(dir);
+  }
+}
+
+// What waits in it is moved, but not in one step.
+TEST_F(SpoolLog, OfALargeFileThatIsReplacedCountsNoMoreEither) {
+  FaultVfs vfs;
+  options_.shrink_from_bytes = 256 << 10;
+  open();
+  for (int i = 0; i < 20; ++i) {
+    feeder_->put(lane_, 5, 20000);
+    ASSERT_TRUE(spool_->flush());
+  }
+  std::string header;
+  watch_removals([&](const std::string& path) {
+    if (path.ends_with("/1.db")) header = slurp(log()).substr(0, kHeaderBytes);
+  });
+  spool_->acknowledge(lane_, 100);
+  ASSERT_TRUE(spool_->flush());
+  EXPECT_TRUE(eventually([&] { return !fs::exists(options_.dir / "1.db"); }));
+  ASSERT_TRUE(at_rest());
+  watch_removals(nullptr);
+  EXPECT_EQ(header, std::string(kHeaderBytes, '\0'));
+  close();
+}
+
+}  // namespace
+}  // namespace penstock::spool::testing
