@@ -135,7 +135,20 @@ Result<void> OfflineFile::read_header() {
                  {}};
   }
   first_page_good_ = true;
+  note_broken_log();
   return {};
+}
+
+// A log that ends too early is no damage to SQLite: it takes the older pages before the end.
+void OfflineFile::note_broken_log() {
+  if (const uint32_t commits = image_->unreached_commits(); commits > 0) {
+    schema_findings_.push_back(finding(
+        {},
+        fmt::format("its log is broken behind frame {}: {} or more commits after that are out of "
+                    "reach",
+                    image_->committed_frames(), commits),
+        "penstock spool repair, before the agent starts, gets out of it what can be had"));
+  }
 }
 
 // sqlite_schema: (type, name, tbl_name, rootpage, sql), rooted in page 1.

@@ -1,5 +1,6 @@
 #include "agent/spool/offline_image.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -37,12 +38,41 @@ struct Checksum {
   bool big_endian = false;
   uint32_t s0 = 0;
   uint32_t s1 = 0;
+  bool is(const char* stored) const {
+    return s0 == load_be32(stored) && s1 == load_be32(stored + 4);
+  }
+  void take(const char* stored) {
+    s0 = load_be32(stored);
+    s1 = load_be32(stored + 4);
+  }
   void add(const char* bytes, size_t size) {
     for (size_t i = 0; i + 8 <= size; i += 8) {
       s0 += (big_endian ? load_be32(bytes + i) : load_le32(bytes + i)) + s1;
       s1 += (big_endian ? load_be32(bytes + i + 4) : load_le32(bytes + i + 4)) + s0;
     }
   }
+};
+
+// Commits behind the end of a log. Frames that follow each other have been written so: a commit is
+// begun when the one before it is on the medium. What was rolled back, and overwritten in part, is
+// no such chain.
+class Unreached {
+ public:
+  void note(const std::string& frame, bool follows) {
+    if (!follows) count_ = padded_ = 0;
+    const uint32_t page = load_be32(frame.data());
+    const bool is_commit = load_be32(frame.data() + 4) != 0;
+    // The last frame of a commit is written a second time where that fills up a sector.
+    const bool is_padding = is_commit && page == padded_;
+    padded_ = is_commit && !is_padding ? page : 0;
+    if (is_commit && !is_padding) most_ = std::max(most_, ++count_);
+  }
+  uint32_t commits() const { return most_ > 0 ? most_ - 1 : 0; }
+
+ private:
+  uint32_t count_ = 0;
+  uint32_t padded_ = 0;
+  uint32_t most_ = 0;
 };
 
 struct Descriptor {
@@ -94,6 +124,14 @@ Result<ByteSource> bytes_of_file(const std::filesystem::path& file) {
       [kept](uint64_t at, size_t size, char* out) { return read_fully(kept->fd, at, size, out); }};
 }
 
+uint32_t commits_behind_log(const std::filesystem::path& log) {
+  auto bytes = bytes_of_file(log);
+  std::string magic(4, '\0');
+  if (!bytes || !bytes->read(0, magic.size(), magic.data()) || load_be32(magic.data()) == 0)
+    return 0;
+  return PageImage(bytes_in_memory({}), std::move(*bytes)).unreached_commits();
+}
+
 PageImage::PageImage(ByteSource database, std::optional<ByteSource> log)
     : database_(std::move(database)), log_(std::move(log)) {
   const uint64_t pages = (database_.size_bytes + kPage - 1) / kPage;
@@ -115,8 +153,10 @@ void PageImage::scan_log() {
     sum.big_endian = (magic & 1) != 0;
     sum.add(header.data(), 24);
     valid = (magic & ~1U) == kLogMagic && load_be32(header.data() + 8) == kPage &&
-            sum.s0 == load_be32(header.data() + 24) && sum.s1 == load_be32(header.data() + 28);
+            sum.is(header.data() + 24);
   }
+  const bool has_header = valid;
+  Unreached unreached;
   std::unordered_map<uint32_t, uint32_t> open;  // of the transaction being read
   for (uint64_t at = kLogHeaderBytes; at + kFrameBytes <= log_->size_bytes; at += kFrameBytes) {
     const auto number = static_cast<uint32_t>(frame_page_.size());
@@ -128,11 +168,16 @@ void PageImage::scan_log() {
     const uint32_t page = load_be32(frame.data());
     frame_page_.push_back(page);
     if (page != 0) any_[page] = number;
-    if (!valid) continue;
+    if (!has_header || page == 0 || std::memcmp(frame.data() + 8, header.data() + 16, 8) != 0) {
+      valid = false;
+      continue;
+    }
     sum.add(frame.data(), 8);
     sum.add(frame.data() + kFrameHeaderBytes, kPage);
-    valid = page != 0 && std::memcmp(frame.data() + 8, header.data() + 16, 8) == 0 &&
-            sum.s0 == load_be32(frame.data() + 16) && sum.s1 == load_be32(frame.data() + 20);
+    const bool follows = sum.is(frame.data() + 16);
+    valid = valid && follows;
+    sum.take(frame.data() + 16);
+    if (!valid) unreached.note(frame, follows);
     if (!valid) continue;
     open[page] = number;
     if (load_be32(frame.data() + 4) == 0) continue;
@@ -140,6 +185,7 @@ void PageImage::scan_log() {
     open.clear();
     committed_frames_ = number + 1;
   }
+  unreached_commits_ = unreached.commits();
 }
 
 bool PageImage::is_committed_frame(uint32_t frame) const {

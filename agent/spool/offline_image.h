@@ -30,6 +30,10 @@ ByteSource bytes_in_memory(std::string bytes);
 // source.
 Result<ByteSource> bytes_of_file(const std::filesystem::path& file);
 
+// How many commits are lost behind the end of a log, at least: PageImage::unreached_commits(). 0
+// when it cannot be read, or has been retired.
+uint32_t commits_behind_log(const std::filesystem::path& log);
+
 // Where a page is to be looked for.
 enum class PageFrom : uint8_t {
   kCommitted,  // its newest committed form: in the log, else in the database
@@ -53,6 +57,9 @@ class PageImage {
   // Are there frames in the log, whether they count or not?
   bool has_frames() const { return !any_.empty(); }
   uint32_t committed_frames() const { return committed_frames_; }
+  // Commits behind the end of the log, of its own life, one after the other: it ends too early. One
+  // may be there after a power cut, before it was acknowledged, and does not count.
+  uint32_t unreached_commits() const { return unreached_commits_; }
   bool is_overlaid(uint32_t page) const { return committed_.contains(page); }
   bool is_committed_frame(uint32_t frame) const;
 
@@ -67,6 +74,7 @@ class PageImage {
   std::optional<ByteSource> log_;
   uint32_t page_count_ = 0;
   uint32_t committed_frames_ = 0;
+  uint32_t unreached_commits_ = 0;
   std::vector<uint32_t> frame_page_;                  // by frame, the page it claims to be
   std::unordered_map<uint32_t, uint32_t> committed_;  // page -> frame
   std::unordered_map<uint32_t, uint32_t> any_;

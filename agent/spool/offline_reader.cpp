@@ -7,6 +7,7 @@
 #include "agent/base/varint.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/kept_files.h"
+#include "agent/spool/lanes_file.h"
 #include "agent/spool/offline_writer.h"
 
 namespace penstock::spool {
@@ -133,6 +134,7 @@ Result<OfflineSpool> OfflineSpool::open_locked(const std::filesystem::path& dir)
   spool.dir_ = dir;
   spool.generations_ = std::move(*generations);
   spool.read_rows();
+  spool.compare_with_copy();
   return spool;
 }
 
@@ -155,6 +157,29 @@ void OfflineSpool::read_rows() {
                          {segment.first, segment.last()},
                          "a second segment claims records that another one holds",
                          "the first one found counts; nothing to do if that one is readable"});
+  }
+}
+
+// The copy never is ahead of what was on disk when it was written.
+void OfflineSpool::compare_with_copy() {
+  const auto copy = LanesFile(dir_).read();
+  if (!copy) return;
+  for (const auto& row : copy->lanes) {
+    const auto found = lanes_.find(row.lane);
+    const Seq next =
+        found != lanes_.end() && found->second.key == row.key ? found->second.next_seq : Seq{1};
+    if (next >= row.next_seq) continue;
+    findings_.push_back(
+        {dir_ / "lanes",
+         {},
+         row.lane,
+         {next, row.next_seq - 1},
+         fmt::format(
+             "the lane had got to record {} when this copy was written: the files have gone "
+             "back in time",
+             row.next_seq - 1),
+         "penstock spool repair, before the agent starts, gets back what can be had; the rest is "
+         "counted as damaged"});
   }
 }
 

@@ -88,6 +88,7 @@ class OfflineSpool {
  private:
   OfflineSpool() = default;
   void read_rows();
+  void compare_with_copy();
   void note_unreadable(StoredQuarantine& record, const Error& error);
   bool lane_records(
       const OfflineLane& lane, const RecordFilter& filter,

@@ -48,6 +48,7 @@ class Repair {
   void salvage();
   void take_carved(uint32_t file, const RowPlace& place, FoundRow&& row);
   void take_copy();
+  bool has_gone_back() const;
   void name_lost_lanes();
   Result<void> write_epochs(OfflineWriter& writer);
   Result<void> write_lane(OfflineWriter& writer, const OfflineLane& lane);
@@ -122,7 +123,10 @@ void Repair::collect() {
   }
   rows_.segments = std::move(sound);
   note_sound_tables();
-  for (const uint32_t file : damaged) carve_file(file);
+  const bool all = has_gone_back();
+  for (uint32_t file = 0; file < generations_.size(); ++file) {
+    if (all || damaged.contains(file)) carve_file(file);
+  }
   take_copy();
   take_kept();
   name_lost_lanes();
@@ -232,6 +236,22 @@ void Repair::take_carved(uint32_t file, const RowPlace& place, FoundRow&& row) {
   } else if (auto* fate = std::get_if<FoundFate>(&row)) {
     if (!is_sound(file, FoundTable::kFate)) rows_.fates.push_back(std::move(*fate));
   }
+}
+
+// Do the tables end a lane before the copy does? Then what came after is nowhere but on loose
+// pages, although every table is sound.
+bool Repair::has_gone_back() const {
+  if (!copy_) return false;
+  std::map<LaneId, Seq> next;
+  const auto reach = [&next](LaneId lane, Seq seq) { next[lane] = std::max(next[lane], seq); };
+  for (const auto& [id, lane] : rows_.lanes) reach(id, lane.next_seq);
+  for (const auto& segment : rows_.segments) reach(segment.lane, segment.last() + 1);
+  for (const auto& record : rows_.quarantine) reach(record.lane, record.seq + 1);
+  for (const auto& fate : rows_.fates) reach(fate.lane, fate.range.last + 1);
+  return std::any_of(copy_->lanes.begin(), copy_->lanes.end(), [&next](const LaneRow& row) {
+    const auto found = next.find(row.lane);
+    return row.next_seq > (found == next.end() ? Seq{1} : found->second);
+  });
 }
 
 // What the tables have lost of lanes and epochs, as it was some seconds before. Cursors in the copy

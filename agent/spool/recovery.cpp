@@ -9,12 +9,16 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/spool/database.h"
+#include "agent/spool/offline_image.h"
 #include "agent/spool/volatile_fs.h"
 
 namespace penstock::spool {
 namespace {
 
 constexpr Millis kReadRetry{100};
+constexpr char kAdvice[] =
+    "What is known to be missing is counted as damaged; penstock spool repair gets out of the file "
+    "and its log what can be had";
 
 class Recovery {
  public:
@@ -58,6 +62,7 @@ class Recovery {
   bool was_before(Generation& one, Generation& other) const;
   void set_misplaced_aside();
   bool is_newest_good() const;
+  Result<void> has_whole_log() const;
   Result<void> knows_lanes(const Ledger& ledger) const;
   Result<bool> take_newest();
   Result<void> begin_fresh();
@@ -239,16 +244,40 @@ bool Recovery::is_newest_good() const {
          (!copy_ || copy_->active <= newest);
 }
 
-// A lane in the copy was on disk before the copy was written: a file that does not name it has lost
-// rows. To go on with it would give that lane's numbers out again.
+// SQLite takes a log up to the first frame that is bad. Where that is not the last commit, which
+// may have been cut short, acknowledged ones are lost, and what is left is no state the file ever
+// had: the older pages of the log lie over newer ones.
+Result<void> Recovery::has_whole_log() const {
+  const uint32_t lost = commits_behind_log(file(out_.active->number) + "-wal");
+  if (lost == 0) return {};
+  return Error{ErrorKind::kCorrupt,
+               fmt::format("it has gone back in time: its log is damaged, and {} or more commits "
+                           "behind the damage are out of reach. {}",
+                           lost, kAdvice),
+               {}};
+}
+
+// What the copy says was on disk before the copy was written. A file that does not name a lane of
+// it has lost rows; one that ends a lane earlier has lost the commits after that, as with a log
+// that damage ends too early. To go on with it would give numbers out again, and copy the older
+// pages of such a log over newer ones.
 Result<void> Recovery::knows_lanes(const Ledger& ledger) const {
   if (!copy_) return {};
   for (const auto& row : copy_->lanes) {
-    if (ledger.has(row.lane) && ledger.state(row.lane).key == row.key) continue;
-    return Error{ErrorKind::kCorrupt,
-                 fmt::format("its table of lanes does not name lane {} (route '{}', table '{}')",
-                             row.lane, row.key.route, row.key.table),
-                 {}};
+    if (!ledger.has(row.lane) || ledger.state(row.lane).key != row.key) {
+      return Error{ErrorKind::kCorrupt,
+                   fmt::format("its table of lanes does not name lane {} (route '{}', table '{}')",
+                               row.lane, row.key.route, row.key.table),
+                   {}};
+    }
+    const Seq next = ledger.state(row.lane).next_seq;
+    if (next >= row.next_seq) continue;
+    return Error{
+        ErrorKind::kCorrupt,
+        fmt::format("it has gone back in time: lane {} (route '{}', table '{}') ends at record {}, "
+                    "and had got to {}. {}",
+                    row.lane, row.key.route, row.key.table, next - 1, row.next_seq - 1, kAdvice),
+        {}};
   }
   return {};
 }
@@ -259,8 +288,9 @@ Result<bool> Recovery::take_newest() {
   out_.active = std::move(out_.older.back());
   out_.older.pop_back();
   out_.active->store.thaw();
-  auto loaded = load_all({});
-  Result<void> done = loaded ? knows_lanes(loaded->ledger) : Result<void>(loaded.error());
+  Result<void> done = has_whole_log();
+  auto loaded = done ? load_all({}) : Result<Loaded>(done.error());
+  done = loaded ? knows_lanes(loaded->ledger) : Result<void>(loaded.error());
   if (done) done = continue_epoch(false);
   if (done) {
     out_.loaded = std::move(*loaded);

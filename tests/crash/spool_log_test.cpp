@@ -269,5 +269,75 @@ TEST_F(SpoolLog, OfALargeFileThatIsReplacedCountsNoMoreEither) {
   close();
 }
 
+TEST_F(SpoolLog, ThatEndsTooEarlyAfterAStopIsNoticed) {
+  open();
+  put(30);
+  const std::string epoch = spool_->epoch();
+  close_leaving_the_log();
+  EXPECT_EQ(stored(options_.dir), 300U);
+  EXPECT_TRUE(fsck().empty());
+  flip(frames(slurp(log())) / 2);
+  EXPECT_TRUE(names(fsck(), "gone back in time"));
+  EXPECT_EQ(stored(repaired()), 300U) << "the database has them all";
+  expect_gone_back_from(300, epoch);
+  options_.dir = repaired();
+  open();
+  EXPECT_EQ(spool_->state(lane_).damaged, 0U) << "handed over to a lane of their own";
+  close();
+}
+
+TEST_F(SpoolLog, ThatEndsTooEarlyAfterAKillIsNoticedAsFarAsTheCopyKnows) {
+  open();
+  put(20);
+  copy_lanes();
+  put(1);
+  const std::string epoch = spool_->epoch();
+  kill();
+  EXPECT_EQ(stored(options_.dir), 210U);
+  EXPECT_TRUE(fsck().empty());
+  flip(frames(slurp(log())) / 2);
+  EXPECT_TRUE(names(fsck(), "gone back in time"));
+  EXPECT_EQ(stored(repaired()), 210U) << "the log has them all";
+  expect_gone_back_from(200, epoch);
+}
+
+// The copy is older than what is lost.
+TEST_F(SpoolLog, CommitsBehindItsEndAreNamed) {
+  open();
+  put(30);
+  const std::string epoch = spool_->epoch();
+  kill();
+  fs::remove(options_.dir / "lanes");
+  EXPECT_TRUE(fsck().empty());
+  flip(frames(slurp(log())) / 2);
+  EXPECT_TRUE(names(fsck(), "out of reach"));
+  EXPECT_EQ(stored(repaired()), 300U);
+  EXPECT_NE(opened_saying().find("penstock spool repair"), std::string::npos);
+  open();
+  EXPECT_NE(spool_->epoch(), epoch);
+  EXPECT_LT(spool_->state(lane_).next_seq, 301U) << "nobody knows of them";
+  put(1);
+  close();
+  EXPECT_EQ(stored(repaired()), 310U) << "the others in a lane of their own";
+}
+
+// A commit that was never acknowledged may be there as a whole but for one page.
+TEST_F(SpoolLog, ItsLastCommitAloneIsNone) {
+  open();
+  put(30);
+  kill();
+  fs::remove(options_.dir / "lanes");
+  const std::string bytes = slurp(log());
+  const auto at = [](size_t frame) { return kHeaderBytes + frame * kFrameBytes; };
+  size_t last = frames(bytes) - 1;
+  if (bytes.compare(at(last), 8, bytes, at(last - 1), 8) == 0) --last;  // written twice
+  flip(last);
+  EXPECT_LT(stored(options_.dir), 300U);
+  EXPECT_TRUE(fsck().empty());
+  flip(last);
+  flip(0);
+  EXPECT_FALSE(fsck().empty());
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing
