@@ -135,12 +135,13 @@ Result<void> OfflineFile::read_header() {
                  {}};
   }
   first_page_good_ = true;
-  note_broken_log();
+  note_broken_log(page);
   return {};
 }
 
-// A log that ends too early is no damage to SQLite: it takes the older pages before the end.
-void OfflineFile::note_broken_log() {
+// A log that ends too early is no damage to SQLite: it takes the older pages before the end, and
+// stumbles at most when they make the database smaller than its first page says.
+void OfflineFile::note_broken_log(std::string_view first_page) {
   if (const uint32_t commits = image_->unreached_commits(); commits > 0) {
     schema_findings_.push_back(finding(
         {},
@@ -149,6 +150,15 @@ void OfflineFile::note_broken_log() {
                     image_->committed_frames(), commits),
         "penstock spool repair, before the agent starts, gets out of it what can be had"));
   }
+  const uint32_t has = image_->database_pages();
+  const uint32_t wanted = be32(first_page, 28);
+  // Of a version of SQLite that did not keep the number, it means nothing.
+  if (be32(first_page, 24) != be32(first_page, 92) || wanted <= has) return;
+  schema_findings_.push_back(
+      finding(1,
+              fmt::format("{} pages are missing: it counts {}, and ends after {}", wanted - has,
+                          wanted, has),
+              kRepair));
 }
 
 // sqlite_schema: (type, name, tbl_name, rootpage, sql), rooted in page 1.

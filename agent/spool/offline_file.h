@@ -62,7 +62,7 @@ class OfflineFile {
   OfflineFile() = default;
   Result<void> read_pages(ByteSource database, std::optional<ByteSource> log);
   Result<void> read_header();
-  void note_broken_log();
+  void note_broken_log(std::string_view first_page);
   void read_schema();
   const Root* root_of(FoundTable table) const;
   void walk(Walk& walk, uint32_t page, int depth) const;

@@ -137,6 +137,7 @@ PageImage::PageImage(ByteSource database, std::optional<ByteSource> log)
   const uint64_t pages = (database_.size_bytes + kPage - 1) / kPage;
   page_count_ =
       static_cast<uint32_t>(std::min<uint64_t>(pages, std::numeric_limits<uint32_t>::max() - 1));
+  database_pages_ = page_count_;
   if (log_) scan_log();
   for (const auto& [page, frame] : committed_) page_count_ = std::max(page_count_, page);
 }
@@ -181,6 +182,7 @@ void PageImage::scan_log() {
     if (!valid) continue;
     open[page] = number;
     if (load_be32(frame.data() + 4) == 0) continue;
+    database_pages_ = load_be32(frame.data() + 4);
     for (const auto& [changed, where] : open) committed_[changed] = where;
     open.clear();
     committed_frames_ = number + 1;

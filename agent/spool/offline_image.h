@@ -57,6 +57,8 @@ class PageImage {
   // Are there frames in the log, whether they count or not?
   bool has_frames() const { return !any_.empty(); }
   uint32_t committed_frames() const { return committed_frames_; }
+  // As SQLite takes it: what the last commit in the log says, else what the database file has.
+  uint32_t database_pages() const { return database_pages_; }
   // Commits behind the end of the log, of its own life, one after the other: it ends too early. One
   // may be there after a power cut, before it was acknowledged, and does not count.
   uint32_t unreached_commits() const { return unreached_commits_; }
@@ -74,6 +76,7 @@ class PageImage {
   std::optional<ByteSource> log_;
   uint32_t page_count_ = 0;
   uint32_t committed_frames_ = 0;
+  uint32_t database_pages_ = 0;
   uint32_t unreached_commits_ = 0;
   std::vector<uint32_t> frame_page_;                  // by frame, the page it claims to be
   std::unordered_map<uint32_t, uint32_t> committed_;  // page -> frame

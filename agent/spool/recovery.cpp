@@ -104,7 +104,12 @@ Result<void> Recovery::open_all() {
 }
 
 void Recovery::park(uint32_t number, const Error& why) {
-  log_.error("{}: {}; it is left as it is, what is in it is not delivered", file(number), why.what);
+  // The agent gets nothing out of a file that is no database any more, the tools still may.
+  const char* advice = why.kind == ErrorKind::kCorrupt
+                           ? "; penstock spool repair gets out of it what can be had"
+                           : "";
+  log_.error("{}: {}; it is left as it is, what is in it is not delivered{}", file(number),
+             why.what, advice);
   out_.parked.push_back(number);
 }
 

@@ -339,5 +339,38 @@ TEST_F(SpoolLog, ItsLastCommitAloneIsNone) {
   EXPECT_FALSE(fsck().empty());
 }
 
+// One end of the log is before the pages that the first page counts, all of which the database has.
+TEST_F(SpoolLog, WhatSqliteCallsMalformedIsNeverClean) {
+  open();
+  put(20, 60);
+  close_leaving_the_log();
+  fs::remove(options_.dir / "lanes");
+  const size_t all = frames(slurp(log()));
+  const fs::path sound = options_.dir;
+  size_t missing = 0;
+  for (size_t frame = 0; frame < all; ++frame) {
+    SCOPED_TRACE(frame);
+    options_.dir = dir_.path() / ("flip" + std::to_string(frame));
+    fs::copy(sound, options_.dir);
+    flip(frame);
+    const auto findings = fsck();
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open_v2((options_.dir / "1.db").c_str(), &db, SQLITE_OPEN_READWRITE, "unix"),
+              SQLITE_OK);
+    const int code =
+        sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    sqlite3_close(db);
+    if (code == SQLITE_CORRUPT) {
+      ++missing;
+      EXPECT_TRUE(names(findings, "pages are missing"));
+      EXPECT_EQ(stored(repaired()), 1200U);
+      EXPECT_NE(opened_saying().find("penstock spool repair gets out of it"), std::string::npos);
+    }
+    fs::remove_all(options_.dir);
+  }
+  EXPECT_GT(missing, 3U) << "or nothing was tried";
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing
