@@ -62,9 +62,9 @@ class Exporter {
 
 void Exporter::header() {
   codec::ExportHeader header;
-  if (!spool_.epochs().empty()) {
-    header.agent_id = spool_.epochs().rbegin()->second.agent_id;
-    header.epoch = spool_.epochs().rbegin()->second.name;
+  if (const auto* epoch = spool_.newest_epoch()) {
+    header.agent_id = epoch->agent_id;
+    header.epoch = epoch->name;
   }
   header.exported_at_us = read_clock().wall_us;
   codec::append_export_header(header, text_);
@@ -181,7 +181,9 @@ int spool_export(const SpoolArguments& arguments) {
                    : "");
   if (!whole)
     std::fprintf(stderr, "the spool is damaged: penstock spool repair may bring back more\n");
-  return whole ? kExitFine : kExitWrong;
+  const std::string kept = kept_text(*spool);
+  if (!kept.empty()) std::fprintf(stderr, "penstock spool: %s\n", kept.c_str());
+  return whole && kept.empty() ? kExitFine : kExitWrong;
 }
 
 }  // namespace penstock::cli

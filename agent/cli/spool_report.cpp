@@ -6,6 +6,9 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "agent/cli/human.h"
+#include "agent/spool/offline_check.h"
+
 namespace penstock::cli {
 
 int report(const Error& error) {
@@ -34,6 +37,19 @@ void report_unreadable(uint32_t lane, const spool::StoredSegment& segment, const
       "spool fsck says where\n",
       lane, static_cast<unsigned long long>(segment.first),
       static_cast<unsigned long long>(segment.last()), error.what.c_str());
+}
+
+std::string kept_text(const spool::OfflineSpool& spool) {
+  std::string files;
+  for (const auto& finding : spool::kept_findings(spool))
+    files += (files.empty() ? "" : ", ") + finding.file.filename().string();
+  if (files.empty()) return {};
+  uint64_t damaged = 0;
+  for (const auto& [id, lane] : spool.lanes()) damaged += lane.damaged + lane.missing;
+  return fmt::format("{} may be in {}: penstock spool repair may bring them back",
+                     damaged > 0 ? counted(damaged, "record") + " counted as damaged"
+                                 : "records that nobody counts",
+                     files);
 }
 
 bool flush_output() {

@@ -8,6 +8,7 @@
 #include "agent/base/result.h"
 #include "agent/spool/offline_file.h"
 #include "agent/spool/offline_ledger.h"
+#include "agent/spool/offline_reader.h"
 
 namespace penstock::cli {
 
@@ -23,6 +24,10 @@ std::string to_text(const spool::Finding& finding);
 
 // Says on standard error that these records could not be read.
 void report_unreadable(uint32_t lane, const spool::StoredSegment& segment, const Error& error);
+
+// "3,000 records counted as damaged may be in 1.db: ..."; empty when no file is kept beside those
+// that are read.
+std::string kept_text(const spool::OfflineSpool& spool);
 
 // False, after saying so, when what was printed did not get out. A closed pipe is no failure.
 bool flush_output();

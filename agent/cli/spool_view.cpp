@@ -84,21 +84,23 @@ std::string lane_text(const LaneReport& report, int64_t now_us) {
   return text + "\n";
 }
 
-std::string state_text(const spool::OfflineSpool& spool, const Totals& totals) {
+std::string state_text(const spool::OfflineSpool& spool, const Totals& totals, bool is_all) {
   if (!spool.findings().empty())
     return fmt::format("DAMAGED: {} (penstock spool fsck lists them)",
                        counted(spool.findings().size(), "finding"));
   if (totals.pending > 0) return counted(totals.pending, "record") + " waiting";
-  return "drained: nothing waits";
+  return is_all ? "drained: nothing waits" : "nothing waits here";
 }
 
 void print_stat(const spool::OfflineSpool& spool, const std::vector<LaneReport>& lanes,
                 const Totals& totals) {
   const int64_t now_us = read_clock().wall_us;
   print(fmt::format("spool {}\n", spool.dir().string()));
-  print(fmt::format("    {}\n", state_text(spool, totals)));
-  if (!spool.epochs().empty()) {
-    const auto& epoch = spool.epochs().rbegin()->second;
+  const std::string kept = kept_text(spool);
+  print(fmt::format("    {}\n", state_text(spool, totals, kept.empty())));
+  if (!kept.empty()) print("    " + kept + "\n");
+  if (const auto* newest = spool.newest_epoch()) {
+    const auto& epoch = *newest;
     const bool imported = epoch.machine_id == spool::kImportedMachine;
     print(fmt::format("    {} {}, epoch {} since {}\n",
                       imported ? "no agent has run on it; last imported from" : "agent",
@@ -139,10 +141,12 @@ void print_stat_json(const spool::OfflineSpool& spool, const std::vector<LaneRep
                                 R"("findings":{})",
                                 json(spool.dir().string()), totals.pending, totals.quarantined,
                                 totals.file_bytes, spool.findings().size());
-  if (!spool.epochs().empty()) {
-    const auto& epoch = spool.epochs().rbegin()->second;
-    out += fmt::format(R"(,"agent_id":{},"epoch":{})", json(epoch.agent_id), json(epoch.name));
-  }
+  if (const auto* epoch = spool.newest_epoch())
+    out += fmt::format(R"(,"agent_id":{},"epoch":{})", json(epoch->agent_id), json(epoch->name));
+  out += R"(,"kept":[)";
+  for (const auto& kept : spool::kept_findings(spool))
+    out += (out.ends_with('[') ? "" : ",") + json(kept.file.filename().string());
+  out += ']';
   out += R"(,"files":[)";
   for (const auto& file : spool.generations()) {
     out += fmt::format(R"({}{{"file":{},"format":{},"bytes":{}}})", out.ends_with('[') ? "" : ",",
@@ -173,7 +177,8 @@ int spool_stat(const SpoolArguments& arguments) {
     print_stat(*spool, lanes, totals);
     print(text_of(input_losses(spool->dir())));
   }
-  return flush_output() && spool->findings().empty() ? kExitFine : kExitWrong;
+  const bool is_all = spool->findings().empty() && spool::kept_findings(*spool).empty();
+  return flush_output() && is_all ? kExitFine : kExitWrong;
 }
 
 namespace {
@@ -249,7 +254,9 @@ int spool_ls(const SpoolArguments& arguments) {
         report_unreadable(lane.id, segment, error);
       });
   if (count == 0) std::fprintf(stderr, "no such records\n");
-  const bool good = flush_output() && unreadable == 0 && spool->findings().empty();
+  const std::string kept = kept_text(*spool);
+  if (!kept.empty()) std::fprintf(stderr, "penstock spool: %s\n", kept.c_str());
+  const bool good = flush_output() && unreadable == 0 && spool->findings().empty() && kept.empty();
   if (!spool->findings().empty())
     std::fprintf(stderr,
                  "penstock spool: the spool is damaged, records may be missing here: see "

@@ -16,7 +16,8 @@ class Check {
 
   std::vector<Finding> run() {
     findings_ = spool_.findings();
-    kept_files();
+    // The account of the lanes says what is wrong with the records; here is where they may be.
+    for (auto& finding : kept_findings(spool_)) findings_.push_back(std::move(finding));
     for (const auto& generation : spool_.generations()) generation.check_structure(findings_);
     for (const auto& [id, lane] : spool_.lanes()) {
       segments(lane);
@@ -33,7 +34,6 @@ class Check {
   }
   const OfflineFile& newest() const { return spool_.generations().front(); }
 
-  void kept_files();
   void segments(const OfflineLane& lane);
   void quarantine(const OfflineLane& lane);
   void account(const OfflineLane& lane);
@@ -43,32 +43,6 @@ class Check {
   CheckCounts& counts_;
   std::vector<Finding> findings_;
 };
-
-// The account of the lanes says what is wrong with the records; here is where they may be.
-void Check::kept_files() {
-  for (const auto& kept : list_kept(spool_.dir())) {
-    findings_.push_back({kept_file(spool_.dir(), kept),
-                         {},
-                         {},
-                         {},
-                         "kept: records in it are counted as damaged",
-                         "penstock spool repair gets out of it what can be had"});
-  }
-  for (const auto& [number, log] : list_lost_logs(spool_.dir())) {
-    findings_.push_back({log,
-                         {},
-                         {},
-                         {},
-                         "its database is gone",
-                         "put the database back beside its log, or penstock spool repair"});
-  }
-  for (const auto& generation : spool_.generations()) {
-    if (!read_parked_mark(spool_.dir(), generation.number())) continue;
-    findings_.push_back(
-        generation.finding({}, "the agent could not open or read it and has gone on in a new file",
-                           "penstock spool repair gets out of it what is counted as damaged"));
-  }
-}
 
 void Check::segments(const OfflineLane& lane) {
   for (const auto& segment : lane.segments) {
@@ -133,6 +107,28 @@ void Check::account(const OfflineLane& lane) {
 }
 
 }  // namespace
+
+std::vector<Finding> kept_findings(const OfflineSpool& spool) {
+  std::vector<Finding> findings;
+  const auto add = [&findings](const std::filesystem::path& file, const char* what,
+                               const char* advice) {
+    findings.push_back({file, {}, {}, {}, what, advice});
+  };
+  for (const auto& kept : list_kept(spool.dir())) {
+    add(kept_file(spool.dir(), kept), "kept: records in it are counted as damaged",
+        "penstock spool repair gets out of it what can be had");
+  }
+  for (const auto& [number, log] : list_lost_logs(spool.dir())) {
+    add(log, "its database is gone",
+        "put the database back beside its log, or penstock spool repair");
+  }
+  for (const auto& generation : spool.generations()) {
+    if (!read_parked_mark(spool.dir(), generation.number())) continue;
+    add(generation.file(), "the agent could not open or read it and has gone on in a new file",
+        "penstock spool repair gets out of it what is counted as damaged");
+  }
+  return findings;
+}
 
 std::vector<Finding> check_spool(OfflineSpool& spool, CheckCounts& counts) {
   return Check(spool, counts).run();

@@ -15,6 +15,10 @@ struct CheckCounts {
   uint64_t bytes = 0;  // of segments, as stored
 };
 
+// Files that are not read like the others and may hold records that are counted as damaged, or that
+// nobody counts; each is one of check_spool's findings, too.
+std::vector<Finding> kept_findings(const OfflineSpool& spool);
+
 // Empty: everything fits. Never writes.
 std::vector<Finding> check_spool(OfflineSpool& spool, CheckCounts& counts);
 

@@ -183,6 +183,14 @@ void OfflineSpool::compare_with_copy() {
   }
 }
 
+const FoundEpoch* OfflineSpool::newest_epoch() const {
+  const auto own = std::find_if(epochs_.rbegin(), epochs_.rend(), [](const auto& epoch) {
+    return epoch.second.machine_id != kImportedMachine;
+  });
+  if (own != epochs_.rend()) return &own->second;
+  return epochs_.empty() ? nullptr : &epochs_.rbegin()->second;
+}
+
 const OfflineLane* OfflineSpool::lane(LaneId id) const {
   const auto found = lanes_.find(id);
   return found == lanes_.end() ? nullptr : &found->second;

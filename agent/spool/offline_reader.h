@@ -65,6 +65,8 @@ class OfflineSpool {
   const std::vector<OfflineFile>& generations() const { return generations_; }  // newest first
   const std::map<uint32_t, FoundEpoch>& epochs() const { return epochs_; }
   const std::map<LaneId, OfflineLane>& lanes() const { return lanes_; }
+  // The last that an agent has begun, else the last that was imported; null: none.
+  const FoundEpoch* newest_epoch() const;
   const OfflineLane* lane(LaneId id) const;
   // What the tables and their trees have shown so far.
   const std::vector<Finding>& findings() const { return findings_; }

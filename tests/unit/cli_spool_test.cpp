@@ -205,6 +205,62 @@ TEST_F(SpoolTools, FsckAndRepairInPlaceKeepTheDamagedFiles) {
   EXPECT_EQ(penstock({"fsck", spool_dir()}).code, 0);
 }
 
+// What the agent has set aside is no part of the account of what waits.
+TEST_F(SpoolTools, RecordsThatARepairMayBringBackAreNamedByAll) {
+  fill_two_lanes(6);
+  destroy_first_page();
+  open();
+  close();
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"stat"}, {"stat", "--json"}, {"ls"}, {"export"}}) {
+    SCOPED_TRACE(command.front());
+    auto arguments = command;
+    arguments.push_back(spool_dir());
+    if (command.front() == "export") arguments.insert(arguments.end(), {"-o", at("all.ndjson")});
+    const auto outcome = penstock(arguments);
+    EXPECT_EQ(outcome.code, 1);
+    if (command.size() == 2) {
+      EXPECT_TRUE(has(outcome.out, R"("kept":["1.db"])")) << outcome.out;
+      continue;
+    }
+    EXPECT_TRUE(has(outcome.out + outcome.err,
+                    "37 records counted as damaged may be in 1.db: penstock spool repair may "
+                    "bring them back"))
+        << outcome.out << outcome.err;
+    EXPECT_FALSE(has(outcome.out, "drained"));
+  }
+  EXPECT_EQ(penstock({"repair", spool_dir()}).code, 0);
+  const auto repaired = penstock({"stat", spool_dir()});
+  EXPECT_EQ(repaired.code, 0) << repaired.err;
+  EXPECT_TRUE(has(repaired.out, "36 records waiting")) << repaired.out;
+}
+
+TEST_F(SpoolTools, StatNamesTheAgentThatFilledASpoolAndNotTheLastImport) {
+  fill_two_lanes(2);
+  const std::string lines = at("other.ndjson");
+  ASSERT_EQ(penstock({"export", spool_dir(), "-o", lines}).code, 0);
+  const std::string home = at("home");
+  ASSERT_EQ(penstock({"import", lines, home}).code, 0);
+  EXPECT_TRUE(has(penstock({"stat", home}).out, "no agent has run on it; last imported from"));
+  {
+    auto elsewhere = options();
+    elsewhere.dir = home;
+    elsewhere.agent_id = "gw-home";
+    auto spool = open_or_die(elsewhere);
+    Watcher watcher;
+    spool->start(watcher);
+    spool->stop();
+  }
+  next_.clear();
+  std::filesystem::remove_all(dir());
+  fill_two_lanes(2);
+  ASSERT_EQ(penstock({"export", spool_dir(), "-o", lines}).code, 0);
+  ASSERT_EQ(penstock({"import", lines, home}).code, 0);
+  const auto outcome = penstock({"stat", home});
+  EXPECT_TRUE(has(outcome.out, "agent gw-home, epoch")) << outcome.out;
+  EXPECT_FALSE(has(outcome.out, "no agent has run on it")) << outcome.out;
+}
+
 TEST_F(SpoolTools, WhatAnInterruptedRepairHasLeftIsNamed) {
   fill_two_lanes(12);
   settle_log();
