@@ -25,6 +25,7 @@ constexpr size_t kFrameBytes = 24 + 4096;
 class SpoolLog : public ::testing::Test {
  protected:
   SpoolLog() {
+    options_.quarantine_bytes = 32 << 20;  // in which a file that was set aside has room
     options_.mono = [this] { return MonoTime(std::chrono::seconds(seconds_.load())); };
   }
   ~SpoolLog() override { watch_removals(nullptr); }
