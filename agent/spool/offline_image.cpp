@@ -58,14 +58,16 @@ struct Checksum {
 // no such chain.
 class Unreached {
  public:
-  void note(const std::string& frame, bool follows) {
-    if (!follows) count_ = padded_ = 0;
+  // Of all frames of the log. `counts`: it is before the end.
+  void note(const std::string& frame, bool counts, bool follows) {
+    if (!follows) count_ = 0;
     const uint32_t page = load_be32(frame.data());
     const bool is_commit = load_be32(frame.data() + 4) != 0;
-    // The last frame of a commit is written a second time where that fills up a sector.
+    // The last frame of a commit is written a second time to fill up its sector. What of that copy
+    // is behind the sector is written after the sync: it may be cut off, and the next commit there.
     const bool is_padding = is_commit && page == padded_;
     padded_ = is_commit && !is_padding ? page : 0;
-    if (is_commit && !is_padding) most_ = std::max(most_, ++count_);
+    if (!counts && is_commit && !is_padding) most_ = std::max(most_, ++count_);
   }
   uint32_t commits() const { return most_ > 0 ? most_ - 1 : 0; }
 
@@ -178,7 +180,7 @@ void PageImage::scan_log() {
     const bool follows = sum.is(frame.data() + 16);
     valid = valid && follows;
     sum.take(frame.data() + 16);
-    if (!valid) unreached.note(frame, follows);
+    unreached.note(frame, valid, follows);
     if (!valid) continue;
     open[page] = number;
     if (load_be32(frame.data() + 4) == 0) continue;
