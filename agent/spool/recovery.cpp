@@ -217,8 +217,8 @@ void Recovery::set_misplaced_aside() {
   auto& files = out_.older;
   for (auto it = files.begin(); it != files.end();) {
     const KeptFile kept{(*it)->number, KeptFor::kRecords};
-    const auto later = std::find_if(
-        files.begin(), it, [&](const auto& other) { return was_before(**it, *other); });
+    const auto later = std::find_if(files.begin(), it,
+                                    [&](const auto& other) { return was_before(**it, *other); });
     if (later == it || (copy_ && copy_->active == kept.number)) {
       ++it;
       continue;

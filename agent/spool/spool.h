@@ -53,9 +53,9 @@ struct Options {
   // A file that became this large and is nearly empty again is replaced, so that its room is the
   // filesystem's again. 0: none is.
   uint64_t shrink_from_bytes = uint64_t{256} << 20;
-  uint64_t quarantine_bytes = 0;                             // its quota; 0: 5 % of max_size
-  std::map<std::string, LanePolicy> policies;                // by route name
-  LanePolicy other_lanes;                                    // of routes that are not in `policies`
+  uint64_t quarantine_bytes = 0;               // its quota; 0: 5 % of max_size
+  std::map<std::string, LanePolicy> policies;  // by route name
+  LanePolicy other_lanes;                      // of routes that are not in `policies`
   // For ages. Both clocks are asked with the spool's lock held: they must not wait for a caller.
   std::function<ClockReading()> clock = read_clock_reading;
   // For how often the file `lanes` is written.

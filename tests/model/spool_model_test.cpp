@@ -17,7 +17,7 @@ struct ModelLane {
   std::map<Seq, int64_t> taken_us;     // of a lane with an age
   Seq next = 1;                        // of the next record to enqueue
   Seq cursor = 0;
-  bool drops = false;      // the spool takes its oldest when it likes, or when it is too old
+  bool drops = false;  // the spool takes its oldest when it likes, or when it is too old
   bool has_age = false;
   uint64_t delivered = 0;  // of a lane that drops
   uint64_t refused = 0;

@@ -307,7 +307,7 @@ TEST_F(SpoolIndex, ASegmentWhoseRecordsWentToQuarantineBeforeItWasDroppedIsNotMi
   };
   for (int i = 0; i < 20; ++i) put_one();
   ASSERT_TRUE(read_now(*spool_, one, 1));  // on its way, so it stays
-  spool_->quarantine(one, 2, "poison");  // behind it, in one part of the index
+  spool_->quarantine(one, 2, "poison");    // behind it, in one part of the index
   ASSERT_TRUE(spool_->flush());
   clock.pass(2);
   ASSERT_TRUE(eventually([&] { return spool_->decided(one, {2, 20}); }));
