@@ -9,16 +9,13 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/spool/database.h"
-#include "agent/spool/offline_image.h"
+#include "agent/spool/gone_back.h"
 #include "agent/spool/volatile_fs.h"
 
 namespace penstock::spool {
 namespace {
 
 constexpr Millis kReadRetry{100};
-constexpr char kAdvice[] =
-    "What is known to be missing is counted as damaged; penstock spool repair gets out of the file "
-    "and its log what can be had";
 
 class Recovery {
  public:
@@ -62,8 +59,6 @@ class Recovery {
   bool was_before(Generation& one, Generation& other) const;
   void set_misplaced_aside();
   bool is_newest_good() const;
-  Result<void> has_whole_log() const;
-  Result<void> knows_lanes(const Ledger& ledger) const;
   Result<bool> take_newest();
   Result<void> begin_fresh();
   Result<std::unique_ptr<Generation>> blank();
@@ -249,53 +244,14 @@ bool Recovery::is_newest_good() const {
          (!copy_ || copy_->active <= newest);
 }
 
-// SQLite takes a log up to the first frame that is bad. Where that is not the last commit, which
-// may have been cut short, acknowledged ones are lost, and what is left is no state the file ever
-// had: the older pages of the log lie over newer ones.
-Result<void> Recovery::has_whole_log() const {
-  const uint32_t lost = commits_behind_log(file(out_.active->number) + "-wal");
-  if (lost == 0) return {};
-  return Error{ErrorKind::kCorrupt,
-               fmt::format("it has gone back in time: its log is damaged, and {} or more commits "
-                           "behind the damage are out of reach. {}",
-                           lost, kAdvice),
-               {}};
-}
-
-// What the copy says was on disk before the copy was written. A file that does not name a lane of
-// it has lost rows; one that ends a lane earlier has lost the commits after that, as with a log
-// that damage ends too early. To go on with it would give numbers out again, and copy the older
-// pages of such a log over newer ones.
-Result<void> Recovery::knows_lanes(const Ledger& ledger) const {
-  if (!copy_) return {};
-  for (const auto& row : copy_->lanes) {
-    if (!ledger.has(row.lane) || ledger.state(row.lane).key != row.key) {
-      return Error{ErrorKind::kCorrupt,
-                   fmt::format("its table of lanes does not name lane {} (route '{}', table '{}')",
-                               row.lane, row.key.route, row.key.table),
-                   {}};
-    }
-    const Seq next = ledger.state(row.lane).next_seq;
-    if (next >= row.next_seq) continue;
-    return Error{
-        ErrorKind::kCorrupt,
-        fmt::format("it has gone back in time: lane {} (route '{}', table '{}') ends at record {}, "
-                    "and had got to {}. {}",
-                    row.lane, row.key.route, row.key.table, next - 1, row.next_seq - 1, kAdvice),
-        {}};
-  }
-  return {};
-}
-
-// False: it cannot go on. Everything of it stays among the older ones.
 Result<bool> Recovery::take_newest() {
   if (!is_newest_good()) return false;
   out_.active = std::move(out_.older.back());
   out_.older.pop_back();
   out_.active->store.thaw();
-  Result<void> done = has_whole_log();
+  Result<void> done = has_whole_log(file(out_.active->number) + "-wal");
   auto loaded = done ? load_all({}) : Result<Loaded>(done.error());
-  done = loaded ? knows_lanes(loaded->ledger) : Result<void>(loaded.error());
+  done = loaded ? reaches_copy(loaded->ledger, copy_) : Result<void>(loaded.error());
   if (done) done = continue_epoch(false);
   if (done) {
     out_.loaded = std::move(*loaded);
