@@ -28,6 +28,8 @@ void SpoolImpl::commit(Lock& lock, bool with_records) {
   const bool done = with_records && commit_records(lock);
   const bool wanted = ledger_.has_unwritten() || !ledger_.turned_away().empty() || wants_drops_;
   if (!done && !fault_ && wanted) commit_acks(lock);
+  // A roll wrote the rest, or what was to be dropped found room: nothing is due any more.
+  if (!done && !wanted) acks_since_.reset();
   if (!fault_) after_commit(lock);
 }
 
@@ -76,6 +78,7 @@ void SpoolImpl::commit_acks(Lock& lock) {
   Plan attempt = plan(nullptr, true);
   if (attempt.transaction.empty() && attempt.quarantine.empty()) {
     // What there is waits for room in the quarantine, or for records to come back from their way.
+    note_doomed(attempt);
     acks_since_.reset();
     if (ledger_.has_unwritten() && !stopping_) acks_since_ = attempt.at;
     acks_not_before_ = attempt.at + kFullRetry;

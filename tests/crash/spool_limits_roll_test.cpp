@@ -212,6 +212,20 @@ TEST_F(LimitsRoll, TheSecondLedgerAndTheQuarantinesSizeGoAlong) {
   }
 }
 
+// The activation of the next file carries the counts that were due: a stop is not to wait for more.
+TEST_F(LimitsRoll, AStopEndsWhenARollWroteWhatWasDue) {
+  open();
+  const LaneId lane = spool_->lane({"route", "t"});
+  put(lane);
+  spool_->turned_away(lane, 3);
+  vfs_.fail_sync_of("1.db-wal");
+  spool_->stop();
+  EXPECT_EQ(spool_->counters().rolls, 1U);
+  spool_.reset();
+  open();
+  EXPECT_EQ(spool_->state(lane).refused, 3U);
+}
+
 // Nothing is acknowledged, the spool is green, nobody flushes: still the share holds.
 TEST_F(LimitsRoll, ALaneOverItsShareDropsWithoutAnyAcknowledgement) {
   options_.policies["cheap"] = {OverflowPolicy::kDropOldest, 10.0, {}};
