@@ -32,6 +32,7 @@ std::string joined(const grpc::ByteBuffer& buffer) {
   return out;
 }
 
+constexpr size_t kFewWait = 1;  // writes: time for the next ones
 // How long after a GOAWAY a stream goes on for the acknowledgements it waits for.
 constexpr Millis kGoawayGrace{10'000};
 
@@ -51,8 +52,8 @@ GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::sha
   // The headers go with the create request.
   context_->set_initial_metadata_corked(true);
   const grpc::Slice create(create_request(open.table, open.encoding, open.descriptor));
-  queued_ = grpc::ByteBuffer(&create, 1);
-  largest_sent_bytes_ = queued_.Length();
+  queued_.emplace_back(&create, 1);
+  largest_sent_bytes_ = queued_.front().Length();
 }
 
 void GrpcCall::start(grpc::CompletionQueue& queue) {
@@ -62,7 +63,7 @@ void GrpcCall::start(grpc::CompletionQueue& queue) {
   stream_ = stub.PrepareCall(context_.get(), kStreamMethod, &queue);
   stream_->StartCall(nullptr);  // no operation, see the constructor
   read();
-  start_write(queued_);
+  start_write();
 }
 
 void GrpcCall::write(int64_t offset, std::shared_ptr<const std::string> body) {
@@ -72,12 +73,8 @@ void GrpcCall::write(int64_t offset, std::shared_ptr<const std::string> body) {
   const std::lock_guard lock(mutex_);
   if (ended_ || half_closed_) return;
   largest_sent_bytes_ = std::max(largest_sent_bytes_, message.Length());
-  // The create response can arrive before gRPC reports the create request as written.
-  if (write_pending_) {
-    queued_.Swap(&message);
-  } else {
-    start_write(message);
-  }
+  queued_.emplace_back().Swap(&message);
+  if (!write_pending_) start_write();
 }
 
 void GrpcCall::half_close() {
@@ -126,11 +123,11 @@ void GrpcCall::read() {
   stream_->Read(&incoming_, read_.tag());
 }
 
-void GrpcCall::start_write(grpc::ByteBuffer& message) {
+void GrpcCall::start_write() {
   write_pending_ = true;
   ++operations_;
-  stream_->Write(message, written_.tag());  // takes references of its own
-  message.Clear();
+  stream_->Write(queued_.front(), written_.tag());  // takes references of its own
+  queued_.pop_front();
 }
 
 void GrpcCall::start_half_close() {
@@ -174,25 +171,29 @@ void GrpcCall::on_read(bool ok) {
   read();
 }
 
+// Its owner is told of several at a time while others wait: each time costs it a wake-up.
 void GrpcCall::on_written(bool ok) {
-  bool batch_done = false;
+  int done = 0;
   bool open = false;
   {
     const std::lock_guard lock(mutex_);
     write_pending_ = false;
-    batch_done = std::exchange(created_, true);
+    unreported_ += std::exchange(created_, true) ? 1 : 0;
     open = answered_;
     if (!ok || ended_) {
-      queued_.Clear();
+      queued_.clear();
       return;
     }
-    if (queued_.Length() > 0) {
-      start_write(queued_);
+    if (!queued_.empty()) {
+      start_write();
     } else if (half_closed_) {
       start_half_close();
     }
+    if (queued_.size() <= kFewWait) done = std::exchange(unreported_, 0);
   }
-  if (batch_done) emit([&](StreamEvents& events) { events.on_write_done(generation_); });
+  for (; done > 0; --done) {
+    emit([&](StreamEvents& events) { events.on_write_done(generation_); });
+  }
   if (open) note_goaway();
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -67,7 +68,7 @@ class GrpcCall {
 
   // All under mutex_.
   void read();
-  void start_write(grpc::ByteBuffer& message);
+  void start_write();
   void start_half_close();
   void ask_status();
   void note_silence();
@@ -102,7 +103,8 @@ class GrpcCall {
   std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;  // goes before the context
   int operations_ = 0;                                            // under way
-  grpc::ByteBuffer queued_;  // first the create request, then at most one batch
+  std::deque<grpc::ByteBuffer> queued_;  // for the write under way; first the create request
+  int unreported_ = 0;                   // writes that are done
   size_t largest_sent_bytes_ = 0;
   bool write_pending_ = true;  // the create request first
   bool created_ = false;       // the create request has been written

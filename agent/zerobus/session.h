@@ -5,7 +5,7 @@
 // described to it, never owned by it.
 //
 // True on return of every event:
-// - at most one Write of a generation is without its write_done, at most one WantBatch is
+// - at most four Writes of a generation are without their write_done, at most one WantBatch is
 // unanswered;
 // - bytes written and unacknowledged stay within in_flight_bytes, but for a single batch that is
 // larger alone;
@@ -216,9 +216,7 @@ class StreamSession {
   SessionSnapshot snapshot() const;
   bool open() const { return phase_ == Phase::kOpen; }
   // Open, with nothing to send and nothing to wait for.
-  bool at_rest() const {
-    return open() && wants_nothing() && window_.empty() && !write_outstanding_;
-  }
+  bool at_rest() const { return open() && wants_nothing() && window_.empty() && writes_ == 0; }
 
  private:
   enum class Phase {
@@ -283,7 +281,7 @@ class StreamSession {
   uint64_t generation_ = 0;
   std::string stream_id_;
   AckWindow window_;
-  bool write_outstanding_ = false;
+  int writes_ = 0;            // not reported as done
   bool rotating_ = false;     // the server announced the end of this stream
   bool own_close_ = false;    // we close it: idle, held, or others wait
   bool leaving_ = false;      // others wait

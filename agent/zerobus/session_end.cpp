@@ -106,7 +106,8 @@ void StreamSession::rewind() {
   if (!window_.empty() || prepared_ || want_outstanding_) data_ = true;
   window_ = AckWindow();
   prepared_.reset();
-  want_outstanding_ = data_since_want_ = write_outstanding_ = false;
+  want_outstanding_ = data_since_want_ = false;
+  writes_ = 0;
   if (std::exchange(handed_out_, false)) actions_.push_back(Rewind{acked_seq_ + 1});
 }
 

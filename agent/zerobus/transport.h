@@ -34,7 +34,8 @@ class StreamEvents {
   virtual void on_response(uint64_t generation, Response response) = 0;
   // The server sent something unreadable. The stream goes on; its owner will want to cancel it.
   virtual void on_bad_response(uint64_t generation, Error error) = 0;
-  // The batch given to write() has passed flow control; the next may be given.
+  // The oldest batch given to write() has passed flow control. While others wait this may come
+  // late, for several in a row.
   virtual void on_write_done(uint64_t generation) = 0;
   // Exactly once for every stream, after everything else. The server's status, or what the
   // connection died of.
@@ -46,12 +47,12 @@ class Stream {
   virtual ~Stream() =
       default;  // cancels, unless the stream has already ended: keep it until on_closed
 
-  // Sends `body`, a run of rows (wire.h), as the request with `offset`. At most one write may be
-  // outstanding; the first may be given as soon as the stream is open. `body` is shared, not
-  // copied, and released when gRPC is done with it, which can be later than on_write_done. Without
-  // effect on a stream that has ended.
+  // Sends `body`, a run of rows (wire.h), as the request with `offset`. One is sent at a time;
+  // more wait and follow it at once, as many as the caller gives. The first may be given as soon as
+  // the stream is open. `body` is shared, not copied, and released when gRPC is done with it, which
+  // can be later than on_write_done. Without effect on a stream that has ended.
   virtual void write(int64_t offset, std::shared_ptr<const std::string> body) = 0;
-  // No more writes, after the outstanding one; acks still arrive until on_closed.
+  // No more writes, after those that wait; acks still arrive until on_closed.
   virtual void half_close() = 0;
   // Ends the stream now; on_closed follows.
   virtual void cancel() = 0;

@@ -48,27 +48,27 @@ struct Streamed {
 class Progress final : public zerobus::StreamEvents {
  public:
   void on_response(uint64_t, zerobus::Response response) override {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (std::holds_alternative<zerobus::StreamCreated>(response)) open_ = true;
     if (const auto* ack = std::get_if<zerobus::Ack>(&response)) acked_ = ack->up_to;
-    wake();
+    wake(std::move(lock));
   }
   void on_bad_response(uint64_t, Error) override {}
   void on_write_done(uint64_t) override {
-    const std::lock_guard lock(mutex_);
-    writing_ = false;
-    wake();
+    std::unique_lock lock(mutex_);
+    --writing_;
+    wake(std::move(lock));
   }
   void on_closed(uint64_t, zerobus::Status status) override {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     closed_ = zerobus::code_name(status.code) + ": " + status.message;
-    wake();
+    wake(std::move(lock));
   }
   void writes() {
     const std::lock_guard lock(mutex_);
-    writing_ = true;
+    ++writing_;
   }
-  // Until the next batch may go: nothing is being written and `acked` is enough.
+  // Until the next batch may go: as many are being written as for a lane, and `acked` is enough.
   void wait(bool open, int64_t acked) {
     std::unique_lock lock(mutex_);
     wanted_open_ = open;
@@ -79,11 +79,13 @@ class Progress final : public zerobus::StreamEvents {
 
  private:
   bool ready() const {
-    return !closed_.empty() || (open_ == wanted_open_ && !writing_ && acked_ >= wanted_acked_);
+    return !closed_.empty() || (open_ == wanted_open_ && writing_ < 4 && acked_ >= wanted_acked_);
   }
-  // Not for every acknowledgement while a write is under way.
-  void wake() {
-    if (ready()) changed_.notify_one();
+  // Not for every acknowledgement while a write is under way; and not to wait for the lock.
+  void wake(std::unique_lock<std::mutex> lock) {
+    const bool is_ready = ready();
+    lock.unlock();
+    if (is_ready) changed_.notify_one();
   }
 
   std::mutex mutex_;
@@ -91,7 +93,7 @@ class Progress final : public zerobus::StreamEvents {
   bool wanted_open_ = true;
   int64_t wanted_acked_ = -1;
   bool open_ = false;
-  bool writing_ = false;
+  int writing_ = 0;
   int64_t acked_ = -1;
   std::string closed_;
 };

@@ -80,11 +80,10 @@ TEST_F(LaneTest, SendsEverythingInOrderAndReleasesOnlyWhatIsAcknowledged) {
   EXPECT_EQ(streams_[0]->open.encoding, zerobus::Encoding::kJson);
   streams_[0]->created();
   run();
-  ASSERT_EQ(streams_[0]->writes.size(), 1u) << "one write in flight";
+  ASSERT_EQ(streams_[0]->writes.size(), 3u) << "one is under way, the others wait for it";
   EXPECT_EQ(cursor(), 0u);
   streams_[0]->written();
   run();
-  ASSERT_EQ(streams_[0]->writes.size(), 2u);
   EXPECT_EQ(cursor(), 0u) << "written is not acknowledged";
   streams_[0]->ack(0);
   run();
@@ -92,9 +91,6 @@ TEST_F(LaneTest, SendsEverythingInOrderAndReleasesOnlyWhatIsAcknowledged) {
   streams_[0]->ack(1);
   run();
   EXPECT_EQ(cursor(), 4u);
-  streams_[0]->written();
-  run();
-  ASSERT_EQ(streams_[0]->writes.size(), 3u);
   EXPECT_EQ(FakeStream::rows(streams_[0]->writes[0].second),
             (std::vector<std::string>{row_of(1), row_of(2)}));
   EXPECT_EQ(FakeStream::rows(streams_[0]->writes[2].second), (std::vector<std::string>{row_of(5)}));
@@ -111,7 +107,7 @@ TEST_P(Pacing, AfterABatchTheNextWaitsAsLongAsItsRowsTakeAtTheConfiguredRate) {
   make_rows(4001);
   streams_.at(0)->created();
   run();
-  ASSERT_EQ(streams_[0]->writes.size(), 1u);
+  EXPECT_EQ(streams_[0]->writes.size(), GetParam() == 0 ? 2u : 1u);
   streams_[0]->written();
   streams_[0]->ack(0);
   run();

@@ -178,8 +178,9 @@ class Simulation {
       case 0:
         return answer_want();
       case 1:
-        if (std::exchange(write_outstanding_, false)) apply(session_.write_done(at(), stream_));
-        return;
+        if (writes_ == 0) return;
+        --writes_;
+        return apply(session_.write_done(at(), stream_));
       case 2:
         return serve_one();
       default:
@@ -232,7 +233,8 @@ class Simulation {
 
   void on(const Open& open) {
     stream_ = open.generation;
-    created_ = write_outstanding_ = false;
+    created_ = false;
+    writes_ = 0;
     received_.clear();
     served_ = acked_ = 0;
     ++opens_;
@@ -240,7 +242,7 @@ class Simulation {
   }
   void on(const WantBatch& want) { want_ = want; }
   void on(const Write& write) {
-    write_outstanding_ = true;
+    ++writes_;
     received_.push_back(write.batch);
     largest_batch_ = std::max(largest_batch_, write.batch.last_seq - write.batch.first_seq + 1);
     most_batches_ = std::max<uint64_t>(most_batches_, received_.size() - acked_);
@@ -281,7 +283,7 @@ class Simulation {
   MonoTime armed_ = MonoTime::max();
   uint64_t stream_ = 0;
   bool created_ = false;
-  bool write_outstanding_ = false;
+  int writes_ = 0;  // not reported as done
   std::deque<BatchInfo> received_;
   size_t served_ = 0;
   size_t acked_ = 0;
