@@ -3,13 +3,15 @@
 #include <cstdio>
 #include <future>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "agent/app/compose.h"
 #include "agent/app/table_schemas.h"
 #include "agent/codec/binary_text.h"
-#include "agent/codec/row_descriptor.h"
+#include "agent/codec/row_encoder.h"
+#include "agent/codec/schema_version.h"
 #include "agent/codec/table_fit.h"
 #include "agent/codec/table_text.h"
 #include "agent/config/config.h"
@@ -28,52 +30,63 @@ int failed(const Error& error, int code) {
 
 Error usage(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
 
-// The route named, or the only one that can mean `table`.
-Result<const config::Route*> find_route(const config::Config& config, const std::string& name,
-                                        const std::string& table) {
-  std::string names;
-  const config::Route* found = nullptr;
-  size_t matches = 0;
+Result<config::Config> load(const std::filesystem::path& file) {
+  auto loaded = config::load_file(file, config::system_environment());
+  if (loaded.ok()) return std::move(loaded.config);
+  std::string text;
+  for (const auto& problem : loaded.problems) text += to_string(problem) + "\n";
+  return usage(text + file.string() + " is not in order; see `penstock check`");
+}
+
+// A route that writes to the table, and where that is.
+struct Subject {
+  const config::Config& config;
+  const config::Route& route;
+  const config::Destination& destination;
+};
+
+// The route named, or those that write to `table`, or the only one there is.
+std::vector<const config::Route*> routes_meant(const config::Config& config,
+                                               const std::string& name, const std::string& table) {
+  std::vector<const config::Route*> found;
   for (const auto& route : config.routes) {
-    names += (names.empty() ? "" : ", ") + route.name;
-    const bool meant = name.empty() ? route.table == table : route.name == name;
-    if (!meant) continue;
-    found = &route;
-    ++matches;
+    if (name.empty() ? route.table == table : route.name == name) found.push_back(&route);
   }
-  if (matches == 1) return found;
-  if (name.empty() && config.routes.size() == 1) return &config.routes.front();
+  if (found.empty() && name.empty() && config.routes.size() == 1)
+    found.push_back(&config.routes.front());
+  return found;
+}
+
+Error not_clear(const config::Config& config, const std::string& name, const std::string& table) {
+  std::string names;
+  for (const auto& route : config.routes) names += (names.empty() ? "" : ", ") + route.name;
   return usage((name.empty() ? "which route writes to " + table + " is not clear; say --route NAME"
                              : "there is no route " + name) +
                " (routes: " + names + ")");
 }
 
-struct Subject {
-  config::Config config;
-  const config::Route* route = nullptr;
-  const config::Destination* destination = nullptr;
-};
-
-// The configuration and what is meant in it. `subject` stays where it is: its members point into
-// it.
-Result<void> load(const std::filesystem::path& file, const std::string& route,
-                  const std::string& table, Subject& subject) {
-  if (table.find('$') != std::string::npos || !config::check_table_template(table)) {
+// At least one.
+Result<std::vector<Subject>> subjects(const config::Config& config, const std::string& name,
+                                      const std::string& table) {
+  if (table.find('$') != std::string::npos || !config::check_table_template(table))
     return usage(table + " is no table; write catalog.schema.table, of A-Z a-z 0-9 _");
+  std::vector<Subject> found;
+  for (const auto* route : routes_meant(config, name, table)) {
+    const auto* destination = config.destination(route->destination);
+    if (!destination) return usage("route " + route->name + " has no destination");
+    found.push_back({config, *route, *destination});
   }
-  auto loaded = config::load_file(file, config::system_environment());
-  if (!loaded.ok()) {
-    std::string text;
-    for (const auto& problem : loaded.problems) text += to_string(problem) + "\n";
-    return usage(text + file.string() + " is not in order; see `penstock check`");
-  }
-  subject.config = std::move(loaded.config);
-  auto found = find_route(subject.config, route, table);
+  if (found.empty()) return not_clear(config, name, table);
+  return found;
+}
+
+// The one that is meant.
+Result<Subject> subject(const config::Config& config, const std::string& name,
+                        const std::string& table) {
+  auto found = subjects(config, name, table);
   if (!found) return std::move(found).error();
-  subject.route = *found;
-  subject.destination = subject.config.destination(subject.route->destination);
-  if (!subject.destination) return usage("route " + subject.route->name + " has no destination");
-  return {};
+  if (found->size() > 1) return not_clear(config, name, table);
+  return found->front();
 }
 
 void print_warnings(const codec::UnityTable& table) {
@@ -82,10 +95,10 @@ void print_warnings(const codec::UnityTable& table) {
 
 // The table as the route's columns describe it.
 Result<codec::TableSchema> table_of_columns(const Subject& subject) {
-  const auto spec = app::encoder_spec(subject.config, *subject.route);
+  const auto spec = app::encoder_spec(subject.config, subject.route);
   if (!spec) return spec.error();
   if (spec->columns.empty()) {
-    return usage("route " + subject.route->name +
+    return usage("route " + subject.route.name +
                  " names no columns, so nothing is known of its table; set schema: unity_catalog, "
                  "or give it columns");
   }
@@ -96,9 +109,8 @@ Result<codec::TableSchema> table_of_columns(const Subject& subject) {
 // will do.
 Result<codec::TableSchema> known_table(const Subject& subject, const std::string& table,
                                        bool planned) {
-  if (subject.destination->schema != config::Schema::kUnityCatalog)
-    return table_of_columns(subject);
-  auto kept = app::kept_schema(subject.config, *subject.destination, table);
+  if (subject.destination.schema != config::Schema::kUnityCatalog) return table_of_columns(subject);
+  auto kept = app::kept_schema(subject.config, subject.destination, table);
   if (kept) {
     print_warnings(*kept);
     return std::move(kept->schema);
@@ -107,12 +119,37 @@ Result<codec::TableSchema> known_table(const Subject& subject, const std::string
   auto described = table_of_columns(subject);
   if (!described) {
     return usage(kept.error().what + ", or, if it does not exist, give the columns of route " +
-                 subject.route->name + " types (as): " + described.error().what);
+                 subject.route.name + " types (as): " + described.error().what);
   }
   std::fprintf(stderr,
                "note: nothing is known of %s yet; this is what the columns of route %s say\n",
-               table.c_str(), subject.route->name.c_str());
+               table.c_str(), subject.route.name.c_str());
   return described;
+}
+
+// What the lanes of a route make rows with while the table is like this.
+Result<codec::RowEncoder> encoder_of(const Subject& subject, const codec::TableSchema& table) {
+  return subject.destination.schema == config::Schema::kUnityCatalog
+             ? app::make_encoder(subject.config, subject.route, table)
+             : app::make_encoder(subject.config, subject.route);
+}
+
+Result<void> show(const Subject& subject, const std::string& name) {
+  const auto table = known_table(subject, name, false);
+  if (!table) return table.error();
+  std::printf("route: %s\n", subject.route.name.c_str());
+  std::fputs(codec::mapping_text(*table).c_str(), stdout);
+  const auto encoder = encoder_of(subject, *table);
+  if (!encoder) return encoder.error();
+  const auto version = codec::schema_version(encoder->descriptor());
+  if (version.empty()) {
+    std::puts("schema: none, rows are JSON");
+    return {};
+  }
+  std::string base64;
+  codec::append_base64(encoder->descriptor(), base64);
+  std::printf("schema: %s\ndescriptor: %s\n", version.c_str(), base64.c_str());
+  return {};
 }
 
 }  // namespace
@@ -122,7 +159,8 @@ SchemaCommand::SchemaCommand(CLI::App& app, std::string version) : version_(std:
       app.add_subcommand("schema", "Tables: their columns and how rows are made for them");
   schema->require_subcommand(1);
   fetch_ = schema->add_subcommand("fetch", "Ask the workspace for a table, keep and show it");
-  show_ = schema->add_subcommand("show", "Show columns, protobuf fields and the descriptor");
+  show_ = schema->add_subcommand(
+      "show", "Show columns, and the schema and descriptor of each route's rows");
   sql_ = schema->add_subcommand("sql", "Print CREATE TABLE and the grants that writing needs");
   for (auto* command : {fetch_, show_, sql_}) {
     command->add_option("-c,--config", config_, "Configuration file")->capture_default_str();
@@ -134,30 +172,29 @@ SchemaCommand::SchemaCommand(CLI::App& app, std::string version) : version_(std:
 
 std::optional<int> SchemaCommand::run() const {
   if (*fetch_) return fetch();
-  if (*show_) return print(false);
-  if (*sql_) return print(true);
+  if (*show_) return show();
+  if (*sql_) return sql();
   return std::nullopt;
 }
 
 int SchemaCommand::fetch() const {
-  Subject subject;
-  if (auto loaded = load(config_, route_, table_, subject); !loaded) {
-    return failed(loaded.error(), kExitUsage);
-  }
-  if (subject.destination->workspace_url.empty()) {
-    return failed(usage("destination " + subject.destination->name + " has no workspace_url"),
-                  kExitUsage);
+  const auto config = load(config_);
+  if (!config) return failed(config.error(), kExitUsage);
+  const auto subject = cli::subject(*config, route_, table_);
+  if (!subject) return failed(subject.error(), kExitUsage);
+  const auto& destination = subject->destination;
+  if (destination.workspace_url.empty()) {
+    return failed(usage("destination " + destination.name + " has no workspace_url"), kExitUsage);
   }
   std::promise<Result<codec::UnityTable>> promise;  // outlives what keeps it
-  auto tables = app::TableSchemas::start(subject.config, *subject.destination,
-                                         "penstock/" + version_, Log::none());
+  auto tables = app::TableSchemas::start(*config, destination, "penstock/" + version_, Log::none());
   if (!tables) return failed(tables.error(), kExitFailed);
   (*tables)->ask(table_,
                  [&](Result<codec::UnityTable> answer) { promise.set_value(std::move(answer)); });
   const auto table = promise.get_future().get();  // bounded by the HTTP client's timeout
   if (!table) return failed(table.error(), kExitFailed);
   print_warnings(*table);
-  if (const auto& spool = subject.config.spool.dir; !std::filesystem::exists(spool)) {
+  if (const auto& spool = config->spool.dir; !std::filesystem::exists(spool)) {
     std::fprintf(stderr,
                  "note: not kept: there is no spool in %s yet, the agent makes it at its first "
                  "start\n",
@@ -167,23 +204,26 @@ int SchemaCommand::fetch() const {
   return 0;
 }
 
-int SchemaCommand::print(bool sql) const {
-  Subject subject;
-  if (auto loaded = load(config_, route_, table_, subject); !loaded) {
-    return failed(loaded.error(), kExitUsage);
+int SchemaCommand::show() const {
+  const auto config = load(config_);
+  if (!config) return failed(config.error(), kExitUsage);
+  const auto subjects = cli::subjects(*config, route_, table_);
+  if (!subjects) return failed(subjects.error(), kExitUsage);
+  int code = 0;
+  for (const auto& subject : *subjects) {
+    if (auto shown = cli::show(subject, table_); !shown) code = failed(shown.error(), kExitUsage);
   }
-  const auto table = known_table(subject, table_, sql);
+  return code;
+}
+
+int SchemaCommand::sql() const {
+  const auto config = load(config_);
+  if (!config) return failed(config.error(), kExitUsage);
+  const auto subject = cli::subject(*config, route_, table_);
+  if (!subject) return failed(subject.error(), kExitUsage);
+  const auto table = known_table(*subject, table_, true);
   if (!table) return failed(table.error(), kExitUsage);
-  if (sql) {
-    std::fputs(codec::create_table_sql(*table, table_, principal_).c_str(), stdout);
-    return 0;
-  }
-  std::fputs(codec::mapping_text(*table).c_str(), stdout);
-  const auto descriptor = codec::row_descriptor(*table, "Row");
-  if (!descriptor) return failed(descriptor.error(), kExitUsage);
-  std::string base64;
-  codec::append_base64(*descriptor, base64);
-  std::printf("descriptor: %s\n", base64.c_str());
+  std::fputs(codec::create_table_sql(*table, table_, principal_).c_str(), stdout);
   return 0;
 }
 

@@ -1,5 +1,8 @@
 // `penstock schema fetch | show | sql`: the tables as the agent sees them.
 //
+// `show` gives, for each route that writes to the table, the descriptor its streams are opened with
+// and the schema's name that its quarantined records carry.
+//
 // Main thread. Reads the configuration; only `fetch` asks the workspace. What a running agent keeps
 // is read from its folder, which needs no lock.
 #pragma once
@@ -25,7 +28,8 @@ class SchemaCommand {
 
  private:
   int fetch() const;
-  int print(bool sql) const;
+  int show() const;
+  int sql() const;
 
   std::string version_;
   std::filesystem::path config_ = "/etc/penstock/penstock.yaml";

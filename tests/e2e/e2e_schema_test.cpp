@@ -132,6 +132,39 @@ TEST_F(Schema, ATableIsKnownFromTheWorkspaceAndRememberedWithoutIt) {
   EXPECT_EQ(agent_.stop(), 0);
 }
 
+// The route fills less than the table has, so its rows have a descriptor of their own.
+TEST_F(Schema, TheCommandShowsTheSchemaThatARefusedRecordNames) {
+  file("secret", "s3cret\n");
+  auto narrowed = configuration();
+  narrowed.insert(narrowed.rfind('}'), ", columns: {n: \"${payload.n}\"}");
+  file("penstock.yaml", narrowed);
+  server_.start();
+  agent_.start();
+  ASSERT_TRUE(agent_.wait_ready());
+  test::SentLog sent;
+  test::UdpFeeder feeder(udp_port_,
+                         {"", 100, [](uint64_t) { return R"({"n":"no number"})"; }, &sent});
+  feeder.start();
+  ASSERT_TRUE(agent_.wait_for_log("no number", kGenerous));
+  feeder.stop();
+  EXPECT_EQ(agent_.stop(), 0);
+  const auto penstock = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), test::build_dir() + "/agent/penstock");
+    test::Process process({arguments, {}, dir_.path() / (arguments[1] + ".log")});
+    EXPECT_EQ(process.wait(std::chrono::seconds(60)).value_or(-1), 0) << process.output();
+    return process.output();
+  };
+  const auto after = [](const std::string& text, const std::string& label) {
+    const auto at = text.find(label);
+    return at == text.npos ? "no " + label + " in " + text : text.substr(at + label.size(), 9);
+  };
+  const auto config = (dir_.path() / "penstock.yaml").string();
+  EXPECT_EQ(
+      after(penstock({"schema", "show", kTable, "--config", config}), "\nschema: "),
+      after(penstock({"quarantine", "show", (dir_.path() / "spool").string(), "--limit", "1"}),
+            "\n    schema       "));
+}
+
 TEST_F(Schema, TheCommandFetchesATableAndShowsItAfterwardsWithoutTheWorkspace) {
   file("secret", "s3cret\n");
   const auto penstock = [&](std::vector<std::string> arguments) {

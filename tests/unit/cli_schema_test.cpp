@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "agent/cli/cli.h"
+#include "agent/codec/binary_text.h"
+#include "agent/codec/schema_version.h"
 #include "tests/support/temp_dir.h"
 
 namespace penstock::cli {
@@ -16,6 +18,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 class SchemaTools : public testing::Test {
  protected:
@@ -109,7 +112,7 @@ TEST_F(SchemaTools, WithoutTypesItSaysWhatIsMissing) {
 }
 
 TEST_F(SchemaTools, ATableThatIsKnownIsShownAsItIsAndThatItWasCreatedAnew) {
-  configure(kTyped);
+  configure("    columns:\n      m: \"${payload.m}\"\n");
   keep("a.b.c.json",
        R"({"full_name":"a.b.c","table_id":"id-2","columns":[{"name":"m","type_text":"string"}]})");
   for (const auto* what : {"sql", "show"}) {
@@ -123,6 +126,74 @@ TEST_F(SchemaTools, ATableThatIsKnownIsShownAsItIsAndThatItWasCreatedAnew) {
     EXPECT_THAT(schema(what).err, HasSubstr("created again")) << what;
   keep("a.b.c.anew", "id-0 id-1");
   EXPECT_THAT(schema("show").err, Not(HasSubstr("created again"))) << "of another table";
+}
+
+constexpr const char* kThreeColumns =
+    R"({"full_name":"a.b.c","columns":[{"name":"n","type_text":"bigint"},
+    {"name":"s","type_text":"string"},{"name":"more","type_text":"double"}]})";
+
+std::string after(const std::string& text, const std::string& label) {
+  const auto at = text.find(label);
+  if (at == text.npos) return "no " + label;
+  const auto from = at + label.size();
+  return text.substr(from, text.find('\n', from) - from);
+}
+
+// A version that differs from the quarantine's means another descriptor, and the other way round.
+TEST_F(SchemaTools, EachRouteIsShownWithTheDescriptorOfItsOwnRowsAndThatOnesVersion) {
+  configure(
+      "    columns: {n: \"${payload.n}\"}\n"
+      "  - {name: wide, match: {topic: y}, table: a.b.c}\n"
+      "  - {name: other, match: {topic: z}, table: a.b.other}\n");
+  keep("a.b.c.json", kThreeColumns);
+  const auto outcome = schema("show");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, Not(HasSubstr("other")));
+  const auto second = outcome.out.find("route: wide\n");
+  ASSERT_NE(second, outcome.out.npos) << outcome.out;
+  const auto narrow = outcome.out.substr(0, second);
+  const auto wide = outcome.out.substr(second);
+  EXPECT_THAT(narrow, StartsWith("route: r\n"));
+  std::vector<std::string> versions;
+  for (const auto& shown : {narrow, wide}) {
+    EXPECT_THAT(shown, HasSubstr("more")) << "the table is shown whole";
+    const auto descriptor = codec::decode_base64(after(shown, "descriptor: "));
+    ASSERT_TRUE(descriptor) << shown;
+    EXPECT_EQ(descriptor->find("more") != descriptor->npos, shown == wide);
+    EXPECT_EQ(after(shown, "schema: "), codec::schema_version(*descriptor));
+    versions.push_back(after(shown, "schema: "));
+  }
+  EXPECT_NE(versions[0], versions[1]);
+}
+
+TEST_F(SchemaTools, ARouteWhoseColumnsDoNotFitIsNamedAndTheOthersAreShown) {
+  configure(
+      "    columns: {gone: \"${payload.n}\"}\n"
+      "  - {name: wide, match: {topic: y}, table: a.b.c}\n");
+  keep("a.b.c.json", kThreeColumns);
+  const auto outcome = schema("show");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("route r: column 'gone'"));
+  EXPECT_THAT(outcome.out, HasSubstr("route: wide\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("descriptor: "));
+}
+
+// With `schema: columns`, what is not known of the table makes the rows JSON.
+TEST_F(SchemaTools, RowsOfJsonHaveNoSchema) {
+  std::ofstream(dir_.path() / "penstock.yaml")
+      << "version: 1\nagent: {id: gw}\ndestinations:\n  d: {endpoint: \"http://127.0.0.1:1\", "
+         "schema: columns, auth: {token: \"long-enough\"}}\nroutes:\n"
+         "  - name: loose\n    match: {topic: x}\n    table: a.b.c\n"
+         "    columns: {n: {from: \"${payload.n}\", as: bigint}}\n"
+         "  - name: strict\n    match: {topic: y}\n    table: a.b.c\n"
+         "    columns: {n: {from: \"${payload.n}\", as: bigint, nullable: true}}\n";
+  const auto outcome = schema("show");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const auto second = outcome.out.find("route: strict\n");
+  ASSERT_NE(second, outcome.out.npos) << outcome.out;
+  EXPECT_EQ(after(outcome.out.substr(0, second), "schema: "), "none, rows are JSON");
+  EXPECT_THAT(outcome.out.substr(0, second), Not(HasSubstr("descriptor: ")));
+  EXPECT_THAT(outcome.out.substr(second), HasSubstr("descriptor: "));
 }
 
 }  // namespace
