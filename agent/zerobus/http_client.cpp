@@ -91,7 +91,8 @@ bool Transfer::prepare(const HttpOptions& options) {
   curl_easy_setopt(c, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
   if (!options.ca_file.empty()) {
     curl_easy_setopt(c, CURLOPT_CAINFO, options.ca_file.c_str());
-    curl_easy_setopt(c, CURLOPT_CAPATH, nullptr);  // otherwise the system's store counts too
+    curl_easy_setopt(c, CURLOPT_CAPATH, nullptr);       // otherwise the system's store counts too
+    curl_easy_setopt(c, CURLOPT_CA_CACHE_TIMEOUT, 0L);  // the file may be replaced
   }
   curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error.data());
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, &Transfer::on_body);

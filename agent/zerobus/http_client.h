@@ -21,7 +21,8 @@
 namespace penstock::zerobus {
 
 struct HttpOptions {
-  std::string ca_file;  // PEM, instead of the system's store; empty: the system's
+  // PEM, instead of the system's store, read for each connection; empty: the system's.
+  std::string ca_file;
   std::string user_agent;
   std::optional<Proxy> proxy;  // for https://
   Millis timeout{30'000};      // of one request, all in all

@@ -28,18 +28,18 @@ std::string url(const std::string& scheme_host, uint16_t port) {
   return scheme_host + ":" + std::to_string(port) + "/oidc/v1/token";
 }
 
+Result<HttpReply> post(HttpClient& client, const std::string& to) {
+  const auto promise = std::make_shared<std::promise<Result<HttpReply>>>();
+  auto future = promise->get_future();
+  client.post({to, "Basic abc", "a=b&c=d"},
+              [promise](Result<HttpReply> reply) { promise->set_value(std::move(reply)); });
+  if (future.wait_for(kSoon) == std::future_status::ready) return future.get();
+  return Error{ErrorKind::kShutdown, "the client said nothing", {}};
+}
+
 Result<HttpReply> post(const HttpOptions& options, const std::string& to) {
-  std::promise<Result<HttpReply>> promise;  // outlives the client's thread
-  auto client = HttpClient::start(options);
-  if (!client) return std::move(client).error();
-  (*client)->post({to, "Basic abc", "a=b&c=d"},
-                  [&](Result<HttpReply> reply) { promise.set_value(std::move(reply)); });
-  auto future = promise.get_future();
-  if (future.wait_for(kSoon) != std::future_status::ready) {
-    client->reset();
-    return Error{ErrorKind::kShutdown, "the client said nothing", {}};
-  }
-  return future.get();
+  const auto client = HttpClient::start(options);
+  return client ? post(**client, to) : client.error();
 }
 
 TEST(HttpClientTest, PostsAFormAndReturnsTheWholeAnswer) {
@@ -99,6 +99,27 @@ TEST(HttpClientTest, TlsIsCheckedAgainstTheGivenAuthority) {
   const auto unreadable = post(options, url("https://localhost", server.port()));
   ASSERT_FALSE(unreadable);
   EXPECT_EQ(unreadable.error().kind, ErrorKind::kDenied);
+}
+
+// libcurl keeps what it made of a CA file for a day, unless it is told otherwise.
+TEST(HttpClientTest, AConnectionIsCheckedAgainstTheAuthoritiesThatTheFileHoldsThen) {
+  const test::TempDir dir("oauth");
+  const auto before = test::make_authority(dir.path(), "before", "localhost");
+  const auto after = test::make_authority(dir.path(), "after", "localhost");
+  const auto hello = [](const WebRequest&) { return WebAnswer{200, "hello", {}}; };
+  HttpsServer old_server(hello, &before);  // both close after each answer
+  HttpsServer new_server(hello, &after);
+  HttpOptions options;
+  options.ca_file = dir.path() / "ca.pem";
+  std::filesystem::copy_file(before.ca, options.ca_file);
+  const auto client = HttpClient::start(options);
+  ASSERT_TRUE(client);
+  EXPECT_TRUE(post(**client, url("https://localhost", old_server.port())));
+  EXPECT_FALSE(post(**client, url("https://localhost", new_server.port())));
+  std::filesystem::rename(after.ca, options.ca_file);
+  EXPECT_FALSE(post(**client, url("https://localhost", old_server.port())));
+  const auto reply = post(**client, url("https://localhost", new_server.port()));
+  EXPECT_TRUE(reply) << reply.error().what;
 }
 
 TEST(HttpClientTest, WhatCannotBeReachedOrDoesNotAnswerInTimeIsTransient) {
