@@ -83,7 +83,8 @@ class Edit {
   void replay(const QuarantineFilter& filter, const ReplayTarget& target);
   void discard(const QuarantineFilter& filter, int64_t wall_us);
   Result<QuarantineEdit> write(const Log& log);
-  // There is more to do than one transaction should hold.
+  // There may be more to do than one transaction should hold. Only what is done counts: what stays
+  // would be met again by the next.
   bool is_full() const { return bytes_ >= kCommitBytes; }
 
  private:
@@ -169,6 +170,7 @@ void Edit::close_segment(Again& lane) {
 void Edit::put_back(const OfflineLane& lane, const StoredQuarantine& record,
                     const std::string& body, int64_t received_us) {
   release(lane, record);
+  bytes_ += record.record_bytes + record.reason.size();
   ++out_.done;
   if (lane.stored.contains(record.seq)) return;  // a copy was in the quarantine
   Segment segment{{lane.id, 1, record.seq, received_us, record.epoch}, {}};
@@ -199,6 +201,7 @@ void Edit::send_again(const OfflineLane& lane, const StoredQuarantine& record, R
   LaneRow& from = row_of(lane);
   from.counts.quarantined -= std::min<uint64_t>(from.counts.quarantined, 1);
   release(lane, record);
+  bytes_ += record.record_bytes + record.reason.size();
   ++out_.done;
   const auto* home = spool_.numbered_under(name.origin);
   if (home != nullptr && key.table != home->key.table)
@@ -222,7 +225,6 @@ void Edit::take(const OfflineLane& lane, const StoredQuarantine& record,
   std::vector<AttributeView> attributes;
   auto view = decode_record(*body, attributes);
   if (!view) return leave(kNoRecord);
-  bytes_ += body->size() + record.reason.size();
   LaneKey key{configured_route(lane.key), lane.key.table};
   if (lane.id == kUnroutedLane) key = {};
   const LaneKey before = key;

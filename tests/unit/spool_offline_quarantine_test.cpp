@@ -284,6 +284,18 @@ TEST_F(OfflineQuarantine, MuchMoreThanATransactionHoldsGoesInSeveralAndTheLogSta
   EXPECT_EQ(sent({"route@replay/1", "main.a.one"}).size(), 100U);
 }
 
+TEST_F(OfflineQuarantine, MuchMoreThanATransactionHoldsMayStayAndWhatIsBehindItGoes) {
+  fill();
+  open();
+  put(kUnroutedLane, 30, 100'000, "no route matches");
+  ASSERT_TRUE(spool_->flush());
+  close();
+  const auto edit = replay({});
+  EXPECT_EQ(edit.done, 2U);
+  ASSERT_EQ(edit.left.size(), 1U);
+  EXPECT_EQ(edit.left.begin()->second, 32U);
+}
+
 TEST_F(OfflineQuarantine, WhatLiesInAnOlderFileStaysUntilThatIsEmptied) {
   fill();
   settle_log();
