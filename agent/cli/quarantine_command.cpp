@@ -68,22 +68,21 @@ Result<std::optional<config::Config>> config_of(const QuarantineArguments& argum
     return std::optional<config::Config>();
   }
   if (is_named) return usage(file.string() + " is not in order; see penstock check");
-  std::fprintf(stderr, "note: %s is not in order, so --route is not looked up there\n",
+  std::fprintf(stderr, "note: %s is not in order, so the routes are not looked up there\n",
                file.c_str());
   return std::optional<config::Config>();
 }
 
-// In a lane of a route that no agent has, records would wait for ever.
-Result<void> check_route(const QuarantineArguments& arguments) {
-  const auto& name = arguments.target.route;
-  if (name.empty()) return {};
+// In a lane of a route that no agent has, records would wait for ever: which there are, where that
+// is known, and the one asked for among them.
+Result<void> look_up_routes(const QuarantineArguments& arguments, spool::ReplayTarget& target) {
   const auto config = config_of(arguments);
   if (!config) return config.error();
   if (!*config) return {};
-  std::vector<std::string> names;
-  for (const auto& route : (*config)->routes) names.push_back(route.name);
-  if (std::find(names.begin(), names.end(), name) != names.end()) return {};
-  return usage(fmt::format("--route: there is no route {} (routes: {})", name,
+  auto& names = target.routes.emplace();
+  for (const auto& route : (*config)->routes) names.insert(route.name);
+  if (target.route.empty() || names.contains(target.route)) return {};
+  return usage(fmt::format("--route: there is no route {} (routes: {})", target.route,
                            names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
 }
 
@@ -101,9 +100,10 @@ int print_edit(const Result<spool::QuarantineEdit>& edit, const char* done, cons
 }
 
 int quarantine_replay(const QuarantineArguments& arguments) {
-  if (const auto good = check_target(arguments.target); !good) return report(good.error());
-  if (const auto good = check_route(arguments); !good) return report(good.error());
-  return print_edit(spool::replay_quarantine(arguments.dir, arguments.filter, arguments.target,
+  auto target = arguments.target;
+  if (const auto good = check_target(target); !good) return report(good.error());
+  if (const auto good = look_up_routes(arguments, target); !good) return report(good.error());
+  return print_edit(spool::replay_quarantine(arguments.dir, arguments.filter, target,
                                              Log::to_stderr(LogLevel::kWarning)),
                     "to be sent again", "; the agent does that after its next start");
 }
@@ -150,9 +150,10 @@ QuarantineCommand::QuarantineCommand(CLI::App& app) {
           &quarantine_replay);
   replay->add_option("--table", arguments_.target.table, "To this table instead");
   replay->add_option("--route", arguments_.target.route,
-                     "By the columns of this route instead; for records that no route took");
+                     "By the columns of this route instead; for records that no route took, or one "
+                     "that is gone");
   replay->add_option("-c,--config", arguments_.config,
-                     std::string("Where --route has to be; default ") + kSystemConfig +
+                     std::string("Where the routes have to be; default ") + kSystemConfig +
                          " if that is the configuration of this spool");
   auto* discard =
       add(quarantine, "discard", "Throw away; they are counted as discarded", &quarantine_discard);

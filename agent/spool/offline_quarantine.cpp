@@ -6,6 +6,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/base/record.h"
+#include "agent/base/text.h"
 #include "agent/base/varint.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/offline_writer.h"
@@ -31,6 +32,15 @@ constexpr char kNoRoute[] = "no route took them: say by which they go, with --ro
 constexpr char kAhead[] =
     "records before them still wait, so they can only go back into their lane: say neither --route "
     "nor --table";
+
+constexpr char kGone[] = ": say by which they go, with --route, and to another table with --table";
+constexpr char kGoneAhead[] = ", and records before them still wait for it: put it back first";
+
+// What to say of records that go by `route` when no agent has that.
+std::optional<std::string> route_gone(const ReplayTarget& target, const std::string& route) {
+  if (!target.routes || target.routes->contains(route)) return std::nullopt;
+  return "route " + shown(route, 64) + " is not in the configuration any more";
+}
 
 char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
@@ -96,7 +106,7 @@ class Edit {
       : spool_(std::move(spool)), active_(newest_in_use(spool_.generations())) {
     next_lane_ = spool_.lanes().rbegin()->first + 1;
   }
-  void leave(const char* why) { ++out_.left[why]; }
+  void leave(const std::string& why) { ++out_.left[why]; }
   bool is_active(const StoredQuarantine& record) const {
     return spool_.generations()[record.file].number() == active_;
   }
@@ -231,7 +241,10 @@ void Edit::take(const OfflineLane& lane, const StoredQuarantine& record,
   if (!target.route.empty()) key.route = target.route;
   if (!target.table.empty()) key.table = target.table;
   if (key.route.empty() || key.table.empty()) return leave(kNoRoute);
-  if (record.seq <= row_of(lane).cursor) return send_again(lane, record, *view, attributes, key);
+  const bool is_ahead = record.seq > row_of(lane).cursor;
+  const auto gone = route_gone(target, is_ahead ? before.route : key.route);
+  if (gone) return leave(*gone + (is_ahead ? kGoneAhead : kGone));
+  if (!is_ahead) return send_again(lane, record, *view, attributes, key);
   if (key != before) return leave(kAhead);
   put_back(lane, record, *body, view->received_at_us);
 }

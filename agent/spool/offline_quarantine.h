@@ -16,6 +16,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "agent/base/log.h"
@@ -36,6 +37,9 @@ bool matches(const OfflineLane& lane, const StoredQuarantine& record,
 struct ReplayTarget {
   std::string route;
   std::string table;
+  // Of the agent that is to send them, where that is known: records of any other route stay, they
+  // would wait for ever.
+  std::optional<std::set<std::string>> routes = {};
 };
 
 struct QuarantineEdit {

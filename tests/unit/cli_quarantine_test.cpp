@@ -39,6 +39,17 @@ class Quarantine : public OfflineSpoolTest {
     arguments.push_back(dir().string());
     return penstock(std::move(arguments));
   }
+  std::filesystem::path configure(const std::vector<std::string>& routes) const {
+    auto file = dir_.path() / "penstock.yaml";
+    std::ofstream out(file);
+    out << "version: 1\nagent: {id: gw}\n"
+           "destinations: {d: {endpoint: \"http://127.0.0.1:1\", schema: none, auth: {token: "
+           "\"long-enough\"}}}\n"
+           "inputs: {u: {plugin: udp, topic: x}}\nroutes:\n";
+    for (const auto& route : routes)
+      out << "  - {name: " << route << ", match: {topic: " << route << "}, table: a.b.c}\n";
+    return file;
+  }
   void SetUp() override {
     open();
     const auto one = lane("main.a.one");
@@ -119,13 +130,7 @@ TEST_F(Quarantine, ReplayNeedsToBeToldWhatAndRefusesNonsense) {
 // Its records would be out of the quarantine and in nobody's hands.
 TEST_F(Quarantine, ReplayToARouteThatIsNotConfiguredIsRefused) {
   close();
-  const auto file = dir_.path() / "penstock.yaml";
-  std::ofstream(file) << "version: 1\nagent: {id: gw}\n"
-                         "destinations: {d: {endpoint: \"http://127.0.0.1:1\", schema: none, auth: "
-                         "{token: \"long-enough\"}}}\n"
-                         "inputs: {u: {plugin: udp, topic: x}}\n"
-                         "routes:\n  - {name: one, match: {input: u}, table: a.b.c}\n"
-                         "  - {name: other, match: {topic: y}, table: a.b.c}\n";
+  const auto file = configure({"one", "other"});
   const auto before = directory_content(dir());
   auto outcome = quarantine({"replay", "--all", "--route", "on", "-c", file.string()});
   EXPECT_EQ(outcome.code, 2);
@@ -136,6 +141,61 @@ TEST_F(Quarantine, ReplayToARouteThatIsNotConfiguredIsRefused) {
   EXPECT_EQ(outcome.code, 2);
   EXPECT_TRUE(has(outcome.err, "see penstock check")) << outcome.err;
   EXPECT_EQ(directory_content(dir()), before);
+}
+
+TEST_F(Quarantine, RecordsOfARouteThatIsGoneStayAndTheOthersAreReplayed) {
+  const auto two = spool_->lane({"gone", "main.a.two"});
+  put(two, 3, 60);
+  spool_->quarantine(two, 1, "no such column: speed");
+  spool_->acknowledge(two, 3);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  const auto config = configure({"route", "other"}).string();
+  auto outcome = quarantine({"replay", "--all", "-c", config});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_TRUE(has(outcome.out, "2 records to be sent again")) << outcome.out;
+  EXPECT_TRUE(has(outcome.err,
+                  "1 record left in the quarantine: route gone is not in the configuration any "
+                  "more: say by which they go, with --route, and to another table with --table"))
+      << outcome.err;
+  outcome = quarantine({"replay", "--all", "--table", "main.a.three", "-c", config});
+  EXPECT_EQ(outcome.code, 1) << "the table alone does not help";
+  outcome = quarantine({"replay", "--all", "--route", "other", "-c", config});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(has(outcome.out, "1 record to be sent again")) << outcome.out;
+}
+
+// Replayed, refused again, and then the route went: the lane it was replayed through is of it too.
+TEST_F(Quarantine, ARecordThatWasReplayedBeforeIsOfTheRouteItWasReplayedBy) {
+  close();
+  ASSERT_EQ(quarantine({"replay", "--seq", "4", "-c", configure({"route"}).string()}).code, 0);
+  open();
+  const auto again = spool_->lane({"route@replay/1", "main.a.one"});
+  spool_->quarantine(again, 1, "still no such column");
+  spool_->acknowledge(again, 1);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  const auto lane = std::to_string(again);
+  const auto gone = quarantine({"replay", "--lane", lane, "-c", configure({"other"}).string()});
+  EXPECT_TRUE(has(gone.err, "route route is not in the configuration any more")) << gone.err;
+  EXPECT_EQ(quarantine({"replay", "--lane", lane, "-c", configure({"route"}).string()}).code, 0);
+}
+
+TEST_F(Quarantine, BeforeItsTurnARecordOfARouteThatIsGoneWaitsForIt) {
+  const auto two = spool_->lane({"gone", "main.a.two"});
+  put(two, 3, 60);
+  spool_->quarantine(two, 2, "no such column: speed");
+  ASSERT_TRUE(spool_->flush());
+  close();
+  const auto config = configure({"route"}).string();
+  for (const char* route : {"", "route"}) {
+    const auto outcome = quarantine({"replay", "--lane", "2", "--route", route, "-c", config});
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_TRUE(has(outcome.err,
+                    "route gone is not in the configuration any more, and records "
+                    "before them still wait for it: put it back first"))
+        << outcome.err;
+  }
 }
 
 TEST_F(Quarantine, TheAccountFollowsReplayAndDiscard) {
