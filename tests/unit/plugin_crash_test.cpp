@@ -9,6 +9,7 @@
 
 #include "agent/host/plan.h"
 #include "agent/host/plugin_host.h"
+#include "tests/support/no_sink.h"
 #include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 
@@ -16,19 +17,6 @@ namespace penstock::host {
 namespace {
 
 const std::filesystem::path kPlugins = test::build_dir() + "/test_plugins";
-
-class NoSink final : public intake::Sink {
- public:
-  intake::EmitStatus emit(spool::SourceId, std::span<const RecordView>, uint64_t&) override {
-    return intake::EmitStatus::kClosed;
-  }
-  intake::EmitStatus set_aside(spool::SourceId, const RecordView&, std::string_view,
-                               uint64_t&) override {
-    return intake::EmitStatus::kClosed;
-  }
-  void flush_hint() override {}
-  uint64_t max_emit_bytes() const override { return 1; }
-};
 
 // In the child: what an agent does that has one input of the plugin.
 void run_agent(const std::filesystem::path& dir, const std::string& plugin,
@@ -39,7 +27,7 @@ void run_agent(const std::filesystem::path& dir, const std::string& plugin,
   auto library = catalog.get(plugin);
   if (!library) ::_exit(4);
   if (mode == "agent_crashes") std::abort();
-  NoSink sink;
+  test::NoSink sink;
   std::vector<config::OptionValue> values{{"mode", config::OptionType::kEnum, mode, 0}};
   auto instance = Instance::create(**library, "one", "gw", values, 0, sink, Log::none());
   if (!instance) ::_exit(5);

@@ -4,24 +4,11 @@
 
 #include "agent/host/instance.h"
 #include "agent/host/plan.h"
+#include "tests/support/no_sink.h"
 #include "tests/support/paths.h"
 
 namespace penstock::host {
 namespace {
-
-// Takes nothing: nothing is started here.
-class NoSink final : public intake::Sink {
- public:
-  intake::EmitStatus emit(spool::SourceId, std::span<const RecordView>, uint64_t&) override {
-    return intake::EmitStatus::kClosed;
-  }
-  intake::EmitStatus set_aside(spool::SourceId, const RecordView&, std::string_view,
-                               uint64_t&) override {
-    return intake::EmitStatus::kClosed;
-  }
-  void flush_hint() override {}
-  uint64_t max_emit_bytes() const override { return 1; }
-};
 
 // What is wrong with an MQTT input that has `option` beside what it needs. Empty: nothing.
 std::string problem_with(const std::string& option) {
@@ -34,7 +21,7 @@ std::string problem_with(const std::string& option) {
   std::vector<config::Problem> problems;
   const auto plan = plan_inputs(loaded.config, catalog, problems);
   if (!problems.empty()) return problems[0].what;
-  NoSink sink;
+  test::NoSink sink;
   auto made =
       Instance::create(*plan.at(0).library, "plc", "gw", plan[0].values, 0, sink, Log::none());
   if (!made) return made.error().what;
