@@ -126,12 +126,12 @@ void TableSchemas::ask(const std::string& table, Done done) {
 void TableSchemas::ask(const std::string& table, Millis limit, Done done) {
   catalog_->get(table, limit, [this, table, done = std::move(done)](Result<std::string> body) {
     if (!body) return done(std::move(body).error());
-    auto learned = learn(table, *std::move(body));
+    auto learned = learn(table, *body);
     done(learned ? std::move(learned) : std::move(learned).error().in("table " + table));
   });
 }
 
-Result<codec::UnityTable> TableSchemas::learn(const std::string& table, std::string body) {
+Result<codec::UnityTable> TableSchemas::learn(const std::string& table, const std::string& body) {
   auto read = codec::parse_unity_table(body);
   if (!read) return read;
   const size_t hash = std::hash<std::string>()(body);

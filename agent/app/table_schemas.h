@@ -64,7 +64,7 @@ class TableSchemas {
   TableSchemas(std::filesystem::path spool, std::filesystem::path dir, Log log, Limits limits)
       : spool_(std::move(spool)), dir_(std::move(dir)), log_(std::move(log)), limits_(limits) {}
   void ask(const std::string& table, Millis limit, Done done);
-  Result<codec::UnityTable> learn(const std::string& table, std::string body);
+  Result<codec::UnityTable> learn(const std::string& table, const std::string& body);
   Result<codec::UnityTable> last_known(const std::string& table, const Error& why);
   void keep(const std::string& table, const codec::UnityTable& read, const std::string& body);
   void write(const std::filesystem::path& file, const std::string& text);

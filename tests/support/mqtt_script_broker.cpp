@@ -356,7 +356,7 @@ void ScriptBroker::send_publish(const Outgoing& outgoing, bool dup) {
   deliveries_.push_back({connections_, outgoing.number, outgoing.id, dup});
 }
 
-void ScriptBroker::send(std::string bytes) { out_ += bytes; }
+void ScriptBroker::send(const std::string& bytes) { out_ += bytes; }
 
 bool ScriptBroker::flush() {
   while (!out_.empty()) {
@@ -426,7 +426,7 @@ void ScriptBroker::forget_session() {
   unacked_.clear();
 }
 
-void ScriptBroker::send_raw(std::string bytes) {
+void ScriptBroker::send_raw(const std::string& bytes) {
   {
     const std::lock_guard lock(mutex_);
     raw_ += bytes;

@@ -76,7 +76,7 @@ class ScriptBroker {
   uint64_t publish(ScriptMessage message);  // its number, from 1; sent when the window allows
   void hang_up();                           // the present connection; returns when it is closed
   void forget_session();
-  void send_raw(std::string bytes);  // on the present connection
+  void send_raw(const std::string& bytes);  // on the present connection
 
   std::vector<SeenConnect> connects() const;
   std::vector<std::string> subscriptions() const;
@@ -113,7 +113,7 @@ class ScriptBroker {
   void on_ack(const std::string& body);
   bool fill_window();
   void send_publish(const Outgoing& outgoing, bool dup);
-  void send(std::string bytes);
+  void send(const std::string& bytes);
   bool flush();
   void wake();
 

@@ -12,7 +12,7 @@ namespace {
 class LastGoodTest : public ::testing::Test {
  protected:
   std::filesystem::path write(const std::string& name, const std::string& text) {
-    const auto path = dir_.path() / name;
+    auto path = dir_.path() / name;
     std::filesystem::create_directories(path.parent_path());
     std::ofstream(path) << text;
     return path;
