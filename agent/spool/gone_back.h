@@ -2,7 +2,7 @@
 // in its log, or rows that are lost. To go on with such a file would give numbers out again, and
 // copy older pages over newer ones. FORMAT.md, "A log that ends too early".
 //
-// Called while opening, on one thread. kCorrupt says what is missing and what to do.
+// May wait for the disk; one thread. kCorrupt says what is missing and what to do.
 #pragma once
 
 #include <filesystem>

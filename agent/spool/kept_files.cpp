@@ -17,6 +17,9 @@ namespace fs = std::filesystem;
 constexpr char kRecordsSuffix[] = ".kept.db";
 constexpr char kLostSuffix[] = ".db-wal.lost";
 constexpr char kPagesSuffix[] = ".damaged.db";
+constexpr char kParked[] = "parked";
+constexpr char kGoneBack[] = "gone back";
+constexpr char kMarkHeading[] = "; lane and first number given out again:";
 
 const char* suffix_of(KeptFor why) {
   return why == KeptFor::kRecords ? kRecordsSuffix : kPagesSuffix;
@@ -151,26 +154,28 @@ Result<void> remove_kept(const fs::path& dir, const KeptFile& kept) {
   return sync_directory(dir);
 }
 
-Result<void> write_parked_mark(const fs::path& dir, uint32_t number, const ParkedEnds& ends) {
-  const fs::path file = mark_of(dir, number);
-  std::error_code failed;
-  if (fs::exists(file, failed)) return {};
-  std::string text = "parked; lane and first number given out again:\n";
-  for (const auto& [lane, seq] : ends)
+Result<void> write_parked_mark(const fs::path& dir, uint32_t number, ParkedMark mark) {
+  if (auto known = read_parked_mark(dir, number)) {
+    if (known->has_gone_back || !mark.has_gone_back) return {};
+    mark.ends = std::move(known->ends);
+  }
+  std::string text = std::string(mark.has_gone_back ? kGoneBack : kParked) + kMarkHeading + "\n";
+  for (const auto& [lane, seq] : mark.ends)
     text += std::to_string(lane) + " " + std::to_string(seq) + "\n";
-  return write_whole_file(file, text, 0640);
+  return write_whole_file(mark_of(dir, number), text, 0640);
 }
 
-std::optional<ParkedEnds> read_parked_mark(const fs::path& dir, uint32_t number) {
+std::optional<ParkedMark> read_parked_mark(const fs::path& dir, uint32_t number) {
   std::ifstream in(mark_of(dir, number));
   if (!in) return std::nullopt;
-  ParkedEnds ends;
+  ParkedMark mark;
   std::string heading;
   std::getline(in, heading);
+  mark.has_gone_back = heading.starts_with(kGoneBack);
   LaneId lane = 0;
   Seq seq = 0;
-  while (in >> lane >> seq) ends[lane] = seq;
-  return ends;
+  while (in >> lane >> seq) mark.ends[lane] = seq;
+  return mark;
 }
 
 }  // namespace penstock::spool

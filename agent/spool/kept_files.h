@@ -1,14 +1,15 @@
 // Files that are no generation any more and yet not removed, and what is known of parked ones.
 //
 // Kept files hold nothing that waits, but records that are counted as damaged: either sound ones,
-// found when a parked file could be opened again (`<n>.kept.db`, never removed by the agent), or
-// pages that `penstock spool repair` may still get something from (`<n>.damaged.db`, removed oldest
-// first when they are more than the quarantine's quota). Each with its `-wal`. Nobody opens them
-// but the offline tools.
+// found when a parked file could be opened again, or as they lie behind the end of a log that ends
+// too early (`<n>.kept.db`, never removed by the agent), or pages that `penstock spool repair` may
+// still get something from (`<n>.damaged.db`, removed oldest first when they are more than the
+// quarantine's quota). Each with its `-wal`. Nobody opens them but the offline tools.
 //
 // `<n>.db.parked` is written when collection goes on in a new file because generation n could not
-// be opened: the first number of each lane that was given out again. Records from there on that are
-// found in it later were acknowledged, but are in nobody's account.
+// be opened or has gone back in time: which of the two, and the first number of each lane that was
+// given out again. Records from there on that are found in it later were acknowledged, but are in
+// nobody's account.
 //
 // `<n>.db-wal.lost` is the log of a database that is gone, with rows in it.
 //
@@ -28,7 +29,7 @@
 namespace penstock::spool {
 
 enum class KeptFor {
-  kRecords,  // sound ones
+  kRecords,  // sound ones, or all that a log had
   kPages,    // what a carver may find
 };
 
@@ -59,13 +60,15 @@ std::map<uint32_t, std::filesystem::path> list_lost_logs(const std::filesystem::
 
 Result<void> remove_kept(const std::filesystem::path& dir, const KeptFile& kept);
 
-// Of lanes: the first number that does not belong to the parked file any more.
-using ParkedEnds = std::map<LaneId, Seq>;
+struct ParkedMark {
+  std::map<LaneId, Seq> ends{};  // of lanes, the first number that is not the file's any more
+  bool has_gone_back = false;    // gone_back.h
+};
 
-// On disk on return. One that is there already is left: it was written when the file was parked.
-Result<void> write_parked_mark(const std::filesystem::path& dir, uint32_t number,
-                               const ParkedEnds& ends);
+// On disk on return. The ends in one that is there already stay: they were written when the file
+// was parked.
+Result<void> write_parked_mark(const std::filesystem::path& dir, uint32_t number, ParkedMark mark);
 // nullopt: generation `number` never was parked.
-std::optional<ParkedEnds> read_parked_mark(const std::filesystem::path& dir, uint32_t number);
+std::optional<ParkedMark> read_parked_mark(const std::filesystem::path& dir, uint32_t number);
 
 }  // namespace penstock::spool

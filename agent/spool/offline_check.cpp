@@ -115,7 +115,10 @@ std::vector<Finding> kept_findings(const OfflineSpool& spool) {
     findings.push_back({file, {}, {}, {}, what, advice});
   };
   for (const auto& kept : list_kept(spool.dir())) {
-    add(kept_file(spool.dir(), kept), "kept: records in it are counted as damaged",
+    const auto mark = read_parked_mark(spool.dir(), kept.number);
+    add(kept_file(spool.dir(), kept),
+        mark && mark->has_gone_back ? "kept: it has gone back in time"
+                                    : "kept: records in it are counted as damaged",
         "penstock spool repair gets out of it what can be had");
   }
   for (const auto& [number, log] : list_lost_logs(spool.dir())) {
@@ -123,8 +126,11 @@ std::vector<Finding> kept_findings(const OfflineSpool& spool) {
         "put the database back beside its log, or penstock spool repair");
   }
   for (const auto& generation : spool.generations()) {
-    if (!read_parked_mark(spool.dir(), generation.number())) continue;
-    add(generation.file(), "the agent could not open or read it and has gone on in a new file",
+    const auto mark = read_parked_mark(spool.dir(), generation.number());
+    if (!mark) continue;
+    add(generation.file(),
+        mark->has_gone_back ? "it has gone back in time, and the agent has gone on in a new file"
+                            : "the agent could not open or read it and has gone on in a new file",
         "penstock spool repair gets out of it what is counted as damaged");
   }
   return findings;

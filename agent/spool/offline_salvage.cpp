@@ -40,8 +40,8 @@ void Salvage::offer(const StoredSegment& segment, const Source& source) {
   const LaneKey& key = own != source.keys.end() ? own->second : lane.key;
   if (source.parked) {
     // Of a lane that nobody knew when the file was parked, everything.
-    const auto end = source.parked->find(segment.lane);
-    const Seq from = end != source.parked->end() ? end->second : 1;
+    const auto end = source.parked->ends.find(segment.lane);
+    const Seq from = end != source.parked->ends.end() ? end->second : 1;
     const SeqRange again{std::max(range.first, from), range.last};
     take_late(segment, again, key);
     if (!again.empty()) range.last = again.first - 1;

@@ -31,7 +31,7 @@ class Salvage {
 
   // What a file says of itself.
   struct Source {
-    std::optional<ParkedEnds> parked = {};  // it once was
+    std::optional<ParkedMark> parked = {};  // it once was
     std::map<LaneId, LaneKey> keys = {};    // a lane it began alone may have its number again
   };
   // A sound segment, wherever it was.

@@ -82,6 +82,7 @@ class Recovery {
   using EpochNames = std::set<std::pair<uint32_t, std::string>>;
   std::map<uint32_t, EpochNames> epochs_of_;  // of the files whose epochs can be read
   MonoTime patient_until_{};                  // with read errors
+  bool newest_has_gone_back_ = false;         // of the files that can be read
   Recovered out_;
 };
 
@@ -251,7 +252,9 @@ Result<bool> Recovery::take_newest() {
   out_.active->store.thaw();
   Result<void> done = has_whole_log(file(out_.active->number) + "-wal");
   auto loaded = done ? load_all({}) : Result<Loaded>(done.error());
-  done = loaded ? reaches_copy(loaded->ledger, copy_) : Result<void>(loaded.error());
+  if (loaded) done = reaches_copy(loaded->ledger, copy_);
+  newest_has_gone_back_ = !done;
+  if (!loaded) done = loaded.error();
   if (done) done = continue_epoch(false);
   if (done) {
     out_.loaded = std::move(*loaded);
@@ -373,15 +376,16 @@ Result<void> Recovery::settle_lone_logs() {
 // Of the files that are newer than what the lanes are known by: what they hold from here on was
 // acknowledged too, and its numbers are given out again.
 void Recovery::mark_given_up() {
-  ParkedEnds ends;
-  for (const auto& state : out_.loaded.ledger.states()) ends[state.id] = state.next_seq;
+  ParkedMark mark;
+  for (const auto& state : out_.loaded.ledger.states()) mark.ends[state.id] = state.next_seq;
   const uint32_t newest = out_.older.empty() ? 0 : out_.older.back()->number;
   std::vector<uint32_t> given_up = out_.parked;
   given_up.insert(given_up.end(), lost_.begin(), lost_.end());
   if (newest > 0) given_up.push_back(newest);
   for (const uint32_t number : given_up) {
     if (number < newest) continue;
-    if (auto written = write_parked_mark(options_.dir, number, ends); !written)
+    mark.has_gone_back = number == newest && newest_has_gone_back_;
+    if (auto written = write_parked_mark(options_.dir, number, mark); !written)
       log_.warning("{}: {}", file(number), written.error().what);
   }
 }

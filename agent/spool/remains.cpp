@@ -13,8 +13,8 @@ bool RemainsScan::matters(LaneId lane, SeqRange range) const {
   const auto damaged = of_.damaged.find(lane);
   if (damaged != of_.damaged.end() && damaged->second.overlaps(range)) return true;
   if (!of_.parked) return false;
-  const auto end = of_.parked->find(lane);
-  return end == of_.parked->end() || range.last >= end->second;
+  const auto end = of_.parked->ends.find(lane);
+  return end == of_.parked->ends.end() || range.last >= end->second;
 }
 
 bool RemainsScan::has_own_damage() const {
@@ -59,7 +59,7 @@ bool RemainsScan::step(Connection& db, int rows) {
 }
 
 std::optional<KeptFor> RemainsScan::verdict() const {
-  if (has_records_) return KeptFor::kRecords;
+  if (has_records_ || (of_.parked && of_.parked->has_gone_back)) return KeptFor::kRecords;
   if (has_pages_ || has_own_damage()) return KeptFor::kPages;
   return std::nullopt;
 }

@@ -1,9 +1,10 @@
 // What an older file still holds once nothing in it waits to be sent: is it safe to remove it?
 //
 // It is not while it holds sound segments whose records are counted as damaged or by nobody (it was
-// parked, and could be opened again), nor while records of its own are counted as damaged, whose
-// pages may still be there. Reads the columns of `seg` some rows at a time, and the payloads of
-// those rows only that matter. Spool thread.
+// parked, and could be opened again), nor where it has gone back in time: those are behind the end
+// of its log. Nor while records of its own are counted as damaged, whose pages may still be there.
+// Reads the columns of `seg` some rows at a time, and the payloads of those rows only that matter.
+// Spool thread.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ struct RemainsOf {
   std::map<LaneId, SeqRanges> damaged;    // by the account of all files
   std::map<LaneId, SeqRange> own;         // numbers the file gave out
   std::set<LaneId> lanes;                 // that are known
-  std::optional<ParkedEnds> parked = {};  // the file's mark
+  std::optional<ParkedMark> parked = {};  // the file's mark
 };
 
 class RemainsScan {

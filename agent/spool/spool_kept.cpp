@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include "agent/spool/database.h"
+#include "agent/spool/gone_back.h"
 #include "agent/spool/spool_impl.h"
 
 namespace penstock::spool {
@@ -66,10 +68,12 @@ bool SpoolImpl::examine(Lock& lock, Generation& older) {
   return ready.has_value();
 }
 
-// Instead of removing it.
+// Instead of removing it. One that was replaced, and not set aside, may have gone back as well.
 bool SpoolImpl::keep(Lock& lock, size_t at, KeptFor why) {
-  const KeptFile kept{older_[at]->number, why};
+  KeptFile kept{older_[at]->number, why};
   lock.unlock();
+  const auto log = generation_file(options_.dir, kept.number) += "-wal";
+  if (!has_whole_log(log)) kept.why = KeptFor::kRecords;
   auto done = keep_generation(options_.dir, kept);
   lock.lock();
   if (!done) {
@@ -82,8 +86,10 @@ bool SpoolImpl::keep(Lock& lock, size_t at, KeptFor why) {
   const uint64_t quota = quarantine_quota_;
   lock.unlock();
   log_.error("spool generation {}: {}; it is kept as {}: {}", kept.number,
-             why == KeptFor::kRecords ? "it holds sound records that are counted as damaged"
-                                      : "records in it are counted as damaged",
+             kept.why == KeptFor::kRecords
+                 ? "it holds sound records that are counted as damaged, in it or behind the end of "
+                   "its log"
+                 : "records in it are counted as damaged",
              kept_file(options_.dir, kept).string(), kAdvice);
   const uint64_t removed = limit_kept(quota);
   lock.lock();

@@ -269,6 +269,22 @@ TEST_F(SpoolKeptPages, OneThatIsMoreThanTheQuotaGoes) {
   close();
 }
 
+// Numbers were given out again since it was parked, not since it was found to have gone back.
+TEST_F(SpoolKept, AMarkKeepsItsEndsAndLearnsThatTheFileHasGoneBack) {
+  fs::create_directory(options_.dir);
+  const std::map<LaneId, Seq> ends = {{1, 20}, {2, 1}};
+  ASSERT_TRUE(write_parked_mark(options_.dir, 1, {ends}));
+  EXPECT_FALSE(read_parked_mark(options_.dir, 1)->has_gone_back);
+  for (const bool has_gone_back : {false, true, false}) {
+    const bool before = read_parked_mark(options_.dir, 1)->has_gone_back;
+    ASSERT_TRUE(write_parked_mark(options_.dir, 1, {{{1, 30}}, has_gone_back}));
+    const auto mark = read_parked_mark(options_.dir, 1);
+    EXPECT_EQ(mark->ends, ends);
+    EXPECT_EQ(mark->has_gone_back, before || has_gone_back);
+  }
+  EXPECT_FALSE(read_parked_mark(options_.dir, 2));
+}
+
 // A power cut between the two names.
 TEST_F(SpoolKept, AKeptFileWithoutItsLogGetsItAtTheNextStart) {
   open();

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <fstream>
+#include <optional>
 
 #include "agent/spool/lanes_file.h"
 #include "agent/spool/offline_check.h"
@@ -150,6 +151,12 @@ class SpoolLog : public ::testing::Test {
       from = std::max(range.last, from) + 1;
     }
     return count;
+  }
+  // And what becomes of the files they were in.
+  void deliver_all() {
+    spool_->acknowledge(lane_, spool_->state(lane_).next_seq - 1);
+    ASSERT_TRUE(spool_->flush());
+    EXPECT_TRUE(eventually([this] { return spool_->counters().older_files == 0; }));
   }
   // The records up to `last` were there, and the file has gone back: those that are left are
   // delivered, each of the others counts as damaged, no number comes again.
@@ -320,6 +327,81 @@ TEST_F(SpoolLog, CommitsBehindItsEndAreNamed) {
   put(1);
   close();
   EXPECT_EQ(stored(repaired()), 310U) << "the others in a lane of their own";
+}
+
+// What it had may be behind its end, whether somebody knows that it is missing or not. The file
+// stays until a person has seen to it, however little room damaged ones have.
+TEST_F(SpoolLog, ThatEndedTooEarlyIsKeptWithItsFile) {
+  options_.quarantine_bytes = 1 << 10;
+  open();
+  put(20);
+  copy_lanes();
+  put(10);
+  kill();
+  flip(frames(slurp(log())) / 2);
+  const fs::path broken = options_.dir;
+  for (const bool is_known : {true, false}) {
+    SCOPED_TRACE(is_known);
+    options_.dir = dir_.path() / (is_known ? "with_copy" : "without");
+    fs::copy(broken, options_.dir);
+    if (!is_known) fs::remove(options_.dir / "lanes");
+    open();
+    const size_t held = readable(200);
+    put(1);
+    deliver_all();
+    EXPECT_EQ(spool_->state(lane_).damaged, is_known ? 200 - held : 0);
+    EXPECT_EQ(spool_->counters().kept_files, 1U);
+    close();
+    EXPECT_TRUE(fs::exists(options_.dir / "1.kept.db-wal"));
+    EXPECT_TRUE(names(fsck(), "gone back in time"));
+    EXPECT_EQ(stored(repaired()), 300 - held);
+  }
+}
+
+// No frame of it counts, and so none is behind its end: only the copy knows.
+TEST_F(SpoolLog, ThatIsHiddenByItsHeaderIsKeptWithItsFile) {
+  options_.quarantine_bytes = 1 << 10;
+  open();
+  put(5);
+  close();
+  open();
+  put(15);
+  copy_lanes();
+  put(10);
+  kill();
+  std::string bytes = slurp(log());
+  bytes.at(kHeaderBytes - 1) ^= 1;
+  spill(log(), bytes);
+  open();
+  EXPECT_EQ(readable(200), 50U);
+  deliver_all();
+  EXPECT_EQ(spool_->state(lane_).damaged, 150U);
+  EXPECT_EQ(spool_->counters().kept_files, 1U);
+  close();
+  EXPECT_TRUE(fs::exists(options_.dir / "1.kept.db-wal"));
+  EXPECT_EQ(stored(repaired()), 250U);
+}
+
+// Nobody asked whether it has gone back, since another file was in use.
+TEST_F(SpoolLog, ThatEndsTooEarlyIsKeptWithAnOlderFileToo) {
+  options_.quarantine_bytes = 1 << 10;
+  std::optional<FaultVfs> vfs(std::in_place);
+  open();
+  put(20);
+  vfs->fail_sync_of("1.db-wal");
+  put(1);
+  ASSERT_EQ(spool_->counters().rolls, 1U);
+  close();
+  vfs.reset();
+  flip(frames(slurp(log())) / 2);
+  open();
+  const size_t held = readable(210);
+  deliver_all();
+  EXPECT_EQ(spool_->state(lane_).damaged, 210 - held);
+  EXPECT_EQ(spool_->counters().kept_files, 1U);
+  close();
+  EXPECT_TRUE(fs::exists(options_.dir / "1.kept.db-wal"));
+  EXPECT_EQ(stored(repaired()), 210 - held);
 }
 
 // A commit that was never acknowledged may be there as a whole but for one page.
