@@ -50,17 +50,27 @@ inline void spill(const std::filesystem::path& file, const std::string& bytes) {
   std::filesystem::resize_file(file, bytes.size());
 }
 
-inline void spill_all(const SpoolFiles& files, const std::filesystem::path& dir) {
-  for (const auto& [name, bytes] : files) spill(dir / name, bytes);
+// A base may hold a file a second time, as it was at another moment: "1.db-wal@1".
+inline std::string at_moment(const std::string& file, uint64_t moment) {
+  return file + "@" + std::to_string(moment);
 }
 
-inline void pack(const std::filesystem::path& dir, const std::filesystem::path& to) {
-  std::string all;
-  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
-    if (entry.path().filename() == "LOCK") continue;
-    const std::string bytes = slurp(entry.path());
-    all += entry.path().filename().string() + "\n" + std::to_string(bytes.size()) + "\n" + bytes;
+inline void spill_all(const SpoolFiles& files, const std::filesystem::path& dir) {
+  for (const auto& [name, bytes] : files) {
+    if (name.find('@') == std::string::npos) spill(dir / name, bytes);
   }
+}
+
+// The files of a directory, and `more`.
+inline void pack(const std::filesystem::path& dir, const std::filesystem::path& to,
+                 SpoolFiles more = {}) {
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    if (entry.path().filename() != "LOCK")
+      more[entry.path().filename().string()] = slurp(entry.path());
+  }
+  std::string all;
+  for (const auto& [name, bytes] : more)
+    all += name + "\n" + std::to_string(bytes.size()) + "\n" + bytes;
   std::string packed(ZSTD_compressBound(all.size()), '\0');
   packed.resize(ZSTD_compress(packed.data(), packed.size(), all.data(), all.size(), 19));
   spill(to, packed);
@@ -113,6 +123,8 @@ struct DamageStep {
       files[named_as(numbers.at(0))] = moved;
     } else if (operation == "trade") {
       std::swap(bytes, files.at(named_as(numbers.at(0))));
+    } else if (operation == "moment") {
+      bytes = files.at(at_moment(file, numbers.at(0)));
     } else if (operation == "active") {
       bytes = lanes_naming(static_cast<uint32_t>(numbers.at(0)), bytes);
     } else {
@@ -162,12 +174,18 @@ struct DamageStep {
   }
 };
 
+// What must be noticed of a damage, where its line says so: nothing, since nothing is lost, or that
+// the newest file has gone back in time.
+enum class Noticed { kAny, kNothing, kGoneBack };
+
 // One line of damages.txt.
 struct Damage {
   std::string line;
   std::string base;
   std::vector<DamageStep> steps;
   size_t readable = 0;
+  Noticed noticed = Noticed::kAny;
+  size_t repaired = 0;  // records that wait after a repair, of a file that has gone back
 
   static Damage parse(const std::string& line) {
     Damage damage;
@@ -179,7 +197,10 @@ struct Damage {
       words >> step.file >> step.operation;
       while (words >> word && word != "=" && word != ";") step.numbers.push_back(std::stoull(word));
     }
-    words >> damage.readable;
+    std::string noticed;
+    words >> damage.readable >> noticed >> damage.repaired;
+    if (noticed == "whole") damage.noticed = Noticed::kNothing;
+    if (noticed == "gone-back") damage.noticed = Noticed::kGoneBack;
     return damage;
   }
   void inflict(SpoolFiles& files) const {
@@ -198,7 +219,10 @@ inline std::vector<Damage> all_damages() {
 
 inline Options corpus_options(const std::filesystem::path& dir, const std::string& base) {
   Options options = options_in(dir);
-  options.max_size_bytes = base == "spare1" ? 128 << 20 : base == "rolled1" ? 12 << 20 : 4 << 20;
+  const std::map<std::string, uint64_t> sizes = {
+      {"spare1", 128 << 20}, {"rolled1", 12 << 20}, {"stopped1", 16 << 20}};
+  const auto size = sizes.find(base);
+  options.max_size_bytes = size != sizes.end() ? size->second : 4 << 20;
   return options;
 }
 

@@ -1,5 +1,5 @@
 // Makes the bases of the corpus (corpus/README.md): spools of the engine as it is now, killed in
-// the middle of their work. Not run by itself.
+// the middle of their work or stopped. Not run by itself.
 #include <optional>
 
 #include "tests/crash/spool_corpus.h"
@@ -105,6 +105,23 @@ TEST_F(SpoolCorpusBase, DISABLED_WithASpare) {
   ASSERT_TRUE(eventually([&] { return std::filesystem::exists(options_.dir / "3.db"); }));
   EXPECT_EQ(spool_->counters().older_files, 1U);
   write();
+}
+
+// One file, stopped. Its log at other moments, too: in the middle, with all records, and with all
+// there is, as agents left it that did not retire it.
+TEST_F(SpoolCorpusBase, DISABLED_Stopped) {
+  open("stopped1");
+  const auto log = options_.dir / "1.db-wal";
+  ASSERT_NO_FATAL_FAILURE(live(4));
+  SpoolFiles moments;
+  moments[at_moment("1.db-wal", 1)] = slurp(log);
+  const LaneId lane = spool_->lane({"r", "0"});
+  for (int i = 0; i < 8; ++i) ASSERT_NO_FATAL_FAILURE(put(lane, 3, 120));
+  moments[at_moment("1.db-wal", 2)] = slurp(log);
+  spool_->stop();
+  moments[at_moment("1.db-wal", 3)] = slurp(log);
+  spool_.reset();
+  pack(options_.dir, std::getenv("PENSTOCK_CORPUS_OUT"), moments);
 }
 
 TEST_F(SpoolCorpusBase, DISABLED_OneFile) {

@@ -250,7 +250,12 @@ std::optional<Names> check_tools(const std::filesystem::path& dir, const Damage&
   return names;
 }
 
-void check_repair(const std::filesystem::path& dir, const Damage& damage, const Names& before) {
+// In a file that has gone back waits what was delivered or quarantined since; a repair knows
+// better.
+void check_repair(const std::filesystem::path& dir, const Damage& damage, const Base& base,
+                  Names before) {
+  if (damage.noticed == Noticed::kGoneBack)
+    std::erase_if(before, [&base](const auto& one) { return !base.pending.contains(one); });
   const TempDir into;
   std::filesystem::remove(into.path());
   std::set<std::string> known;  // an epoch whose name is lost stays lost
@@ -272,6 +277,43 @@ void check_repair(const std::filesystem::path& dir, const Damage& damage, const 
   live_once(corpus_options(into.path(), damage.base), damage.base, readable);
 }
 
+size_t waiting(const std::filesystem::path& dir, const std::string& base) {
+  auto spool = OfflineSpool::open(dir);
+  EXPECT_TRUE(spool) << spool.error().what;
+  return spool ? exported(*spool, base, false).size() : 0;
+}
+
+// Before a start. Records that a repair finds again are in lanes of their own.
+void check_noticed(const std::filesystem::path& dir, const Damage& damage) {
+  auto spool = OfflineSpool::open(dir);
+  ASSERT_TRUE(spool) << spool.error().what;
+  CheckCounts counts;
+  const auto findings = check_spool(*spool, counts);
+  if (damage.noticed == Noticed::kNothing) {
+    EXPECT_TRUE(findings.empty()) << findings.front().what;
+    return;
+  }
+  EXPECT_TRUE(std::any_of(findings.begin(), findings.end(), [](const auto& one) {
+    return one.what.find("gone back in time") != std::string::npos ||
+           one.what.find("out of reach") != std::string::npos;
+  })) << "fsck does not say it";
+  const TempDir into;
+  std::filesystem::remove(into.path());
+  ASSERT_TRUE(repair_spool(dir, into.path(), Log::none()));
+  const size_t repaired = waiting(into.path(), damage.base);
+  EXPECT_GE(repaired, damage.repaired);
+  if (std::getenv("PENSTOCK_CORPUS_PRINT") != nullptr) std::printf("  repaired %zu\n", repaired);
+}
+
+// After it: a file that is sound is gone on with.
+void check_went_on(const std::filesystem::path& dir, const Damage& damage, const Base& base) {
+  auto spool = OfflineSpool::open(dir);
+  ASSERT_TRUE(spool) << spool.error().what;
+  ASSERT_NE(spool->newest_epoch(), nullptr);
+  const bool is_same = base.epochs.contains(spool->newest_epoch()->name);
+  EXPECT_EQ(is_same, damage.noticed == Noticed::kNothing);
+}
+
 void check(const Damage& damage, bool is_thorough) {
   const Base& base = base_named(damage.base);
   SpoolFiles files = base.files;
@@ -280,13 +322,15 @@ void check(const Damage& damage, bool is_thorough) {
   spill_all(files, dir.path());
   if (is_thorough) {
     const auto names = check_tools(dir.path(), damage, base);
-    if (names) check_repair(dir.path(), damage, *names);
+    if (names) check_repair(dir.path(), damage, base, *names);
   }
+  if (damage.noticed != Noticed::kAny) check_noticed(dir.path(), damage);
   const Options options = corpus_options(dir.path(), damage.base);
   size_t now = 0;
   const auto known = known_next(dir.path(), damage, base);
   const Names first = live_once(options, damage.base, now, &base, known, passed_in(dir.path()));
   EXPECT_GE(now, damage.readable);
+  if (damage.noticed != Noticed::kAny) check_went_on(dir.path(), damage, base);
   if (std::getenv("PENSTOCK_CORPUS_PRINT") != nullptr)
     std::printf("%s= %zu\n", damage.line.substr(0, damage.line.find('=')).c_str(), now);
   if (!is_thorough) return;
