@@ -8,50 +8,18 @@
 
 #include "agent/spool/kept_files.h"
 #include "agent/spool/offline_check.h"
-#include "agent/spool/offline_repair.h"
 #include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_one_lane.h"
 #include "tests/crash/spool_sites.h"
-#include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
 namespace {
 
 namespace fs = std::filesystem;
 
-class SpoolKept : public ::testing::Test {
+class SpoolKept : public OneLaneSpool {
  protected:
-  void open() {
-    spool_ = open_or_die(options_);
-    watcher_ = std::make_unique<Watcher>();
-    spool_->start(*watcher_);
-    feeder_ = std::make_unique<Feeder>(*spool_);
-    lane_ = spool_->lane({"r", "t"});
-  }
-  void close() {
-    spool_->stop();
-    spool_.reset();
-  }
-  void put(int commits, size_t size) {
-    for (int i = 0; i < commits; ++i) {
-      feeder_->put(lane_, 5, size);
-      ASSERT_TRUE(spool_->flush());
-    }
-  }
-  bool has(const std::string& name) const { return fs::exists(options_.dir / name); }
-  fs::path repaired() {
-    fs::path into = dir_.path() / "repaired";
-    fs::remove_all(into);
-    auto account = repair_spool(options_.dir, into, Log::none());
-    EXPECT_TRUE(account) << account.error().what;
-    return into;
-  }
-
-  TempDir dir_;
-  Options options_ = options_in(dir_.path() / "spool");
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<Watcher> watcher_;
-  std::unique_ptr<Feeder> feeder_;
-  LaneId lane_ = 0;
+  void put(int commits, size_t size) { OneLaneSpool::put(commits, 5, size); }
 };
 
 // The records of the lane that `origin` numbered.

@@ -5,43 +5,31 @@
 
 #include "agent/spool/lanes_file.h"
 #include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_one_lane.h"
 #include "tests/crash/spool_sites.h"
 #include "tests/crash/spool_stuck_files.h"
-#include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
 namespace {
 
-class SpoolLanesCopy : public ::testing::Test {
+class SpoolLanesCopy : public OneLaneSpool {
  protected:
   SpoolLanesCopy() {
     options_.mono = [this] { return MonoTime(std::chrono::seconds(seconds_.load())); };
   }
   ~SpoolLanesCopy() override {
     watch_removals(nullptr);
-    if (spool_) spool_->stop();
+    spool_.reset();
   }
 
   void open() {
-    spool_ = open_or_die(options_);
-    spool_->start(watcher_);
-    feeder_ = std::make_unique<Feeder>(*spool_);
-    lane_ = spool_->lane({"r", "t"});
-    ASSERT_TRUE(eventually([this] { return std::filesystem::exists(options_.dir / "lanes"); }));
+    OneLaneSpool::open();
+    ASSERT_TRUE(eventually([this] { return has("lanes"); }));
     ASSERT_TRUE(at_rest());
   }
-  void close() {
-    spool_->stop();
-    spool_.reset();
-  }
   void pass(int seconds) { seconds_ += seconds; }
-  // The spool's thread waits: it has done all that was due.
-  bool at_rest() {
-    return eventually([this] { return !spool_->busy_since(); });
-  }
   void put(int count, size_t size = 50) {
-    feeder_->put(lane_, count, size);
-    ASSERT_TRUE(spool_->flush());
+    OneLaneSpool::put(1, count, size);
     ASSERT_TRUE(at_rest());
   }
   // Has the thread look at what is due.
@@ -62,13 +50,7 @@ class SpoolLanesCopy : public ::testing::Test {
     return 0;
   }
 
-  TempDir dir_;
-  Options options_ = options_in(dir_.path() / "spool");
   std::atomic<int64_t> seconds_ = 1000;
-  Watcher watcher_;
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<Feeder> feeder_;
-  LaneId lane_ = 0;
 };
 
 TEST_F(SpoolLanesCopy, IsWrittenAtMostEveryTenSeconds) {

@@ -8,27 +8,10 @@ namespace {
 
 constexpr size_t kRecord = 20'000;
 
-class LimitsRoll : public ::testing::Test {
+class LimitsRoll : public LimitedSpool {
  protected:
-  LimitsRoll() {
-    options_.max_size_bytes = 16 << 20;
-    options_.tail_bytes = 0;
-    options_.clock = clock_.reader();
-  }
-  void open() {
-    spool_ = open_or_die(options_);
-    watcher_ = std::make_unique<Watcher>();
-    feeder_ = std::make_unique<Feeder>(*spool_);
-    spool_->start(*watcher_);
-  }
-  void close() {
-    spool_->stop();
-    spool_.reset();
-  }
-  void reopen() {
-    close();
-    open();
-  }
+  ~LimitsRoll() override { spool_.reset(); }
+
   // A record taken now, durable on return.
   void put(LaneId lane, size_t size = kRecord) {
     auto records = feeder_->take(lane, 1, size);
@@ -54,13 +37,7 @@ class LimitsRoll : public ::testing::Test {
   }
 
   FaultVfs vfs_;
-  TempDir dir_;
-  Options options_ = options_in(dir_.path() / "spool");
   int file_ = 0;  // the last one given up
-  HandClock clock_;
-  std::unique_ptr<Watcher> watcher_;
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<Feeder> feeder_;
 };
 
 // What was taken before the clock was set has no age, wherever it is moved to.

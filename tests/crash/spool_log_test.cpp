@@ -10,9 +10,9 @@
 
 #include "agent/spool/lanes_file.h"
 #include "agent/spool/offline_check.h"
-#include "agent/spool/offline_repair.h"
 #include "tests/crash/spool_corpus.h"
 #include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_one_lane.h"
 #include "tests/crash/spool_stuck_files.h"
 
 namespace penstock::spool::testing {
@@ -23,35 +23,18 @@ namespace fs = std::filesystem;
 constexpr size_t kHeaderBytes = 32;
 constexpr size_t kFrameBytes = 24 + 4096;
 
-class SpoolLog : public ::testing::Test {
+class SpoolLog : public OneLaneSpool {
  protected:
   SpoolLog() {
     options_.quarantine_bytes = 32 << 20;  // in which a file that was set aside has room
     options_.mono = [this] { return MonoTime(std::chrono::seconds(seconds_.load())); };
   }
-  ~SpoolLog() override { watch_removals(nullptr); }
-
-  void open() {
-    spool_ = open_or_die(options_);
-    watcher_ = std::make_unique<Watcher>();
-    spool_->start(*watcher_);
-    feeder_ = std::make_unique<Feeder>(*spool_);
-    lane_ = spool_->lane({"r", "t"});
-  }
-  void close() {
-    spool_->stop();
+  ~SpoolLog() override {
+    watch_removals(nullptr);
     spool_.reset();
   }
-  // Durable on return.
-  void put(int commits, int count = 10) {
-    for (int i = 0; i < commits; ++i) {
-      feeder_->put(lane_, count);
-      ASSERT_TRUE(spool_->flush());
-    }
-  }
-  bool at_rest() {
-    return eventually([this] { return !spool_->busy_since(); });
-  }
+
+  void put(int commits, int count = 10) { OneLaneSpool::put(commits, count, 50); }
   // The copy of the lanes is as new as the file.
   void copy_lanes() {
     seconds_ += 10;
@@ -114,13 +97,6 @@ class SpoolLog : public ::testing::Test {
         [](const auto&, const auto&, const auto&) {});
     return count;
   }
-  fs::path repaired() {
-    fs::path into = dir_.path() / "repaired";
-    fs::remove_all(into);
-    const auto account = repair_spool(options_.dir, into, Log::none());
-    EXPECT_TRUE(account) << account.error().what;
-    return into;
-  }
   // What a start says.
   std::string opened_saying() {
     ::testing::internal::CaptureStderr();
@@ -179,13 +155,7 @@ class SpoolLog : public ::testing::Test {
     close();
   }
 
-  TempDir dir_;
-  Options options_ = options_in(dir_.path() / "spool");
   std::atomic<int64_t> seconds_ = 1000;
-  std::unique_ptr<Watcher> watcher_;
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<Feeder> feeder_;
-  LaneId lane_ = 0;
 };
 
 TEST_F(SpoolLog, AfterACleanStopNoFrameCounts) {

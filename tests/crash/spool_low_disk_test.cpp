@@ -10,24 +10,9 @@ namespace {
 constexpr size_t kRecord = 20'000;
 constexpr uint64_t kNeverFree = uint64_t{1} << 60;
 
-class SpoolLowDisk : public ::testing::Test {
+class SpoolLowDisk : public LimitedSpool {
  protected:
-  SpoolLowDisk() {
-    options_.max_size_bytes = 16 << 20;
-    options_.tail_bytes = 0;
-    options_.clock = clock_.reader();
-  }
-  void open() {
-    spool_ = open_or_die(options_);
-    watcher_ = std::make_unique<Watcher>();
-    feeder_ = std::make_unique<Feeder>(*spool_);
-    spool_->start(*watcher_);
-  }
-  void close() {
-    spool_->stop();
-    spool_.reset();
-  }
-  bool has(const std::string& name) const { return std::filesystem::exists(options_.dir / name); }
+  ~SpoolLowDisk() override { spool_.reset(); }
 
   // Forty segments of a lane and three quarantined records in a file that is only read.
   LaneId begin_second_file() {
@@ -46,12 +31,6 @@ class SpoolLowDisk : public ::testing::Test {
   }
 
   FaultVfs vfs_;
-  TempDir dir_;
-  Options options_ = options_in(dir_.path() / "spool");
-  HandClock clock_;
-  std::unique_ptr<Watcher> watcher_;
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<Feeder> feeder_;
 };
 
 TEST_F(SpoolLowDisk, NothingIsMovedButAFileThatIsEmptyIsRemovedWithItsQuarantineKept) {

@@ -3,37 +3,20 @@
 #include <optional>
 
 #include "agent/spool/lanes_file.h"
-#include "agent/spool/offline_repair.h"
 #include "tests/crash/spool_fault_vfs.h"
-#include "tests/unit/spool_fixture.h"
+#include "tests/crash/spool_one_lane.h"
 
 namespace penstock::spool::testing {
 namespace {
 
 namespace fs = std::filesystem;
 
-class SpoolMisplaced : public ::testing::Test {
+class SpoolMisplaced : public OneLaneSpool {
  protected:
   static constexpr Seq kPerFile = 100;
 
-  void open() {
-    spool_ = open_or_die(options_);
-    watcher_ = std::make_unique<Watcher>();
-    feeder_ = std::make_unique<Feeder>(*spool_);
-    spool_->start(*watcher_);
-    lane_ = spool_->lane({"r", "t"});
-  }
-  void close() {
-    spool_->stop();
-    spool_.reset();
-  }
   // So much that it is not moved.
-  void put(Seq records) {
-    for (Seq i = 0; i < records; i += 5) {
-      feeder_->put(lane_, 5, 20'000);
-      ASSERT_TRUE(spool_->flush());
-    }
-  }
+  void put(Seq records) { OneLaneSpool::put(static_cast<int>(records / 5), 5, 20'000); }
   // Files 1.db up to `files`, each in an epoch of its own and with records that wait.
   void live(uint32_t files) {
     std::optional<FaultVfs> vfs(std::in_place);
@@ -56,16 +39,9 @@ class SpoolMisplaced : public ::testing::Test {
                  options_.dir / (std::to_string(to) + suffix));
     }
   }
-  bool has(const std::string& name) const { return fs::exists(options_.dir / name); }
 
-  TempDir dir_;
-  Options options_ = options_in(dir_.path() / "spool");
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<Watcher> watcher_;
-  std::unique_ptr<Feeder> feeder_;
   std::vector<std::string> origins_;  // of each file when it was begun
   std::string epoch_;                 // the last
-  LaneId lane_ = 0;
 };
 
 TEST_F(SpoolMisplaced, AnOldFileWithAHigherNumberIsSetAsideAndRepairGivesItsRecordsBack) {

@@ -245,6 +245,50 @@ inline std::vector<std::string> bodies_of(const Segment& segment) {
   return bodies;
 }
 
+// A spool in a directory of its own, opened and closed as often as a test wants. A fixture with
+// members of its own that the spool uses, or a VFS, closes it in its destructor: spool_.reset().
+class SpoolFixture : public ::testing::Test {
+ protected:
+  // With a new listener and a new feeder.
+  void open() {
+    spool_ = open_or_die(options_);
+    watcher_ = std::make_unique<Watcher>();
+    feeder_ = std::make_unique<Feeder>(*spool_);
+    spool_->start(*watcher_);
+  }
+  void close() {
+    spool_->stop();
+    spool_.reset();
+  }
+  void reopen() {
+    close();
+    open();
+  }
+  // Is there a file of that name?
+  bool has(const std::string& name) const { return std::filesystem::exists(options_.dir / name); }
+  // The spool's thread waits: it has done all that was due.
+  bool at_rest() {
+    return eventually([this] { return !spool_->busy_since(); });
+  }
+
+  TempDir dir_;
+  Options options_ = options_in(dir_.path() / "spool");
+  HandClock clock_;  // where the options name it
+  std::unique_ptr<Watcher> watcher_;
+  std::unique_ptr<Spool> spool_;
+  std::unique_ptr<Feeder> feeder_;
+};
+
+// A small spool whose clock is moved by hand and that reads all from its files.
+class LimitedSpool : public SpoolFixture {
+ protected:
+  LimitedSpool() {
+    options_.max_size_bytes = 16 << 20;
+    options_.tail_bytes = 0;
+    options_.clock = clock_.reader();
+  }
+};
+
 // All records of `lane` from `from` on, by seq. Fails the test on any read error.
 inline std::map<Seq, std::string> read_all(Spool& spool, LaneId lane, Seq from = 1) {
   std::map<Seq, std::string> all;

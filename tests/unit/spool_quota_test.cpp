@@ -11,35 +11,16 @@ namespace {
 
 constexpr size_t kRecord = 20'000;
 
-class SpoolQuota : public ::testing::Test {
+class SpoolQuota : public LimitedSpool {
  protected:
-  SpoolQuota() {
-    options_.max_size_bytes = 16 << 20;
-    options_.other_lanes = {};
-    options_.tail_bytes = 0;
-    options_.clock = clock_.reader();
-  }
-  void open() {
-    spool_ = open_or_die(options_);
-    watcher_ = std::make_unique<Watcher>();
-    feeder_ = std::make_unique<Feeder>(*spool_);
-    spool_->start(*watcher_);
-  }
-  void close() {
-    spool_->stop();
-    spool_.reset();
-  }
-  void reopen() {
-    close();
-    open();
-  }
+  SpoolQuota() { options_.other_lanes = {}; }
   // As a kill -9 would leave it: a copy of the files of the running spool.
   void crash() {
     ASSERT_TRUE(spool_->flush());
     const TempDir copy;
-    copy_database(dir_.path(), copy.path());
+    copy_database(options_.dir, copy.path());
     close();
-    copy_database(copy.path(), dir_.path());
+    copy_database(copy.path(), options_.dir);
     open();
   }
   // One record as intake would put it: asked for first. False when it was not taken.
@@ -57,14 +38,7 @@ class SpoolQuota : public ::testing::Test {
     }
     return false;
   }
-  std::filesystem::path file() const { return dir_.path() / "1.db"; }
-
-  TempDir dir_;
-  Options options_ = options_in(dir_.path());
-  HandClock clock_;
-  std::unique_ptr<Watcher> watcher_;
-  std::unique_ptr<Spool> spool_;
-  std::unique_ptr<Feeder> feeder_;
+  std::filesystem::path file() const { return options_.dir / "1.db"; }
 };
 
 // P6: the sources of a full lane wait; those of its neighbour do not notice.
