@@ -11,6 +11,7 @@
 #include "agent/cli/spool_report.h"
 #include "agent/codec/export_line.h"
 #include "agent/spool/imported_lane.h"
+#include "agent/spool/offline_check.h"
 #include "agent/spool/offline_reader.h"
 #include "agent/spool/replayed_record.h"
 
@@ -181,7 +182,7 @@ int spool_export(const SpoolArguments& arguments) {
                    : "");
   if (!whole)
     std::fprintf(stderr, "the spool is damaged: penstock spool repair may bring back more\n");
-  const std::string kept = kept_text(*spool);
+  const std::string kept = kept_text(*spool, spool::kept_findings(*spool));
   if (!kept.empty()) std::fprintf(stderr, "penstock spool: %s\n", kept.c_str());
   return whole && kept.empty() ? kExitFine : kExitWrong;
 }

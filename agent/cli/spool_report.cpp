@@ -7,7 +7,6 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/cli/human.h"
-#include "agent/spool/offline_check.h"
 
 namespace penstock::cli {
 
@@ -39,9 +38,9 @@ void report_unreadable(uint32_t lane, const spool::StoredSegment& segment, const
       static_cast<unsigned long long>(segment.last()), error.what.c_str());
 }
 
-std::string kept_text(const spool::OfflineSpool& spool) {
+std::string kept_text(const spool::OfflineSpool& spool, const std::vector<spool::Finding>& kept) {
   std::string files;
-  for (const auto& finding : spool::kept_findings(spool))
+  for (const auto& finding : kept)
     files += (files.empty() ? "" : ", ") + finding.file.filename().string();
   if (files.empty()) return {};
   uint64_t damaged = 0;

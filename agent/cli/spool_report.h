@@ -25,9 +25,9 @@ std::string to_text(const spool::Finding& finding);
 // Says on standard error that these records could not be read.
 void report_unreadable(uint32_t lane, const spool::StoredSegment& segment, const Error& error);
 
-// "3,000 records counted as damaged may be in 1.db: ..."; empty when no file is kept beside those
-// that are read.
-std::string kept_text(const spool::OfflineSpool& spool);
+// "3,000 records counted as damaged may be in 1.db: ..." of spool::kept_findings(); empty when no
+// file is kept beside those that are read.
+std::string kept_text(const spool::OfflineSpool& spool, const std::vector<spool::Finding>& kept);
 
 // False, after saying so, when what was printed did not get out. A closed pipe is no failure.
 bool flush_output();

@@ -45,6 +45,7 @@ struct Totals {
   uint64_t pending = 0;
   uint64_t quarantined = 0;
   uint64_t file_bytes = 0;
+  std::vector<spool::Finding> kept{};  // files with what a repair may bring back
 };
 
 // committed 12 = delivered 5 + pending 7; what is zero is left out, pending is always there.
@@ -96,7 +97,7 @@ void print_stat(const spool::OfflineSpool& spool, const std::vector<LaneReport>&
                 const Totals& totals) {
   const int64_t now_us = read_clock().wall_us;
   print(fmt::format("spool {}\n", spool.dir().string()));
-  const std::string kept = kept_text(spool);
+  const std::string kept = kept_text(spool, totals.kept);
   print(fmt::format("    {}\n", state_text(spool, totals, kept.empty())));
   if (!kept.empty()) print("    " + kept + "\n");
   if (const auto* newest = spool.newest_epoch()) {
@@ -144,7 +145,7 @@ void print_stat_json(const spool::OfflineSpool& spool, const std::vector<LaneRep
   if (const auto* epoch = spool.newest_epoch())
     out += fmt::format(R"(,"agent_id":{},"epoch":{})", json(epoch->agent_id), json(epoch->name));
   out += R"(,"kept":[)";
-  for (const auto& kept : spool::kept_findings(spool))
+  for (const auto& kept : totals.kept)
     out += (out.ends_with('[') ? "" : ",") + json(kept.file.filename().string());
   out += ']';
   out += R"(,"files":[)";
@@ -164,6 +165,7 @@ int spool_stat(const SpoolArguments& arguments) {
   if (!spool) return report(spool.error());
   std::vector<LaneReport> lanes;
   Totals totals;
+  totals.kept = spool::kept_findings(*spool);
   for (const auto& file : spool->generations()) totals.file_bytes += file.file_bytes();
   for (const auto& [id, lane] : spool->lanes()) {
     if (lane.committed() == 0) continue;
@@ -177,7 +179,7 @@ int spool_stat(const SpoolArguments& arguments) {
     print_stat(*spool, lanes, totals);
     print(text_of(input_losses(spool->dir())));
   }
-  const bool is_all = spool->findings().empty() && spool::kept_findings(*spool).empty();
+  const bool is_all = spool->findings().empty() && totals.kept.empty();
   return flush_output() && is_all ? kExitFine : kExitWrong;
 }
 
@@ -254,7 +256,7 @@ int spool_ls(const SpoolArguments& arguments) {
         report_unreadable(lane.id, segment, error);
       });
   if (count == 0) std::fprintf(stderr, "no such records\n");
-  const std::string kept = kept_text(*spool);
+  const std::string kept = kept_text(*spool, spool::kept_findings(*spool));
   if (!kept.empty()) std::fprintf(stderr, "penstock spool: %s\n", kept.c_str());
   const bool good = flush_output() && unreadable == 0 && spool->findings().empty() && kept.empty();
   if (!spool->findings().empty())
