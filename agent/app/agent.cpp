@@ -1,5 +1,6 @@
 #include "agent/app/agent.h"
 
+#include <atomic>
 #include <future>
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -64,12 +65,11 @@ struct Agent::Parts final : spool::Listener {
   lane::EncoderSource encoder_source(const config::Route& route, const std::string& table) const;
   void make_schemas();
   void add_inputs();
-  void stop_lanes();
+  bool stop_lanes();
   void report_losses();
   void report_losses_every_minute();
   std::vector<Trouble> troubles() const;
   void repeat_troubles();
-  void end_repeating();
 
   const config::Config config;
   const AgentSettings settings;
@@ -81,7 +81,7 @@ struct Agent::Parts final : spool::Listener {
   boost::asio::steady_timer loss_timer{io};
   boost::asio::steady_timer trouble_timer{io};
   LastingTrouble lasting{config.agent.repeat_every};
-  bool stopping = false;  // of the agent thread
+  std::atomic<bool> stopping = false;
   std::thread agent_thread;
   host::PluginCatalog catalog;
   std::unique_ptr<SteppedClock> clock;
@@ -214,17 +214,6 @@ void Agent::Parts::repeat_troubles() {
   });
 }
 
-// The inputs are looked at by the agent thread only while none of them comes or goes.
-void Agent::Parts::end_repeating() {
-  std::promise<void> ended;
-  boost::asio::post(io, [&] {
-    stopping = true;
-    trouble_timer.cancel();
-    ended.set_value();
-  });
-  ended.get_future().wait();
-}
-
 Result<void> Agent::start() {
   auto& p = *parts_;
   p.clock = std::make_unique<SteppedClock>(p.settings.runtime_dir.empty()
@@ -265,25 +254,39 @@ Result<void> Agent::start() {
   return {};
 }
 
-void Agent::Parts::stop_lanes() {
-  std::promise<void> stopped;
-  boost::asio::post(io, [&] { lanes->stop([&] { stopped.set_value(); }); });
-  stopped.get_future().wait();  // bounded by the sessions' drain_timeout
+// False: the agent thread hangs, since the sessions' drain_timeout is less than the limit.
+bool Agent::Parts::stop_lanes() {
+  const auto stopped = std::make_shared<std::promise<void>>();
+  boost::asio::post(io, [this, stopped] { lanes->stop([stopped] { stopped->set_value(); }); });
+  return stopped->get_future().wait_for(settings.lanes_stop_limit) == std::future_status::ready;
+}
+
+// What the agent thread may be using, which hangs, stays as it is until the process ends.
+void Agent::leave_behind() {
+  static std::atomic<Parts*> left_behind;  // where a search for leaks finds it
+  parts_->log.error(
+      "the agent thread does not answer and is left behind; records that were acknowledged last "
+      "may "
+      "be sent again");
+  parts_->agent_thread.detach();
+  left_behind = parts_.release();
 }
 
 void Agent::stop() {
+  if (!parts_) return;
   auto& p = *parts_;
   if (!p.agent_thread.joinable()) return;
-  p.end_repeating();
+  p.stopping = true;
   p.host->quiesce(kQuiesceLimit);
   if (auto flushed = p.spool->flush(); !flushed)
     p.log.error("the last commit failed: {}", flushed.error().what);
   p.intake->close();
   p.host->stop(kPluginStopLimit);
-  p.stop_lanes();
+  const bool have_lanes_stopped = p.stop_lanes();
   p.spool->stop();
   p.work.reset();
   p.io.stop();
+  if (!have_lanes_stopped) return leave_behind();
   p.agent_thread.join();
   p.host->destroy();
   p.report_losses();

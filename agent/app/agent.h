@@ -29,6 +29,7 @@ struct AgentSettings {
   std::filesystem::path runtime_dir;
   std::string version;
   host::CrashNotes* crashes = nullptr;  // outlives the agent; null: no plugin is left out
+  Millis lanes_stop_limit{8'000};       // more than any lane takes
   // Puts another sink between the plugins and intake; for tests that break a promise on purpose.
   // `durable` tells an input instance that its records are safe.
   using Durable = std::function<void(spool::SourceId, uint64_t up_to)>;
@@ -50,8 +51,9 @@ class Agent {
   Result<void> start();
 
   // The stop sequence of agent/DESIGN.md: sources no longer read, last commit, acknowledgements
-  // flushed, late server acknowledgements taken, cursors committed. Bounded; the backlog is not
-  // drained.
+  // flushed, late server acknowledgements taken, cursors committed. The backlog is not drained.
+  // Bounded unless the spool's disk hangs: an agent thread that hangs is named and left behind,
+  // with all it may be using. Nothing but the destructor comes after it.
   void stop();
 
   // Runs `done` on the agent thread: proof that it makes progress.
@@ -64,6 +66,7 @@ class Agent {
 
  private:
   struct Parts;
+  void leave_behind();
   std::unique_ptr<Parts> parts_;
 };
 

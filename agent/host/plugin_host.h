@@ -61,7 +61,7 @@ class PluginHost {
   const Log log_;
   const std::filesystem::path notes_dir_;
   const InstanceLimits limits_;
-  std::vector<std::unique_ptr<Instance>> instances_;  // fixed between start() and quiesce()
+  std::vector<std::unique_ptr<Instance>> instances_;  // fixed between start() and destroy()
   std::vector<InstanceStatus> failed_;                // inputs that could not be created
 };
 
