@@ -266,8 +266,7 @@ void Agent::leave_behind() {
   static std::atomic<Parts*> left_behind;  // where a search for leaks finds it
   parts_->log.error(
       "the agent thread does not answer and is left behind; records that were acknowledged last "
-      "may "
-      "be sent again");
+      "may be sent again");
   parts_->agent_thread.detach();
   left_behind = parts_.release();
 }

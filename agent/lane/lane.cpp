@@ -144,6 +144,12 @@ void Lane::act(const zerobus::Write& action) {
   prepared_.reset();
 }
 
+void Lane::act(const zerobus::TakeBack& action) {
+  if (!stream_ || action.generation != stream_generation_) return;
+  const size_t taken = stream_->take_back();
+  if (taken > 0) apply(session_.taken_back(moment(), action.generation, taken));
+}
+
 void Lane::act(const zerobus::HalfClose& action) {
   if (stream_ && action.generation == stream_generation_) stream_->half_close();
 }

@@ -93,6 +93,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void act(const zerobus::Open& action);
   void act(const zerobus::WantBatch& action);
   void act(const zerobus::Write& action);
+  void act(const zerobus::TakeBack& action);
   void act(const zerobus::HalfClose& action);
   void act(const zerobus::Cancel& action);
   void act(const zerobus::Release& action);

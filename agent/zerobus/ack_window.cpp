@@ -10,6 +10,14 @@ int64_t AckWindow::sent(const BatchInfo& batch) {
   return next_offset_++;
 }
 
+void AckWindow::take_back(size_t count) {
+  for (; count > 0 && !unacked_.empty(); --count) {
+    bytes_ -= unacked_.back().bytes;
+    unacked_.pop_back();
+    --next_offset_;
+  }
+}
+
 Result<std::optional<uint64_t>> AckWindow::ack(int64_t up_to) {
   if (up_to == last_acked_) return std::optional<uint64_t>();
   if (up_to < last_acked_) {

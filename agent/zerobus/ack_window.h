@@ -27,6 +27,9 @@ class AckWindow {
   // Takes the next offset for `batch`.
   int64_t sent(const BatchInfo& batch);
 
+  // The newest `count` were not sent after all, at most as many as are unacknowledged.
+  void take_back(size_t count);
+
   // Applies a server's ack. Returns the lane sequence up to which records are now acknowledged, or
   // nullopt when the ack repeats the last one. kTransient, and nothing released, when it goes back
   // or beyond what was sent.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <grpcpp/support/slice.h>
+#include <spdlog/fmt/fmt.h>
 
 #include "agent/base/secret.h"
 
@@ -77,6 +78,13 @@ void GrpcCall::write(int64_t offset, std::shared_ptr<const std::string> body) {
   if (!write_pending_) start_write();
 }
 
+size_t GrpcCall::take_back() {
+  std::deque<grpc::ByteBuffer> taken;  // goes after the lock
+  const std::lock_guard lock(mutex_);
+  taken.swap(queued_);
+  return taken.size();
+}
+
 void GrpcCall::half_close() {
   const std::lock_guard lock(mutex_);
   if (ended_ || half_closed_) return;
@@ -118,12 +126,25 @@ void GrpcCall::note_goaway() {
   emit([&](StreamEvents& events) { events.on_response(generation_, CloseSignal{kGoawayGrace}); });
 }
 
+// Of what still waits here nothing can have arrived.
+Result<void> GrpcCall::check_ack(const Response& response) {
+  const auto* ack = std::get_if<Ack>(&response);
+  const std::lock_guard lock(mutex_);
+  if (ack == nullptr || ack->up_to < begun_) return {};
+  return Error{ErrorKind::kTransient,
+               fmt::format("the server acknowledged offset {} but only {} requests were sent; not "
+                           "trusting this stream any further",
+                           ack->up_to, begun_),
+               {}};
+}
+
 void GrpcCall::read() {
   ++operations_;
   stream_->Read(&incoming_, read_.tag());
 }
 
 void GrpcCall::start_write() {
+  ++begun_;
   write_pending_ = true;
   ++operations_;
   stream_->Write(queued_.front(), written_.tag());  // takes references of its own
@@ -159,6 +180,8 @@ void GrpcCall::on_read(bool ok) {
   heard();
   auto response = parse_response(joined(incoming_));
   incoming_.Clear();
+  if (auto good = response ? check_ack(*response) : Result<void>(); !good)
+    response = std::move(good).error();
   if (response) {
     emit([&](StreamEvents& events) { events.on_response(generation_, *std::move(response)); });
   } else {

@@ -44,6 +44,7 @@ class GrpcCall {
 
   void start(grpc::CompletionQueue& queue);
   void write(int64_t offset, std::shared_ptr<const std::string> body);
+  size_t take_back();
   void half_close();
   void cancel();
 
@@ -75,6 +76,7 @@ class GrpcCall {
 
   void heard();
   void note_goaway();
+  Result<void> check_ack(const Response& response);
   void release_context();
   SentSizes sent_sizes();
 
@@ -104,6 +106,7 @@ class GrpcCall {
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;  // goes before the context
   int operations_ = 0;                                            // under way
   std::deque<grpc::ByteBuffer> queued_;  // for the write under way; first the create request
+  int64_t begun_ = -1;                   // writes of batches; the create request is none
   int unreported_ = 0;                   // writes that are done
   size_t largest_sent_bytes_ = 0;
   bool write_pending_ = true;  // the create request first

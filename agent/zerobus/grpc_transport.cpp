@@ -24,6 +24,7 @@ class GrpcStream : public Stream {
   void write(int64_t offset, std::shared_ptr<const std::string> body) override {
     call_->write(offset, std::move(body));
   }
+  size_t take_back() override { return call_->take_back(); }
   void half_close() override { call_->half_close(); }
   void cancel() override { call_->cancel(); }
 

@@ -175,8 +175,7 @@ void StreamSession::leave_if_due(const Moment& at) {
 void StreamSession::close_in_order(const Moment& at) {
   own_close_ = true;
   if (window_.empty()) return drain(at);
-  phase_ = Phase::kPaused;
-  phase_deadline_ = at.now + config_.drain_timeout;
+  pause(at.now + config_.drain_timeout);
 }
 
 Actions StreamSession::renew(const Moment& at) {
@@ -201,6 +200,10 @@ void StreamSession::on_ack(const Moment& at, const Ack& ack) {
   trouble_over();
   leave_if_due(at);
   if (phase_ == Phase::kOpen) pump(at);
+  end_if_all_acked(at);
+}
+
+void StreamSession::end_if_all_acked(const Moment& at) {
   if (!window_.empty()) return;
   if (phase_ == Phase::kPaused) drain(at);
   if (phase_ == Phase::kDraining) {
@@ -215,8 +218,7 @@ void StreamSession::on_close_signal(const Moment& at, const CloseSignal& signal)
     drain(at);
     return;
   }
-  phase_ = Phase::kPaused;
-  phase_deadline_ = at.now + signal.grace;
+  pause(at.now + signal.grace);
 }
 
 Actions StreamSession::bad_response(const Moment& at, uint64_t generation, const Error& error) {
@@ -229,6 +231,15 @@ Actions StreamSession::write_done(const Moment& at, uint64_t generation) {
   if (!current(generation)) return {};
   writes_ = std::max(0, writes_ - 1);
   if (phase_ == Phase::kOpen) pump(at);
+  return finish();
+}
+
+Actions StreamSession::taken_back(const Moment& at, uint64_t generation, size_t count) {
+  if (!current(generation) || count == 0) return {};
+  window_.take_back(count);
+  data_ = true;  // for the next stream
+  writes_ -= std::min(writes_, static_cast<int>(count));
+  end_if_all_acked(at);
   return finish();
 }
 
@@ -352,7 +363,18 @@ void StreamSession::pump(const Moment& at) {
   }
 }
 
+void StreamSession::pause(MonoTime deadline) {
+  phase_ = Phase::kPaused;
+  phase_deadline_ = deadline;
+  take_back();
+}
+
+void StreamSession::take_back() {
+  if (writes_ > 1) actions_.push_back(TakeBack{generation_});
+}
+
 void StreamSession::drain(const Moment& at) {
+  take_back();
   phase_ = Phase::kDraining;
   phase_deadline_ = at.now + (window_.empty() ? std::min(config_.end_timeout, config_.drain_timeout)
                                               : config_.drain_timeout);

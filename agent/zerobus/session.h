@@ -102,6 +102,12 @@ struct Write {
   int64_t offset = 0;
   BatchInfo batch;
 };
+// Writes that have not begun are not to be made: no request after the end of a stream was
+// announced. taken_back() says how many. What was in them follows the Rewind at the end of the
+// stream.
+struct TakeBack {
+  uint64_t generation = 0;
+};
 struct HalfClose {
   uint64_t generation = 0;
 };
@@ -148,8 +154,8 @@ struct DropToken {};
 // The last action ever; the session ignores everything from here on.
 struct Stopped {};
 
-using Action = std::variant<Open, WantBatch, Write, HalfClose, Cancel, Release, Rewind, Arm, Report,
-                            Rejected, Poison, DropToken, Stopped>;
+using Action = std::variant<Open, WantBatch, Write, TakeBack, HalfClose, Cancel, Release, Rewind,
+                            Arm, Report, Rejected, Poison, DropToken, Stopped>;
 using Actions = std::vector<Action>;
 
 // For status pages.
@@ -182,6 +188,8 @@ class StreamSession {
   Actions response(const Moment& at, uint64_t generation, const Response& response);
   Actions bad_response(const Moment& at, uint64_t generation, const Error& error);
   Actions write_done(const Moment& at, uint64_t generation);
+  // The newest `count` writes, which will have no write_done.
+  Actions taken_back(const Moment& at, uint64_t generation, size_t count);
   Actions closed(const Moment& at, uint64_t generation, const Status& status);
   // The stream of this Open has to wait for others to end theirs; its time to open counts from
   // turn().
@@ -242,6 +250,7 @@ class StreamSession {
   void report_open();
   void on_created(const Moment& at, const StreamCreated& created);
   void on_ack(const Moment& at, const Ack& ack);
+  void end_if_all_acked(const Moment& at);
   void on_close_signal(const Moment& at, const CloseSignal& signal);
   void on_deadline(const Moment& at);
   void on_open_deadline(const Moment& at);
@@ -250,7 +259,9 @@ class StreamSession {
   void pump(const Moment& at);  // writes and asks for batches as far as the rules allow
   void leave_if_due(const Moment& at);
   void close_in_order(const Moment& at);
+  void pause(MonoTime deadline);                    // sends nothing more, waits for acks
   void drain(const Moment& at);                     // half-closes and waits for late acks
+  void take_back();                                 // what waits behind the write under way
   void abandon(const Moment& at, Failure failure);  // cancels, then stream_ended
   void stream_ended(const Moment& at, Failure failure, const Status& status);
   Failure judge(const Status& status) const;

@@ -52,6 +52,8 @@ class Stream {
   // the stream is open. `body` is shared, not copied, and released when gRPC is done with it, which
   // can be later than on_write_done. Without effect on a stream that has ended.
   virtual void write(int64_t offset, std::shared_ptr<const std::string> body) = 0;
+  // Of what was given to write(), what has not begun, newest first, is not sent. Returns how many.
+  virtual size_t take_back() = 0;
   // No more writes, after those that wait; acks still arrive until on_closed.
   virtual void half_close() = 0;
   // Ends the stream now; on_closed follows.

@@ -3,6 +3,7 @@
 // from the test.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,11 +17,18 @@ struct FakeStream final : zerobus::Stream {
   zerobus::StreamOpen open;
   std::weak_ptr<zerobus::StreamEvents> events;
   std::vector<std::pair<int64_t, std::string>> writes;  // offset, body
+  size_t done = 0;                                      // of them
   bool half_closed = false;
   bool cancelled = false;
 
   void write(int64_t offset, std::shared_ptr<const std::string> body) override {
     writes.emplace_back(offset, *body);
+  }
+  size_t take_back() override {
+    const size_t begun = std::min(writes.size(), done + 1);
+    const size_t taken = writes.size() - begun;
+    writes.resize(begun);
+    return taken;
   }
   void half_close() override { half_closed = true; }
   void cancel() override { cancelled = true; }
@@ -42,6 +50,7 @@ struct FakeStream final : zerobus::Stream {
   void created() { respond(zerobus::StreamCreated{"stream-" + std::to_string(open.generation)}); }
   void ack(int64_t up_to) { respond(zerobus::Ack{up_to}); }
   void written() {
+    ++done;
     if (const auto to = events.lock()) to->on_write_done(open.generation);
   }
   void close(int code, std::string message = "") {

@@ -56,21 +56,24 @@ TEST_F(Conformance, C45_RecordsAckedBeforeARotationAreWrittenExactlyOnce) {
   streams_[0]->created();
   run();
   ASSERT_EQ(streams_[0]->writes.size(), 4u) << "with the transport";
+  streams_[0]->written();
+  run();
+  ASSERT_EQ(streams_[0]->writes.size(), 5u);
   streams_[0]->respond(zerobus::CloseSignal{Millis(30'000)});
   run();
-  streams_[0]->written();
+  EXPECT_EQ(streams_[0]->writes.size(), 2u) << "what was under way, and nothing after the signal";
   streams_[0]->written();
   run();
-  EXPECT_EQ(streams_[0]->writes.size(), 4u) << "no request is made after the signal";
+  EXPECT_EQ(streams_[0]->writes.size(), 2u);
   EXPECT_FALSE(streams_[0]->half_closed);
-  streams_[0]->ack(3);
+  streams_[0]->ack(1);
   run();
   EXPECT_TRUE(streams_[0]->half_closed) << "all acked: the pause ends early";
   streams_[0]->close(zerobus::code::kOk);
   const auto second = next_stream(1);
   second->created();
   run();
-  EXPECT_EQ(serve(*second), (Rows{row_of(9), row_of(10), row_of(11), row_of(12)}));
+  EXPECT_EQ(serve(*second).size(), 8u) << "from the fifth record on";
   EXPECT_EQ(cursor(), 12u);
 }
 

@@ -247,6 +247,7 @@ class Simulation {
     largest_batch_ = std::max(largest_batch_, write.batch.last_seq - write.batch.first_seq + 1);
     most_batches_ = std::max<uint64_t>(most_batches_, received_.size() - acked_);
   }
+  void on(const TakeBack&) {}  // all have begun
   void on(const HalfClose&) {}
   void on(const Cancel&) { stream_ = 0; }
   void on(const Release& release) { fate(release.up_to_seq, stored_); }

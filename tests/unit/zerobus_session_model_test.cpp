@@ -90,6 +90,7 @@ class Model {
   uint64_t acked() const { return acked_; }
   uint64_t resent() const { return resent_; }
   uint64_t poisoned() const { return poisoned_; }
+  uint64_t took_back() const { return took_back_; }
 
  private:
   static SessionConfig config() {
@@ -242,6 +243,8 @@ class Model {
       std::visit([this](const auto& a) { on(a); }, action);
       if (::testing::Test::HasFatalFailure()) return;
     }
+    if (const auto taken = std::exchange(taken_, {}); taken.second > 0)
+      apply(session_.taken_back(at(), taken.first, taken.second));
   }
 
   void on(const Open& open) {
@@ -277,6 +280,20 @@ class Model {
       unacked += stream.received[i].bytes;
     }
     ASSERT_TRUE(unacked <= config().in_flight_bytes || unacked == write.batch.bytes) << unacked;
+  }
+  // Any of those behind the write under way may not have begun, but what was acknowledged has.
+  void on(const TakeBack& take) {
+    ASSERT_EQ(take.generation, live_);
+    ModelStream& stream = streams_.at(live_);
+    ASSERT_GT(stream.writes, 1) << "there is nothing that waits";
+    const auto open = static_cast<int64_t>(stream.received.size()) - (stream.last_ack + 1);
+    const auto most = std::min<int64_t>(stream.writes - 1, open);
+    const auto count = most > 0 ? static_cast<size_t>(pick(static_cast<uint64_t>(most) + 1)) : 0;
+    stream.received.resize(stream.received.size() - count);
+    stream.writes -= static_cast<int>(count);
+    if (count > 0) written_ = stream.received.empty() ? acked_ : stream.received.back().last_seq;
+    took_back_ += count;
+    taken_ = {live_, count};
   }
   void on(const HalfClose& half) {
     ASSERT_EQ(half.generation, live_);
@@ -337,6 +354,8 @@ class Model {
   uint64_t acked_ = 0;
   uint64_t resent_ = 0;
   uint64_t poisoned_ = 0;
+  uint64_t took_back_ = 0;
+  std::pair<uint64_t, size_t> taken_;  // generation, count: to be told
   bool calm_ = false;
   bool stopped_ = false;
   StreamSession session_;  // last: its first actions use the members above
@@ -353,6 +372,7 @@ TEST(ZerobusSessionModel, NoInterleavingLosesARecordOrReleasesAnUnackedOne) {
   uint64_t opened = 0;
   uint64_t resent = 0;
   uint64_t poisoned = 0;
+  uint64_t took_back = 0;
   for (uint64_t run = 0; run < 300; ++run) {
     SCOPED_TRACE("PENSTOCK_TEST_SEED=" + std::to_string(base) + ", run " + std::to_string(run));
     Model model(base * 1000 + run);
@@ -364,12 +384,14 @@ TEST(ZerobusSessionModel, NoInterleavingLosesARecordOrReleasesAnUnackedOne) {
     opened += model.opened();
     resent += model.resent();
     poisoned += model.poisoned();
+    took_back += model.took_back();
   }
   // The walk must have been where it hurts.
   EXPECT_GT(acked, 10'000u);
   EXPECT_GT(opened, 3'000u);
   EXPECT_GT(resent, 1'000u);
   EXPECT_GT(poisoned, 100u);
+  EXPECT_GT(took_back, 100u);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ struct Printer {
     return fmt::format("write {}:{} [{}-{}]", a.generation, a.offset, a.batch.first_seq,
                        a.batch.last_seq);
   }
+  std::string operator()(const TakeBack& a) const { return fmt::format("back {}", a.generation); }
   std::string operator()(const HalfClose& a) const { return fmt::format("half {}", a.generation); }
   std::string operator()(const Cancel& a) const { return fmt::format("cancel {}", a.generation); }
   std::string operator()(const Release& a) const { return fmt::format("release {}", a.up_to_seq); }
@@ -73,6 +74,9 @@ class SessionScript : public ::testing::Test {
     return run(session_->response(at(), gen, CloseSignal{Millis(ms)}));
   }
   Script write_done(uint64_t gen) { return run(session_->write_done(at(), gen)); }
+  Script taken_back(uint64_t gen, size_t count) {
+    return run(session_->taken_back(at(), gen, count));
+  }
   Script closed(uint64_t gen, int code, const char* message = "m") {
     return run(session_->closed(at(), gen, {code, message}));
   }

@@ -169,6 +169,39 @@ TEST_F(ZerobusSession, OffsetsCountFromZeroOnEveryStream) {
   EXPECT_EQ(batch(2, 11, 30), "write 2:0 [11-30], want 2");
 }
 
+TEST_F(ZerobusSession, WritesThatWaitAreTakenBackWhenTheEndIsAnnounced) {
+  open_stream();
+  for (uint64_t i = 0; i < 3; ++i) batch(1, 10 * i + 1, 10 * i + 10);
+  EXPECT_EQ(no_data(1), "");
+  EXPECT_EQ(close_signal(1, 30'000), "back 1");
+  EXPECT_EQ(session_->snapshot().unacked_batches, 3u);
+  EXPECT_EQ(taken_back(1, 2), "");
+  EXPECT_EQ(session_->snapshot().unacked_batches, 1u);
+  EXPECT_EQ(write_done(1), "");
+  EXPECT_EQ(ack(1, 0), "release 10, half 1") << "all that was sent: the pause ends early";
+  EXPECT_EQ(closed(1, code::kOk), "rewind 11, open 2");
+}
+
+TEST_F(ZerobusSession, AStopSendsNothingThatWaits) {
+  open_stream();
+  for (uint64_t i = 0; i < 3; ++i) batch(1, 10 * i + 1, 10 * i + 10);
+  EXPECT_EQ(stop(), "draining, back 1, half 1");
+  EXPECT_EQ(taken_back(1, 2), "");
+  EXPECT_EQ(ack(1, 0), "release 10");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 11, stopped, end");
+}
+
+TEST_F(ZerobusSession, OfAnOlderStreamNothingIsTakenBack) {
+  open_stream();
+  send(1, 2);
+  closed(1, code::kUnavailable);
+  to_deadline();
+  created(2);
+  batch(2, 1, 10);
+  EXPECT_EQ(taken_back(1, 1), "");
+  EXPECT_EQ(session_->snapshot().unacked_batches, 1u);
+}
+
 TEST_F(ZerobusSession, AnAckReleasesAllBeforeItAndARepeatedOneNothing) {
   open_stream();
   send(1, 4);
