@@ -126,11 +126,11 @@ void GrpcCall::note_goaway() {
   emit([&](StreamEvents& events) { events.on_response(generation_, CloseSignal{kGoawayGrace}); });
 }
 
-// Of what still waits here nothing can have arrived.
+// Of what still waits here nothing can have arrived. What else is wrong with an ack its owner sees.
 Result<void> GrpcCall::check_ack(const Response& response) {
   const auto* ack = std::get_if<Ack>(&response);
   const std::lock_guard lock(mutex_);
-  if (ack == nullptr || ack->up_to < begun_) return {};
+  if (ack == nullptr || ack->up_to < begun_ || queued_.empty()) return {};
   return Error{ErrorKind::kTransient,
                fmt::format("the server acknowledged offset {} but only {} requests were sent; not "
                            "trusting this stream any further",
