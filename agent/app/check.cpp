@@ -7,6 +7,7 @@
 #include "agent/app/compose.h"
 #include "agent/host/instance.h"
 #include "agent/host/plan.h"
+#include "agent/intake/no_sink.h"
 #include "agent/zerobus/ca_file.h"
 
 namespace penstock::app {
@@ -14,20 +15,6 @@ namespace penstock::app {
 namespace {
 
 constexpr Millis kDestroyLimit{3000};
-
-// A sink for trial instances, which never start.
-class NoSink final : public intake::Sink {
- public:
-  intake::EmitStatus emit(spool::SourceId, std::span<const RecordView>, uint64_t&) override {
-    return intake::EmitStatus::kClosed;
-  }
-  intake::EmitStatus set_aside(spool::SourceId, const RecordView&, std::string_view,
-                               uint64_t&) override {
-    return intake::EmitStatus::kClosed;
-  }
-  void flush_hint() override {}
-  uint64_t max_emit_bytes() const override { return 1; }
-};
 
 // What the plugin itself finds wrong: an instance is made and thrown away. create() does no I/O by
 // contract.
@@ -38,7 +25,7 @@ std::optional<config::Problem> check_input(const host::PlannedInput& planned,
     return config::Problem{planned.input->at, planned.failure, ""};
   }
   if (!planned.complete) return {};
-  NoSink sink;
+  intake::NoSink sink;
   auto trial = host::Instance::create(*planned.library, planned.input->id, config.agent.id,
                                       planned.values, 0, sink, Log::none());
   if (!trial) return config::Problem{planned.input->at, trial.error().what, ""};

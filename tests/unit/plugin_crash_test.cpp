@@ -9,7 +9,7 @@
 
 #include "agent/host/plan.h"
 #include "agent/host/plugin_host.h"
-#include "tests/support/no_sink.h"
+#include "agent/intake/no_sink.h"
 #include "tests/support/paths.h"
 #include "tests/support/temp_dir.h"
 
@@ -27,7 +27,7 @@ void run_agent(const std::filesystem::path& dir, const std::string& plugin,
   auto library = catalog.get(plugin);
   if (!library) ::_exit(4);
   if (mode == "agent_crashes") std::abort();
-  test::NoSink sink;
+  intake::NoSink sink;
   std::vector<config::OptionValue> values{{"mode", config::OptionType::kEnum, mode, 0}};
   auto instance = Instance::create(**library, "one", "gw", values, 0, sink, Log::none());
   if (!instance) ::_exit(5);

@@ -4,7 +4,7 @@
 
 #include "agent/host/instance.h"
 #include "agent/host/plan.h"
-#include "tests/support/no_sink.h"
+#include "agent/intake/no_sink.h"
 #include "tests/support/paths.h"
 
 namespace penstock::host {
@@ -21,7 +21,7 @@ std::string problem_with(const std::string& option) {
   std::vector<config::Problem> problems;
   const auto plan = plan_inputs(loaded.config, catalog, problems);
   if (!problems.empty()) return problems[0].what;
-  test::NoSink sink;
+  intake::NoSink sink;
   auto made =
       Instance::create(*plan.at(0).library, "plc", "gw", plan[0].values, 0, sink, Log::none());
   if (!made) return made.error().what;
