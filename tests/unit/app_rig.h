@@ -80,7 +80,7 @@ class AgentRig {
     AgentSettings settings;
     settings.plugin_dir = dir_.path();
     settings.lanes_stop_limit = lanes_stop_limit;
-    settings.wrap_sink = [this](intake::Sink& next, AgentSettings::Durable) {
+    settings.wrap_sink = [this](intake::Sink& next, const AgentSettings::Durable&) {
       return std::make_unique<Door>(next, door_);
     };
     agent_.emplace(

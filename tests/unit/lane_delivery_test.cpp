@@ -449,7 +449,7 @@ TEST_F(LaneTest, MalformedRecordsWithGoodOnesInBetweenNeverHoldTheLane) {
   destination_->session.poison_limit = 3;
   std::vector<std::string> payloads;
   for (int n = 1; n <= 20; ++n) payloads.push_back(n % 4 == 0 ? row_of(n) : "bad");
-  make(std::move(payloads));
+  make(payloads);
   streams_[0]->created();
   run();
   EXPECT_EQ(serve(*streams_[0]).size(), 5u);

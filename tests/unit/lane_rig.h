@@ -61,7 +61,7 @@ class LaneTest : public testing::Test {
   void make_rows(int count) {
     std::vector<std::string> payloads;
     for (int n = 1; n <= count; ++n) payloads.push_back(row_of(n));
-    make(std::move(payloads));
+    make(payloads);
   }
   // Runs what is ready, and timers that are due, until nothing moves.
   void run() {

@@ -95,6 +95,7 @@ TEST(MqttSettings, T13_CreateReportsTheComplaintInsteadOfThrowing) {
                          error, sizeof error),
             0);
   EXPECT_THAT(error, HasSubstr("qos: 2"));
+  EXPECT_EQ(instance, nullptr);
 }
 
 TEST(MqttSettings, T13_AddressesAreTakenApart) {

@@ -24,7 +24,7 @@ class Device {
  public:
   explicit Device(const std::string& to) : to_(*Endpoint::parse(to)) {
     fd_ = ::socket(to_.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ::connect(fd_, reinterpret_cast<const sockaddr*>(&to_.address), to_.size);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<const sockaddr*>(&to_.address), to_.size), 0);
   }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;

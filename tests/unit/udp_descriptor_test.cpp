@@ -3,7 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "plugins/udp/plugin.cpp"  // the module's only source; the rest is linked
+// The module's only source; the rest is linked. NOLINTNEXTLINE(bugprone-suspicious-include)
+#include "plugins/udp/plugin.cpp"
 #include "tests/support/plugin_descriptor.h"
 #include "tests/support/ports.h"
 

@@ -28,7 +28,7 @@ class Sender {
  public:
   explicit Sender(const std::string& to) : to_(*Endpoint::parse(to)) {
     fd_ = ::socket(to_.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ::connect(fd_, address(), to_.size);
+    EXPECT_EQ(::connect(fd_, address(), to_.size), 0);
   }
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;

@@ -94,7 +94,7 @@ void send_to(const std::string& group, const std::string& port, const std::strin
   ip_mreqn interface {};
   interface.imr_ifindex = static_cast<int>(::if_nametoindex("lo"));
   ::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof interface);
-  ::bind(fd, reinterpret_cast<const sockaddr*>(&own.address), own.size);
+  EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&own.address), own.size), 0);
   EXPECT_EQ(::sendto(fd, payload.data(), payload.size(), 0,
                      reinterpret_cast<const sockaddr*>(&to.address), to.size),
             static_cast<ssize_t>(payload.size()));

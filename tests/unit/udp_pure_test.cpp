@@ -16,7 +16,7 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-bool allowed(std::vector<std::string> networks, const char* address) {
+bool allowed(const std::vector<std::string>& networks, const char* address) {
   return AllowList(networks).allows(*IpAddress::parse(address));
 }
 
