@@ -88,6 +88,9 @@ bool Transfer::prepare(const HttpOptions& options) {
   const Millis limit = std::max(Millis(1), timeout.value_or(options.timeout));  // 0 is none to curl
   curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, static_cast<long>(limit.count()));
   curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+  // A name lookup that hangs is left to end by itself: otherwise libcurl waits for it when the
+  // time is over and when the client stops, and all other requests wait with it.
+  curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(c, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
   if (!options.ca_file.empty()) {
     curl_easy_setopt(c, CURLOPT_CAINFO, options.ca_file.c_str());
@@ -144,11 +147,7 @@ class HttpClient::Worker {
     }
     curl_multi_wakeup(multi_);
     thread_.join();
-    for (const auto& transfer : active_) {
-      // A name lookup that hangs must not hold up the stop.
-      curl_easy_setopt(transfer->easy.get(), CURLOPT_QUICK_EXIT, 1L);
-      curl_multi_remove_handle(multi_, transfer->easy.get());
-    }
+    for (const auto& transfer : active_) curl_multi_remove_handle(multi_, transfer->easy.get());
     active_.clear();
     curl_multi_cleanup(multi_);
   }
