@@ -248,6 +248,10 @@ void Lane::fill() {
 bool Lane::add_from_reader() {
   auto record = carried_ ? std::exchange(carried_, std::nullopt) : reader_.next();
   if (!record) return false;
+  if (progress_.decided(record->seq)) {  // and yet in its segment: it may fit by now
+    next_ = record->seq + 1;
+    return true;
+  }
   const auto now = builder_.empty() ? std::chrono::steady_clock::now() : MonoTime();
   const auto added = builder_.add(*record, now);
   if (added == BatchBuilder::Added::kNoRoom || blocked_ || recheck_ != Recheck::kNone) {
@@ -291,6 +295,8 @@ void Lane::on_segment(uint64_t read, Result<spool::SegmentPtr> segment) {
   if (std::exchange(spool_trouble_, false)) log_.info("records can be read from the spool again");
   if (found->first() > next_ && passed(next_, found->first() - 1)) return;
   if (found->first() > next_) return give_up(next_, found->first() - 1, "missing in the spool");
+  for (const auto& part : spool_.decided_parts(id_, {next_, found->last()}))
+    settled(part.first, part.last);
   reader_ = SegmentReader(found, next_);
   if (wanted_) fill();
 }

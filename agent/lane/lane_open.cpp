@@ -201,7 +201,6 @@ void Lane::on_token(uint64_t generation, Result<std::string> token) {
 }
 
 void Lane::refused(spool::Seq seq, std::string reason) {
-  if (progress_.decided(seq)) return;  // read again after a lost stream
   if (recheck(seq, reason)) return;
   const int in_a_row = refused_in_a_row_ + session_.snapshot().poison_in_a_row;
   if (in_a_row >= destination_->session.poison_limit) {

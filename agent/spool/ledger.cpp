@@ -66,6 +66,19 @@ std::vector<SeqRange> Ledger::undecided(LaneId lane, SeqRange range) const {
   return undecided_in(lanes_.at(lane), range);
 }
 
+std::vector<SeqRange> Ledger::decided(LaneId lane, SeqRange range) const {
+  const Lane& found = lanes_.at(lane);
+  const bool any = range.first <= found.state.cursor ||
+                   std::any_of(found.decided.begin(), found.decided.end(),
+                               [&](const SeqRanges& ranges) { return ranges.overlaps(range); });
+  if (!any) return {};
+  SeqRanges open;
+  for (const auto& part :
+       undecided_in(found, {std::max(range.first, found.state.cursor + 1), range.last}))
+    open.add(part);
+  return open.missing_in(range);
+}
+
 std::vector<SeqRange> Ledger::undecided_in(const Lane& lane, SeqRange range) {
   std::vector<SeqRange> parts{range};
   for (const auto& decided : lane.decided) {

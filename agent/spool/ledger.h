@@ -46,6 +46,9 @@ class Ledger {
   void restore_committed(LaneId lane, Seq last);
   void restore_fate(LaneId lane, FateKind kind, SeqRange range);
   std::vector<SeqRange> undecided(LaneId lane, SeqRange range) const;
+  // The parts of `range` whose fate is decided, ascending. Nothing is allocated when there are
+  // none.
+  std::vector<SeqRange> decided(LaneId lane, SeqRange range) const;
   void settle_all();
   void set_quarantine_bytes(LaneId lane, uint64_t bytes);
 

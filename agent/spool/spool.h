@@ -155,6 +155,10 @@ class Spool {
   virtual void rewound(LaneId, Seq /*from*/) {}
   // Does every record of the range have its fate? Then there is nothing to read or to give up.
   virtual bool decided(LaneId, SeqRange) const { return false; }
+  // The parts of the range that have their fate, ascending: a segment may still hold such records,
+  // and they must not be sent. The caller itself decides what comes later: of segments that were
+  // read nothing is dropped (see rewound).
+  virtual std::vector<SeqRange> decided_parts(LaneId, SeqRange) const { return {}; }
 
   // Every record of `lane` up to `up_to` has its fate. Monotonic; persisted within 1 s, with a
   // commit of records if there is one. Losing it in a crash only causes repeated sending.

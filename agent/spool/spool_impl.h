@@ -64,6 +64,7 @@ class SpoolImpl final : public Spool {
   void turned_away(LaneId lane, uint64_t count) override;
   void rewound(LaneId lane, Seq from) override;
   bool decided(LaneId lane, SeqRange range) const override;
+  std::vector<SeqRange> decided_parts(LaneId lane, SeqRange range) const override;
   Result<void> flush() override;
   void stop() override;
 

@@ -103,6 +103,11 @@ bool SpoolImpl::decided(LaneId lane, SeqRange range) const {
   return range.empty() || (range.last < state.next_seq && ledger_.undecided(lane, range).empty());
 }
 
+std::vector<SeqRange> SpoolImpl::decided_parts(LaneId lane, SeqRange range) const {
+  const Lock lock(mutex_);
+  return ledger_.has(lane) ? ledger_.decided(lane, range) : std::vector<SeqRange>();
+}
+
 bool SpoolImpl::pressed() const { return state_ != SpoolState::kGreen || lane_waits_; }
 
 void SpoolImpl::refresh_state() {

@@ -103,6 +103,18 @@ class FakeSpool final : public spool::Spool {
   bool decided(spool::LaneId, spool::SeqRange range) const override {
     return range.first >= dropped.first && range.last <= dropped.last;
   }
+  // What was quarantined. A restart keeps it, as on disk.
+  std::vector<spool::SeqRange> decided_parts(spool::LaneId id,
+                                             spool::SeqRange range) const override {
+    const std::lock_guard lock(mutex_);
+    std::vector<spool::SeqRange> parts;
+    const auto found = quarantined_.find(id);
+    if (found == quarantined_.end()) return parts;
+    for (const auto& [seq, reason] : found->second) {
+      if (seq >= range.first && seq <= range.last) parts.push_back({seq, seq});
+    }
+    return parts;
+  }
   void flush_hint() override {}
   void read(spool::LaneId id, spool::Seq from, ReadCallback done) override {
     if (read_error) return done(*read_error);

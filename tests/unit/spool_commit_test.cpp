@@ -304,6 +304,25 @@ TEST_F(SpoolTest, LanesKeepTheirIdsAndAppearWithTheirFirstRecord) {
   EXPECT_NE(spool_->lane({"r", "c"}), b);
 }
 
+// A lane asks this of each segment it reads: what has its fate is not sent.
+TEST_F(SpoolTest, WhatIsDecidedOfASegmentIsKnownAheadOfTheCursorTooAndAfterARestart) {
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  feeder_->put(lane, 10);
+  ASSERT_TRUE(spool_->flush());
+  for (const Seq seq : {4, 5, 8}) spool_->quarantine(lane, seq, "no such column");
+  spool_->acknowledge(lane, 2);
+  for (int time = 0; time < 2; ++time) {
+    EXPECT_EQ(spool_->decided_parts(lane, {1, 10}),
+              (std::vector<SeqRange>{{1, 2}, {4, 5}, {8, 8}}));
+    EXPECT_EQ(spool_->decided_parts(lane, {5, 7}), (std::vector<SeqRange>{{5, 5}}));
+    EXPECT_TRUE(spool_->decided_parts(lane, {6, 7}).empty());
+    EXPECT_TRUE(spool_->decided_parts(lane, {9, 20}).empty());
+    EXPECT_TRUE(spool_->decided_parts(77, {1, 10}).empty()) << "no such lane";
+    reopen();
+  }
+}
+
 TEST_F(SpoolTest, QuarantineIsIdempotentCountedBelowTheCursorAndKeepsTheRecord) {
   open();
   const LaneId lane = spool_->lane({"r", "t"});

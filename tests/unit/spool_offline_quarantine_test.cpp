@@ -198,6 +198,7 @@ TEST_F(OfflineQuarantine, BeforeItsTurnARecordGoesBackIntoItsLane) {
   open();
   const auto all = read_all(*spool_, one, 4);
   EXPECT_EQ(all.at(7), record_body(one, 7, 60));
+  EXPECT_EQ(spool_->decided_parts(one, {4, 10}), std::vector<SeqRange>{}) << "it is sent";
   EXPECT_EQ(spool_->state(one).pending(), 7U);
   EXPECT_EQ(spool_->state(one).damaged, 0U);
   close();
@@ -238,6 +239,8 @@ TEST_F(OfflineQuarantine, BeforeItsTurnARecordCanBeDiscardedToo) {
   EXPECT_TRUE(spool_->decided(one, {4, 4})) << "the lane goes on behind it";
   EXPECT_TRUE(spool_->decided(one, {9, 9}));
   EXPECT_FALSE(spool_->decided(one, {3, 3}));
+  EXPECT_EQ(spool_->decided_parts(one, {1, 20}), (std::vector<SeqRange>{{1, 2}, {4, 4}, {9, 9}}))
+      << "and the ones beside them in the segment are sent";
   spool_->acknowledge(one, 3);
   EXPECT_EQ(spool_->state(one).cursor, 4U) << "it is passed at once";
   spool_->acknowledge(one, 20);
