@@ -288,5 +288,47 @@ TEST_F(Downstream, ARecordThatWasRefusedLandsUnderItsNameAfterTheFixAndAReplay) 
   EXPECT_EQ(audit(lakehouse()), std::vector<std::string>{});
 }
 
+// What was refused while records before it were not acknowledged lies ahead of the lane's cursor,
+// in a segment that is read again.
+TEST_F(Downstream, ARefusedRecordIsNotSentAsWellWhenTheFixComesBeforeItsTurn) {
+  configure(", as: \"decimal(10,2)\"");
+  server_.start();
+  test::http_post(server_.admin_port(), "/faults/no-acks");
+  start();
+  test::SentLog sent;
+  const auto payload = [](uint64_t n) {
+    return n % 10 == 3 ? "{\"v\":\"no number " + std::to_string(n) + "\"}"
+                       : "{\"v\":" + std::to_string(n) + "}";
+  };
+  test::UdpFeeder feeder(ports_[0], {"", 100, payload, &sent});
+  feeder.start();
+  ASSERT_TRUE(test::wait_until([&] { return number(kRecords) >= 40; }, kGenerous));
+  feeder.stop();
+  EXPECT_EQ(agent_.stop(), 0);
+  const auto names = names_in(penstock({"quarantine", "ls", "--json", spool()}));
+  ASSERT_GE(names.size(), 3u);
+
+  test::http_post(server_.admin_port(), "/faults/clear");
+  configure(", as: string");
+  start();
+  const auto later = [](uint64_t) { return R"({"v":"later"})"; };
+  test::UdpFeeder again(ports_[0], {"", 100, later, &sent});
+  again.start();
+  const std::string late = kRows + std::string(" WHERE value = 'later'");
+  ASSERT_TRUE(test::wait_until([&] { return number(late) > 0; }, kGenerous));
+  again.stop();
+  EXPECT_EQ(agent_.stop(), 0);
+  const std::string words = " FROM main.iot.machine WHERE value LIKE 'no number%'";
+  EXPECT_EQ(value("SELECT count(*)" + words), "0") << "they are in the quarantine";
+  EXPECT_EQ(names_in(penstock({"quarantine", "ls", "--json", spool()})), names);
+
+  penstock({"quarantine", "replay", "--all", spool()});
+  start();
+  EXPECT_TRUE(test::wait_until(
+      [&] { return number("SELECT count(DISTINCT _seq)" + words) >= names.size(); }, kGenerous));
+  EXPECT_EQ(agent_.stop(), 0);
+  EXPECT_EQ(audit(lakehouse()), std::vector<std::string>{});
+}
+
 }  // namespace
 }  // namespace penstock::e2e
