@@ -24,12 +24,12 @@ Packing packing_for(size_t waiting_bytes) {
 }  // namespace
 
 void SpoolImpl::commit(Lock& lock, bool with_records) {
-  fetch_index(lock);
   const bool done = with_records && commit_records(lock);
   const bool wanted = ledger_.has_unwritten() || !ledger_.turned_away().empty() || wants_drops_;
   if (!done && !fault_ && wanted) commit_acks(lock);
   // A roll wrote the rest, or what was to be dropped found room: nothing is due any more.
   if (!done && !wanted) acks_since_.reset();
+  fetched_.clear();
   if (!fault_) after_commit(lock);
 }
 
@@ -42,7 +42,9 @@ bool SpoolImpl::commit_records(Lock& lock) {
   Batch batch = make_batch(records);
   auto rows = encode(batch, packing);
   lock.lock();
-  Plan attempt = plan(&batch, acks_ride());
+  const bool with_pending = acks_ride();
+  fetch_index(lock, with_pending);
+  Plan attempt = plan(&batch, with_pending);
   attempt.transaction.segments = std::move(rows);
   auto written = write(lock, attempt, &batch);
   if (!written) {
@@ -75,6 +77,7 @@ bool SpoolImpl::commit_records(Lock& lock) {
 }
 
 void SpoolImpl::commit_acks(Lock& lock) {
+  fetch_index(lock, true);
   Plan attempt = plan(nullptr, true);
   if (attempt.transaction.empty() && attempt.quarantine.empty()) {
     // What there is waits for room in the quarantine, or for records to come back from their way.
@@ -151,10 +154,7 @@ SpoolImpl::Plan SpoolImpl::plan(const Batch* batch, bool with_pending) {
     }
   }
   if (!with_pending) return plan;
-  for (const auto& record : ledger_.pending_quarantine()) {
-    if (!quarantines) break;
-    plan.quarantine.push_back({record, place_of(record)});
-  }
+  if (quarantines) plan.quarantine = ledger_.pending_quarantine();
   plan.transaction.fates = ledger_.plan_fates();
   plan.fates = plan.transaction.fates.size();
   return plan;
@@ -180,8 +180,8 @@ void SpoolImpl::plan_trims(Plan& plan, const LaneRow& row, size_t& left, uint64_
 
 Result<void> SpoolImpl::write(Lock& lock, Plan& plan, const Batch* batch) {
   lock.unlock();
-  for (const auto& wanted : plan.quarantine)
-    plan.transaction.quarantine.push_back(quarantine_row(wanted));
+  for (const auto& record : plan.quarantine)
+    plan.transaction.quarantine.push_back(quarantine_row(record));
   Result<void> written;
   if (batch != nullptr) {
     const int64_t wall_us = read_clock().wall_us;
@@ -208,21 +208,15 @@ std::vector<SegmentRow> SpoolImpl::encode(const Batch& batch, Packing packing) {
   return rows;
 }
 
-QuarantineRow SpoolImpl::quarantine_row(const Plan::Quarantine& wanted) {
-  const auto& record = wanted.record;
+QuarantineRow SpoolImpl::quarantine_row(const PendingQuarantine& record) const {
   QuarantineRow row{record.lane, record.seq, epochs_.back().id, record.at_us, record.reason, {}};
   if (record.segment) {
     row.record = record_at(*record.segment, record.seq).value_or("");
     return row;
   }
-  if (wanted.stored) {
-    if (auto decoded = load_segment(record.lane, *wanted.stored)) {
-      row.epoch = decoded->header.epoch;
-      const Segment segment(record.lane, wanted.stored->first, wanted.stored->count,
-                            std::move(decoded->run));
-      row.record = record_at(segment, record.seq).value_or("");
-    }
-  }
+  const Fetched& fetched = fetched_.at({record.lane, record.seq});
+  row.epoch = fetched.epoch;
+  row.record = fetched.body;
   if (row.record.empty()) row.reason += " (the record itself could not be read back)";
   return row;
 }

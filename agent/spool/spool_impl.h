@@ -91,15 +91,16 @@ class SpoolImpl final : public Spool {
     LaneId lane;
     IndexEntry entry;
   };
+  // A record that goes into the quarantine, read back; empty: it is damaged.
+  struct Fetched {
+    uint32_t epoch;
+    std::string body;
+  };
   // One attempt to write: what goes into the transaction and what is to be noted once it is on
   // disk.
   struct Plan {
-    struct Quarantine {
-      PendingQuarantine record;
-      std::optional<IndexEntry> stored;  // where the record is, when it is not in memory
-    };
     Transaction transaction;
-    std::vector<Quarantine> quarantine;
+    std::vector<PendingQuarantine> quarantine;
     std::vector<std::pair<LaneId, Seq>> trims;  // segments let go, by their first record
     std::set<LaneId> unfinished;                // lanes with more to trim
     uint64_t freed_bytes = 0;
@@ -142,7 +143,7 @@ class SpoolImpl final : public Spool {
   bool acks_ride() const;
   Plan plan(const Batch* batch, bool with_pending);
   bool can_copy_pending() const;
-  std::optional<IndexEntry> place_of(const PendingQuarantine& record) const;
+  QuarantineRow quarantine_row(const PendingQuarantine& record) const;
   void plan_index(Plan& plan) const;
   void plan_index_rows(Plan& plan) const;
   void complete_index(Lock& lock);
@@ -190,8 +191,9 @@ class SpoolImpl final : public Spool {
 
   // With mutex_ held on entry and return, released in between.
   void run();
-  void fetch_index(Lock& lock);
-  void locate_pending(Lock& lock);
+  void fetch_index(Lock& lock, bool with_pending);
+  bool fetch_pending(Lock& lock);
+  bool fetch_record(Lock& lock, LaneId lane, Seq seq);
   void fetch_droppable(Lock& lock);
   void leave_out_removed(Lock& lock, LaneId lane, Store& store, IndexPart& part);
   Result<void> fill_index(Lock& lock, LaneId lane, Seq from, const SegmentIndex::Absent& absent);
@@ -224,7 +226,6 @@ class SpoolImpl final : public Spool {
 
   // Spool thread, without the lock.
   std::vector<SegmentRow> encode(const Batch& batch, Packing packing);
-  QuarantineRow quarantine_row(const Plan::Quarantine& wanted);
   OriginPtr origin_of(uint32_t epoch) const;
   bool has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error);
   Result<std::unique_ptr<Generation>> next_generation(const Transaction& first);
@@ -271,8 +272,8 @@ class SpoolImpl final : public Spool {
   MonoTime index_not_before_{};               // no rows are written
   bool index_unread_ = false;                 // something could not be fetched for this commit
   int wide_searches_ = 0;                     // through a whole file
-  // Of the records that this commit may copy to the quarantine, those fetched from afar.
-  std::map<std::pair<LaneId, Seq>, std::optional<IndexEntry>> located_;
+  // Of the records that this commit may copy to the quarantine, those that were not in memory.
+  std::map<std::pair<LaneId, Seq>, Fetched> fetched_;
   LanesFile lanes_file_;
   std::optional<MonoTime> lanes_copied_at_;  // by options_.mono; none: to be copied at once
   bool lanes_changed_ = true;                // since they were copied

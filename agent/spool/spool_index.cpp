@@ -14,39 +14,54 @@ constexpr int kWideSearches = 4;
 
 }  // namespace
 
-// What a commit may ask about the oldest segments of a lane, and about those it copies from.
-void SpoolImpl::fetch_index(Lock& lock) {
+// What a commit may ask about the oldest segments of a lane, and with `with_pending` the records it
+// copies to the quarantine: nothing comes to either until the lock is let go of.
+void SpoolImpl::fetch_index(Lock& lock, bool with_pending) {
   index_unread_ = false;
   const std::set<LaneId> dirty = ledger_.dirty();
   for (const LaneId lane : dirty) {
     const auto absent = index_.absent_ended(lane, ledger_.cursor(lane));
     if (absent && !fill_index(lock, lane, 1, *absent)) index_unread_ = true;
   }
-  locate_pending(lock);
+  if (with_pending && !quarantine_full() && !fetch_pending(lock)) index_unread_ = true;
   if (full_ || wants_drops_) fetch_droppable(lock);
 }
 
-// Finds the records that go into the quarantine and are not in memory. What is found first may be
-// evicted before the last is: it is noted.
-void SpoolImpl::locate_pending(Lock& lock) {
-  located_.clear();
-  for (size_t i = 0; i < ledger_.pending_quarantine().size();) {
+// Fetches the records that go into the quarantine and are not in memory. False when one cannot be
+// read now: a record leaves its lane with its content, so none is copied.
+bool SpoolImpl::fetch_pending(Lock& lock) {
+  fetched_.clear();
+  // More may come meanwhile, at the end; none goes.
+  for (size_t i = 0; i < ledger_.pending_quarantine().size(); ++i) {
     const auto& record = ledger_.pending_quarantine()[i];
-    const std::pair key{record.lane, record.seq};
-    if (const auto absent = index_.absent_at(key.first, key.second); absent && !record.segment) {
-      // More may come meanwhile, at the end; none goes.
-      if (!fill_index(lock, key.first, key.second, *absent)) {
-        index_unread_ = true;
-        return;
-      }
-      continue;
-    }
-    if (!record.segment) {
-      const IndexEntry* entry = index_.find(key.first, key.second);
-      located_[key] = entry != nullptr ? std::optional(*entry) : std::nullopt;
-    }
-    ++i;
+    if (!record.segment && !fetch_record(lock, record.lane, record.seq)) return false;
   }
+  return true;
+}
+
+// False: an error that may pass. What is damaged is fetched as nothing.
+bool SpoolImpl::fetch_record(Lock& lock, LaneId lane, Seq seq) {
+  while (const auto absent = index_.absent_at(lane, seq)) {
+    if (!fill_index(lock, lane, seq, *absent)) return false;
+  }
+  Fetched record{epochs_.back().id, {}};
+  if (const IndexEntry* found = index_.find(lane, seq)) {
+    const IndexEntry entry = *found;
+    lock.unlock();
+    auto decoded = load_segment(lane, entry);
+    const bool may_pass = !decoded && decoded.error().kind == ErrorKind::kTransient &&
+                          !has_waited_enough(lane, entry, decoded.error());
+    if (decoded) {
+      unread_since_us_.erase({lane, entry.first});
+      record.epoch = decoded->header.epoch;
+      const Segment segment(lane, entry.first, entry.count, std::move(decoded->run));
+      record.body = record_at(segment, seq).value_or("");
+    }
+    lock.lock();
+    if (may_pass) return false;
+  }
+  fetched_[{lane, seq}] = std::move(record);
+  return true;
 }
 
 // What lanes may have to drop next.
@@ -64,21 +79,12 @@ void SpoolImpl::fetch_droppable(Lock& lock) {
   }
 }
 
-// Is it known where the records are that go into the quarantine?
+// Are they in memory, all the records that go into the quarantine?
 bool SpoolImpl::can_copy_pending() const {
   const auto& pending = ledger_.pending_quarantine();
   return std::all_of(pending.begin(), pending.end(), [this](const PendingQuarantine& record) {
-    return record.segment != nullptr || located_.contains({record.lane, record.seq}) ||
-           !index_.absent_at(record.lane, record.seq);
+    return record.segment != nullptr || fetched_.contains({record.lane, record.seq});
   });
-}
-
-std::optional<IndexEntry> SpoolImpl::place_of(const PendingQuarantine& record) const {
-  if (record.segment) return std::nullopt;
-  const auto located = located_.find({record.lane, record.seq});
-  if (located != located_.end()) return located->second;
-  const IndexEntry* entry = index_.find(record.lane, record.seq);
-  return entry != nullptr ? std::optional(*entry) : std::nullopt;
 }
 
 // Fetches the entries of the segment that holds or follows `from`, and some around it. An error may

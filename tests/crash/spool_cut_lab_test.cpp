@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "agent/spool/offline_reader.h"
 #include "tests/support/paths.h"
 
 namespace penstock::spool::testing {
@@ -232,6 +233,26 @@ std::string fault_of(Spool& spool, LaneId lane, const Promise& promise) {
   return {};
 }
 
+// A copy in the quarantine that is not what the record was; empty: none. Of a spool at rest.
+std::string bad_copy_in(const std::filesystem::path& dir, const Promise& promise) {
+  auto spool = OfflineSpool::open(dir);
+  if (!spool) return spool.error().what;
+  for (const auto& [lane, found] : spool->lanes()) {
+    for (const auto& copy : found.quarantine) {
+      const auto is_in = [&, id = lane](const auto& seqs) {
+        const auto of_lane = seqs.find(id);
+        return of_lane != seqs.end() && of_lane->second.contains(copy.seq);
+      };
+      if (!is_in(promise.poison) && !is_in(promise.refused)) continue;
+      const auto body = spool->load(copy);
+      if (!body) return at(lane, body.error().what);
+      if (*body != Feeder::body(lane, copy.seq, body->size()))
+        return at(lane, "quarantined record " + std::to_string(copy.seq) + " is not what it was");
+    }
+  }
+  return {};
+}
+
 Verdict look(const std::filesystem::path& dir, const Promise& promise, bool go_on) {
   Verdict verdict;
   auto opened = Spool::open(lab_options(dir), Log::none());
@@ -254,6 +275,11 @@ Verdict look(const std::filesystem::path& dir, const Promise& promise, bool go_o
     if (verdict.lost) verdict.what = "it does not go on";
   }
   spool.stop();
+  opened->reset();
+  if (!verdict.lost) {
+    verdict.what = bad_copy_in(dir, promise);
+    verdict.lost = !verdict.what.empty();
+  }
   return verdict;
 }
 

@@ -1,7 +1,10 @@
 // Below min_free: old files go, nothing is moved and nothing is made; and how long a lane waits for
 // records behind a read error.
+#include <cerrno>
+
 #include "agent/spool/offline_repair.h"
 #include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_sites.h"
 #include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
@@ -147,6 +150,38 @@ TEST_F(SalvageWait, WhatCanBeReadAgainInTimeIsDeliveredInOrderAndTheWaitBeginsAn
   }
   EXPECT_EQ(spool_->state(lane).damaged, 0U);
   close();
+}
+
+// The first segment of three, which is not in memory, cannot be read once, while a record of it is
+// copied to the quarantine. What is in the quarantine then.
+class QuarantineWait : public SalvageWait {
+ protected:
+  std::vector<std::string> after_one_error() {
+    const LaneId lane = three_segments();
+    EXPECT_TRUE(read_now(*spool_, lane, 6));  // it is known then where the first one is
+    Sites sites(options_.dir);
+    sites.fail(Call::kSqliteRead, 0, EIO);
+    spool_->quarantine(lane, 2, "poison");
+    spool_->acknowledge(lane, 5);
+    EXPECT_TRUE(spool_->flush());
+    EXPECT_NE(sites.hit().find("1.db"), std::string::npos) << sites.hit();
+    EXPECT_TRUE(spool_->flush());
+    close();
+    EXPECT_EQ(query(file(), "SELECT cursor FROM lane_state WHERE lane=1").at(0), "5");
+    return query(file(), "SELECT length(record), reason FROM quarantine");
+  }
+  std::filesystem::path file() const { return options_.dir / "1.db"; }
+};
+
+// The cursor passes the record and its segment is removed: the copy is then the only one.
+TEST_F(QuarantineWait, ARecordThatCannotBeReadForAMomentIsCopiedWhole) {
+  EXPECT_EQ(after_one_error(), std::vector<std::string>{std::to_string(kRecord) + "|poison"});
+}
+
+TEST_F(QuarantineWait, OneThatStaysUnreadableIsCountedWithoutItsContent) {
+  options_.salvage_wait = Millis(0);
+  EXPECT_EQ(after_one_error(),
+            std::vector<std::string>{"0|poison (the record itself could not be read back)"});
 }
 
 }  // namespace
