@@ -28,7 +28,10 @@ void SpoolImpl::commit(Lock& lock, bool with_records) {
   const bool wanted = ledger_.has_unwritten() || !ledger_.turned_away().empty() || wants_drops_;
   if (!done && !fault_ && wanted) commit_acks(lock);
   // A roll wrote the rest, or what was to be dropped found room: nothing is due any more.
-  if (!done && !wanted) acks_since_.reset();
+  if (!done && !wanted) {
+    acks_since_.reset();
+    if (queue_.empty()) leave_full();
+  }
   fetched_.clear();
   if (!fault_) after_commit(lock);
 }
@@ -85,9 +88,11 @@ void SpoolImpl::commit_acks(Lock& lock) {
     acks_since_.reset();
     if (ledger_.has_unwritten() && !stopping_) acks_since_ = attempt.at;
     acks_not_before_ = attempt.at + kFullRetry;
+    if (queue_.empty()) leave_full();
     return;
   }
   auto written = write(lock, attempt, nullptr);
+  const bool is_whole = written.has_value();
   if (!written && written.error().kind == ErrorKind::kFull) {
     enter_full(written.error());
     // Not even the reserve takes the copies: cursors and removals before them still can be written.
@@ -97,6 +102,8 @@ void SpoolImpl::commit_acks(Lock& lock) {
   }
   if (written) {
     note_written(attempt);
+    // Records that wait find out by themselves. Where none do, none may ever: they are refused.
+    if (is_whole && queue_.empty()) leave_full();
     if (!attempt.trims.empty()) retry_at_ = attempt.at;
     // While full they do not wait a second, but neither is each one a sync of its own.
     if (attempt.unfinished.empty() || index_unread_)
@@ -322,8 +329,7 @@ CommitQueue::Popped SpoolImpl::note_committed(const Plan& plan, Batch& batch) {
   ++counters_.commits;
   counters_.committed_records += batch.records;
   counters_.committed_bytes += batch.bytes;
-  if (full_) log_.info("the spool has room again");
-  full_ = false;
+  leave_full();
   return popped;
 }
 
@@ -364,6 +370,11 @@ void SpoolImpl::enter_full(const Error& error) {
   retry_at_ = read_clock().mono + kFullRetry;
   gave_up_ = stopping_;
   end_flush(error);
+}
+
+void SpoolImpl::leave_full() {
+  if (full_) log_.info("the spool has room again");
+  full_ = false;
 }
 
 }  // namespace penstock::spool

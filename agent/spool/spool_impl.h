@@ -188,6 +188,7 @@ class SpoolImpl final : public Spool {
   void note_doomed(const Plan& plan);
   std::optional<MonoTime> expiry_due() const;
   void enter_full(const Error& error);
+  void leave_full();
 
   // With mutex_ held on entry and return, released in between.
   void run();

@@ -238,5 +238,28 @@ TEST_F(DiskFull, MinFreeIsLeftToOthers) {
   EXPECT_EQ(spool_->counters().state, SpoolState::kDiskLow);
 }
 
+// Nothing is queued then that would find the room again.
+TEST(DiskFullPolicies, WhatRefusesNewRecordsTakesThemAgainOnceAcknowledgementsFindRoom) {
+  FaultVfs vfs;
+  const TempDir dir;
+  Options options = options_in(dir.path() / "spool");
+  options.other_lanes.overflow = OverflowPolicy::kDropNewest;
+  const auto spool = open_or_die(options);
+  Watcher watcher;
+  spool->start(watcher);
+  Feeder feeder(*spool);
+  const LaneId lane = spool->lane({"r", "t"});
+  feeder.put(lane, 5);
+  ASSERT_TRUE(spool->flush());
+  vfs.set_disk_full(true, true);
+  spool->acknowledge(lane, 3);
+  EXPECT_TRUE(eventually([&] { return spool->admit(lane) == Admission::kDrop; }));
+  vfs.set_disk_full(false);
+  EXPECT_TRUE(eventually([&] { return spool->admit(lane) == Admission::kTake; }));
+  feeder.put(lane, 1);
+  EXPECT_TRUE(spool->flush());
+  spool->stop();
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing
