@@ -17,6 +17,7 @@ constexpr Millis kLooksAgain{1000};  // at the soonest, for what is due later
 constexpr size_t kCarriedRows = 64;
 constexpr uint64_t kCarriedBytes = uint64_t{1} << 20;
 constexpr size_t kEvacuatedSegments = 16;
+constexpr uint64_t kRoomToMove = 2;    // times what is moved: records come meanwhile
 constexpr uint64_t kNearlyEmpty = 16;  // a file with less than one part of so many in use
 
 }  // namespace
@@ -116,7 +117,7 @@ bool SpoolImpl::shrink(Lock& lock) {
   shrink_not_before_ = now + kFileRetry;
   const uint64_t old_bytes = generation_bytes(options_.dir, active_->number);
   const Sizing next = sizing_for(options_.max_size_bytes, old_bytes);
-  if (static_cast<uint64_t>(next.insert_pages * kPageBytes) < 2 * live) return false;
+  if (static_cast<uint64_t>(next.insert_pages * kPageBytes) < kRoomToMove * live) return false;
   log_.info("spool: {} of the {} MiB of generation {} are in use; it is replaced by a smaller one",
             live >> 20, used >> 20, active_->number);
   const uint32_t number = active_->number;
@@ -229,7 +230,8 @@ std::optional<MonoTime> SpoolImpl::chores_at() const {
 SpoolImpl::Step SpoolImpl::next_step(const Generation& older, bool is_short) const {
   const auto live = index_.live(older.number);
   if (live.segments > 0) {
-    const bool is_worth_it = live.bytes < generation_bytes(options_.dir, older.number) / 10;
+    const bool is_worth_it = live.bytes < generation_bytes(options_.dir, older.number) / 10 &&
+                             kRoomToMove * live.bytes <= free_quota_bytes();
     const bool may = may_go_on(Upkeep::kMove, is_short, 0, 0) && !older.keeps_rest;
     return is_worth_it && may ? Step::kEvacuate : Step::kNone;
   }
@@ -391,6 +393,8 @@ Result<std::vector<SeqRange>> SpoolImpl::without_fate(LaneId lane, SeqRange rang
 }
 
 // Moves some of the last segments of a nearly empty generation into the active one, as they are.
+// Only while all of them have room there: a part of them would be in two files, for as long as
+// their lane stands still, and be in the way of new records.
 bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
   auto wanted = index_.some_of(from.number, kEvacuatedSegments);
   if (const auto absent = index_.absent_of(from.number); wanted.empty() && absent) {

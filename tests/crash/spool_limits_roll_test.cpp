@@ -217,5 +217,30 @@ TEST_F(LimitsRoll, ALaneOverItsShareDropsWithoutAnyAcknowledgement) {
   expect_balanced(spool_->state(lane));
 }
 
+// max_size is over all files: a lane that stands still is not to take what is left for the others.
+TEST_F(LimitsRoll, WhatHasNoRoomBesideNewRecordsStaysInTheOldFile) {
+  open();
+  const LaneId stalled = spool_->lane({"stalled", "t"});
+  const LaneId busy = spool_->lane({"busy", "t"});
+  constexpr size_t kSmall = 5000;
+  for (int i = 0; i < 240; ++i) put(stalled, kSmall);
+  for (int i = 0; i < 500; ++i) put(busy);
+  ASSERT_NO_FATAL_FAILURE(roll(busy));
+  spool_->acknowledge(busy, 501);
+  ASSERT_TRUE(spool_->flush());
+  ASSERT_TRUE(at_rest()) << "what can be moved is moved";
+  for (Seq seq = 502; seq < 520; ++seq) {
+    ASSERT_NO_FATAL_FAILURE(put(busy, 10 * kRecord));
+    spool_->acknowledge(busy, seq);
+  }
+  EXPECT_EQ(spool_->counters().older_files, 1U);
+  EXPECT_EQ(read_all(*spool_, stalled).size(), 240U);
+  spool_->acknowledge(stalled, 210);
+  EXPECT_TRUE(has_only_one_file()) << "the last thirty have room";
+  const auto held = read_all(*spool_, stalled, 211);
+  EXPECT_EQ(held.size(), 30U);
+  for (const auto& [seq, body] : held) EXPECT_EQ(body, Feeder::body(stalled, seq, kSmall));
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing
