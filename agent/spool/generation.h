@@ -29,7 +29,9 @@ struct Generation {
   int64_t quarantine_copied = 0;
   int64_t fates_copied = 0;
   bool is_carried = false;
-  bool keeps_rest = false;                        // what is left of it cannot be moved
+  // Segments by id that could not be moved, and why: those that may be readable later are tried
+  // again once there are no others.
+  std::map<int64_t, ErrorKind> unmoved{};
   bool is_kept = false;                           // its quarantine cannot be read: see Counters
   MonoTime not_before{};                          // the next step, after one that did not work
   std::optional<std::map<LaneId, Seq>> begins{};  // lane_state.first_seq, once it was needed

@@ -445,8 +445,9 @@ SegmentIndex::Live SegmentIndex::live(uint32_t generation) const {
   return found != live_.end() ? found->second : Live{};
 }
 
-std::vector<std::pair<LaneId, IndexEntry>> SegmentIndex::some_of(uint32_t generation,
-                                                                 size_t max_count) const {
+std::vector<std::pair<LaneId, IndexEntry>> SegmentIndex::some_of(
+    uint32_t generation, size_t max_count,
+    const std::function<bool(const IndexEntry&)>& but) const {
   std::vector<std::pair<LaneId, IndexEntry>> found;
   for (LaneId lane = 0; lane < lanes_.size(); ++lane) {
     for (const auto& chunk : lanes_[lane].chunks) {
@@ -454,7 +455,7 @@ std::vector<std::pair<LaneId, IndexEntry>> SegmentIndex::some_of(uint32_t genera
       if (chunk.generation != generation) continue;
       for (const auto& entry : chunk.entries) {
         if (found.size() >= max_count) return found;
-        found.emplace_back(lane, entry);
+        if (!but || !but(entry)) found.emplace_back(lane, entry);
       }
     }
   }

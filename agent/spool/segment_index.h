@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -109,8 +110,10 @@ class SegmentIndex {
     size_t unwritten = 0;  // entries in no row
   };
   Live live(uint32_t generation) const;
-  // Some known segments of a generation with their lanes, at most `max_count`.
-  std::vector<std::pair<LaneId, IndexEntry>> some_of(uint32_t generation, size_t max_count) const;
+  // Some known segments of a generation with their lanes, at most `max_count`, `but` those.
+  std::vector<std::pair<LaneId, IndexEntry>> some_of(
+      uint32_t generation, size_t max_count,
+      const std::function<bool(const IndexEntry&)>& but = {}) const;
 
  private:
   struct Chunk {

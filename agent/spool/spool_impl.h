@@ -126,6 +126,11 @@ class SpoolImpl final : public Spool {
     int64_t fates_up_to = 0;
     bool is_last = false;
   };
+  // Segments of an older generation on their way into the active one, and where they are then.
+  struct Moved {
+    Transaction transaction;
+    std::vector<std::pair<LaneId, IndexEntry>> entries;
+  };
 
   // With mutex_ held.
   bool in_order(const std::vector<Pending>& records) const;
@@ -231,6 +236,7 @@ class SpoolImpl final : public Spool {
   bool has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error);
   Result<std::unique_ptr<Generation>> next_generation(const Transaction& first);
   Result<std::unique_ptr<Generation>> begin(uint32_t number, const Transaction& first);
+  Moved read_to_move(Generation& from, const std::vector<std::pair<LaneId, IndexEntry>>& wanted);
   Result<Carried> quarantine_and_fates_of(Generation& from);
   Result<std::vector<SeqRange>> without_fate(LaneId lane, SeqRange range);
   Generation& newer_than(const Generation& generation);

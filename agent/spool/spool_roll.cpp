@@ -232,7 +232,7 @@ SpoolImpl::Step SpoolImpl::next_step(const Generation& older, bool is_short) con
   if (live.segments > 0) {
     const bool is_worth_it = live.bytes < generation_bytes(options_.dir, older.number) / 10 &&
                              kRoomToMove * live.bytes <= free_quota_bytes();
-    const bool may = may_go_on(Upkeep::kMove, is_short, 0, 0) && !older.keeps_rest;
+    const bool may = may_go_on(Upkeep::kMove, is_short, 0, 0);
     return is_worth_it && may ? Step::kEvacuate : Step::kNone;
   }
   if (!older.is_carried) return Step::kCarryOver;
@@ -396,45 +396,65 @@ Result<std::vector<SeqRange>> SpoolImpl::without_fate(LaneId lane, SeqRange rang
 // Only while all of them have room there: a part of them would be in two files, for as long as
 // their lane stands still, and be in the way of new records.
 bool SpoolImpl::evacuate(Lock& lock, Generation& from) {
-  auto wanted = index_.some_of(from.number, kEvacuatedSegments);
+  const auto but = [&from](const IndexEntry& entry) { return from.unmoved.contains(entry.id); };
+  auto wanted = index_.some_of(from.number, kEvacuatedSegments, but);
   if (const auto absent = index_.absent_of(from.number); wanted.empty() && absent) {
     if (!fill_index(lock, absent->first, 1, absent->second)) return false;
-    wanted = index_.some_of(from.number, kEvacuatedSegments);
+    wanted = index_.some_of(from.number, kEvacuatedSegments, but);
+  }
+  if (wanted.empty()) {
+    std::erase_if(from.unmoved, [](const auto& one) { return one.second != ErrorKind::kCorrupt; });
+    return false;
   }
   lock.unlock();
-  Transaction transaction;
-  std::vector<std::pair<LaneId, IndexEntry>> moved;
-  uint64_t bytes = 0;
-  for (const auto& [lane, entry] : wanted) {
-    auto decoded = load_segment(lane, entry);
-    auto stored = decoded ? from.store.read(entry.id) : Result<std::string>(decoded.error());
-    if (!stored) continue;  // its lane will find out and say so
-    // With its id, by which its age is told. One that is taken there came from a parked file.
-    const auto is_taken = active_->store.has(entry.id);
-    if (!is_taken || *is_taken) continue;
-    if (bytes > 0 && bytes + stored->size() > kCommitCapBytes) break;
-    bytes += stored->size();
-    moved.emplace_back(
-        lane, IndexEntry{entry.id, entry.first, entry.count, entry.bytes, active_->number});
-    transaction.segments.push_back({entry.id, decoded->header, std::move(*stored)});
-  }
-  from.keeps_rest = moved.empty();
-  transaction.index_rows = rows_of_moved(moved);
+  Moved part = read_to_move(from, wanted);
+  Transaction& transaction = part.transaction;
+  transaction.index_rows = rows_of_moved(part.entries);
   transaction.forgets_index = forgets_index_;
   Result<void> done;
   const bool fits = active_->store.fits(transaction, 0) && !is_low(free_beside(transaction));
-  if (fits && !moved.empty()) done = active_->store.apply(transaction);
+  const bool is_any = !part.entries.empty();
+  if (fits && is_any) done = active_->store.apply(transaction);
   lock.lock();
-  if (!fits || moved.empty() || (!done && may_try_again(done.error()))) return false;
+  if (!is_any) return true;  // on to others
+  if (!fits || (!done && may_try_again(done.error()))) return false;
   if (!done) {
     enter_fault(lock, std::move(done).error());
     return true;
   }
   forgets_index_ = false;
-  for (const auto& [lane, entry] : moved) index_.move(lane, entry);
+  for (const auto& [lane, entry] : part.entries) index_.move(lane, entry);
   counters_.live_bytes = active_->store.live_bytes();
   checkpoint(lock);
   return true;
+}
+
+// As many of `wanted` as go into one commit. Of those that cannot be read their lanes will find out
+// and say so.
+SpoolImpl::Moved SpoolImpl::read_to_move(Generation& from,
+                                         const std::vector<std::pair<LaneId, IndexEntry>>& wanted) {
+  Moved part;
+  uint64_t bytes = 0;
+  for (const auto& [lane, entry] : wanted) {
+    auto decoded = load_segment(lane, entry);
+    auto stored = decoded ? from.store.read(entry.id) : Result<std::string>(decoded.error());
+    if (!stored) {
+      from.unmoved[entry.id] = stored.error().kind;
+      continue;
+    }
+    // With its id, by which its age is told. One that is taken there came from a parked file.
+    const auto is_taken = active_->store.has(entry.id);
+    if (!is_taken || *is_taken) {
+      from.unmoved[entry.id] = is_taken ? ErrorKind::kCorrupt : is_taken.error().kind;
+      continue;
+    }
+    if (bytes > 0 && bytes + stored->size() > kCommitCapBytes) break;
+    bytes += stored->size();
+    part.entries.emplace_back(
+        lane, IndexEntry{entry.id, entry.first, entry.count, entry.bytes, active_->number});
+    part.transaction.segments.push_back({entry.id, decoded->header, std::move(*stored)});
+  }
+  return part;
 }
 
 bool SpoolImpl::remove_empty(Lock& lock, size_t at) {

@@ -242,5 +242,25 @@ TEST_F(LimitsRoll, WhatHasNoRoomBesideNewRecordsStaysInTheOldFile) {
   for (const auto& [seq, body] : held) EXPECT_EQ(body, Feeder::body(stalled, seq, kSmall));
 }
 
+TEST_F(LimitsRoll, DamagedSegmentsAreNotInTheWayOfThoseThatCanBeMoved) {
+  options_.index_entries = 1000;
+  open();
+  const LaneId damaged = spool_->lane({"damaged", "t"});
+  const LaneId sound = spool_->lane({"sound", "t"});
+  for (int i = 0; i < 20; ++i) put(damaged, 50);
+  for (int i = 0; i < 20; ++i) put(sound, 50);
+  close();
+  query(options_.dir / "1.db",
+        "UPDATE seg SET payload=zeroblob(length(payload)) WHERE lane=" + std::to_string(damaged));
+  open();
+  ASSERT_NO_FATAL_FAILURE(roll(spool_->lane({"other", "t"})));
+  ASSERT_TRUE(at_rest());
+  EXPECT_EQ(spool_->counters().older_files, 1U);
+  close();
+  EXPECT_EQ(
+      query(options_.dir / "2.db", "SELECT count(*) FROM seg WHERE lane=" + std::to_string(sound)),
+      std::vector<std::string>{"20"});
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing
