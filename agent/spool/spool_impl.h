@@ -315,7 +315,7 @@ class SpoolImpl final : public Spool {
   uint64_t quarantine_quota_;
   bool quarantine_said_ = false;
   bool wants_drops_ = false;  // a lane that drops its oldest is over its share
-  bool lane_waits_ = false;   // a source was answered kBlock
+  bool lane_waits_ = false;   // a source was answered kBlock, for room that acknowledgements make
   AgeClock ages_;
   std::optional<ClockMark> unwritten_mark_{};
   std::optional<Millis> least_age_;  // of all policies

@@ -73,6 +73,7 @@ Admission SpoolImpl::admit(LaneId lane) {
   if (lane == kUnroutedLane && quarantine_full()) verdict = Admission::kBlock;
   if (verdict != Admission::kBlock) return verdict;
   one.waits = true;
+  if (lane == kUnroutedLane) return verdict;  // a person makes room for it
   // What was acknowledged makes room: it is not to wait for a commit of records.
   if (!std::exchange(lane_waits_, true)) wake_.notify_one();
   return verdict;
@@ -184,7 +185,7 @@ void SpoolImpl::after_commit(Lock& lock) {
       one.waits = false;
       room = true;
     }
-    lane_waits_ = lane_waits_ || one.waits;
+    lane_waits_ = lane_waits_ || (one.waits && lane != kUnroutedLane);
   }
   if (!room) return;
   lock.unlock();

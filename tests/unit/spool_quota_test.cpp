@@ -295,6 +295,32 @@ TEST_F(SpoolQuota, AFullQuarantineHoldsTheLaneAndNoOther) {
   EXPECT_EQ(spool_->state(lane).quarantined, 4U);
 }
 
+// Nothing that is acknowledged makes room in the quarantine: cursors go on riding on commits of
+// records, one a second.
+TEST_F(SpoolQuota, AFullQuarantineDoesNotHastenAcknowledgements) {
+  options_.quarantine_bytes = kRecord;
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  ASSERT_TRUE(offer(lane));
+  feeder_->refuse(kUnroutedLane, "no route", kRecord);
+  ASSERT_TRUE(spool_->flush());
+  ASSERT_EQ(spool_->admit(kUnroutedLane), Admission::kBlock);
+  const auto written_cursor = [&] {
+    const TempDir copy;
+    copy_database(options_.dir, copy.path());
+    return std::stoull(
+        query(copy.path() / "1.db", "SELECT cursor FROM lane_state WHERE lane=1").at(0));
+  };
+  const bool waits = eventually([&] {  // where this takes less than a second
+    const Seq last = spool_->state(lane).next_seq - 1;
+    spool_->acknowledge(lane, last);
+    feeder_->put(lane, 1, 50);
+    EXPECT_TRUE(watcher_->wait_durable(1, feeder_->source_seq()));
+    return written_cursor() < last;
+  });
+  EXPECT_TRUE(waits) << "each is written at once";
+}
+
 // The table of fates is bounded though drops and deliveries take turns; lane_state has the counts.
 TEST(SpoolFates, OldRangesBelowTheCursorAreForgotten) {
   const TempDir dir;
