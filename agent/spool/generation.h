@@ -37,6 +37,7 @@ struct Generation {
   std::optional<std::map<LaneId, Seq>> begins{};  // lane_state.first_seq, once it was needed
   bool has_strangers = false;                     // segments of lanes that nobody knows
   std::optional<RemainsScan> remains{};           // begun when it was empty
+  std::optional<int64_t> unread_since_us{};       // in it then cannot be read on; since boot
   bool is_examined = false;
 };
 

@@ -242,6 +242,7 @@ class SpoolImpl final : public Spool {
   Generation& newer_than(const Generation& generation);
   Result<bool> is_own(const Generation& generation, LaneId lane, Seq seq);
   Result<RemainsOf> remains_of(Generation& older);
+  Result<void> examine_on(Generation& older);
   uint64_t limit_kept(uint64_t quota);
   Store* store_of(uint32_t generation);
   void add_epoch(const EpochRow& epoch);

@@ -61,11 +61,25 @@ bool SpoolImpl::examine(Lock& lock, Generation& older) {
       ready = std::move(of).error();
     }
   }
-  if (ready && !older.is_examined)
-    older.is_examined = older.remains->step(older.store.connection(), kRowsPerStep);
+  if (ready && !older.is_examined) ready = examine_on(older);
   lock.lock();
   if (!ready) log_.warning("spool generation {}: {}", older.number, ready.error().what);
   return ready.has_value();
+}
+
+// What cannot be read is waited for as long as records are that a lane asks for.
+Result<void> SpoolImpl::examine_on(Generation& older) {
+  const int64_t now_us = options_.clock().boot_us;
+  const int64_t wait_us = std::chrono::microseconds(options_.salvage_wait).count();
+  const bool waits = now_us - older.unread_since_us.value_or(now_us) < wait_us;
+  auto finished = older.remains->step(older.store.connection(), kRowsPerStep, waits);
+  if (!finished) {
+    older.unread_since_us = older.unread_since_us.value_or(now_us);
+    return std::move(finished).error();
+  }
+  older.unread_since_us.reset();
+  older.is_examined = *finished;
+  return {};
 }
 
 // Instead of removing it. One that was replaced, and not set aside, may have gone back as well.
@@ -88,7 +102,7 @@ bool SpoolImpl::keep(Lock& lock, size_t at, KeptFor why) {
   log_.error("spool generation {}: {}; it is kept as {}: {}", kept.number,
              kept.why == KeptFor::kRecords
                  ? "it holds sound records that are counted as damaged, in it or behind the end of "
-                   "its log"
+                   "its log, or cannot be read to its end"
                  : "records in it are counted as damaged",
              kept_file(options_.dir, kept).string(), kAdvice);
   const uint64_t removed = limit_kept(quota);

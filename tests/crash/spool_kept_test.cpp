@@ -1,5 +1,6 @@
 // What the agent could not read, or not yet, is there for whoever can: no file goes in which
 // records that are counted as damaged may still be found.
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -191,6 +192,116 @@ TEST_F(SpoolKept, AReadThatTheDiskRefusesOnceWhileOpeningCostsNothing) {
     if (HasFailure()) return;
   }
   EXPECT_GT(reads, 12);
+}
+
+// A parked file that can be opened again, but for its first leaf of segments. What it holds from
+// record 16 on was acknowledged.
+class SpoolKeptBehindDamage : public SpoolKept {
+ protected:
+  // `counted`: the copy of the lanes knows of the records, which are counted as damaged. Else their
+  // numbers were given out again, and they are in nobody's account.
+  void park(bool counted) {
+    open();
+    put(1, 60);
+    spool_->acknowledge(lane_, 5);
+    ASSERT_TRUE(spool_->flush());
+    close();
+    fs::copy_file(options_.dir / "lanes", dir_.path() / "lanes");
+    open();
+    put(40, 60);
+    close();
+    const auto how = fs::copy_options::overwrite_existing;
+    if (!counted) fs::copy_file(dir_.path() / "lanes", options_.dir / "lanes", how);
+    query(options_.dir / "1.db", "PRAGMA user_version=2");
+    open();
+    ASSERT_EQ(spool_->counters().parked_files, 1U);
+    ASSERT_EQ(spool_->state(lane_).damaged, counted ? 200U : 0U);
+    put(1, 40);
+    spool_->acknowledge(lane_, spool_->state(lane_).next_seq - 1);
+    ASSERT_TRUE(spool_->flush());
+    close();
+    query(options_.dir / "1.db", "PRAGMA user_version=1");
+  }
+  // The leaf of table `seg` with record `seq`, and any that it was moved from.
+  void ruin_leaf_of(Seq seq) {
+    const auto file = options_.dir / "1.db";
+    std::ifstream in(file, std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(in)), {});
+    in.close();
+    int ruined = 0;
+    for (size_t page = 0; page < bytes.size(); page += 4096) {
+      const auto content = std::string_view(bytes).substr(page, 4096);
+      if (content[0] != 0x0D || content.find(Feeder::body(lane_, seq, 60)) == content.npos)
+        continue;
+      std::fill_n(bytes.begin() + static_cast<long>(page), 4096, '\xEE');
+      ++ruined;
+    }
+    ASSERT_GT(ruined, 0);
+    std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<long>(bytes.size()));
+  }
+  void expect_kept_for_its_records() {
+    EXPECT_TRUE(eventually([&] { return spool_->counters().kept_files == 1; }));
+    EXPECT_EQ(spool_->counters().older_files, 0U);
+    EXPECT_TRUE(has("1.kept.db"));
+    EXPECT_FALSE(has("1.db") || has("1.damaged.db"));
+  }
+};
+
+TEST_F(SpoolKeptBehindDamage, SoundRecordsThatAreCountedAsDamagedAreFound) {
+  park(true);
+  ruin_leaf_of(6);
+  open();
+  expect_kept_for_its_records();
+  close();
+}
+
+TEST_F(SpoolKeptBehindDamage, SoundRecordsInNobodysAccountAreFound) {
+  park(false);
+  ruin_leaf_of(6);
+  open();
+  expect_kept_for_its_records();
+  close();
+}
+
+// The last leaf: nobody can tell what there was.
+TEST_F(SpoolKeptBehindDamage, AnEndThatCannotBeReachedMayHoldSoundRecords) {
+  park(false);
+  query(options_.dir / "1.db", "DELETE FROM seg WHERE first_seq<201");
+  ruin_leaf_of(201);
+  open();
+  expect_kept_for_its_records();
+  close();
+}
+
+// Whichever read it is, the file is looked through again.
+TEST_F(SpoolKeptBehindDamage, AReadThatTheDiskRefusesOnceIsNoEnd) {
+  const std::optional<FaultVfs> vfs(std::in_place);
+  park(false);
+  fs::copy(options_.dir, dir_.path() / "parked");
+  int reads = 0;
+  for (int site = -1; site < reads; ++site) {
+    SCOPED_TRACE("read " + std::to_string(site) + " of " + std::to_string(reads));
+    fs::remove_all(options_.dir);
+    fs::copy(dir_.path() / "parked", options_.dir);
+    spool_ = open_or_die(options_);
+    watcher_ = std::make_unique<Watcher>();
+    {
+      Sites sites(options_.dir);
+      sites.fail(Call::kSqliteRead, site, EIO);
+      spool_->start(*watcher_);
+      ASSERT_TRUE(eventually([&] { return !sites.hit().empty() || has("1.kept.db"); }));
+      ASSERT_TRUE(at_rest());
+      if (site < 0) reads = sites.count(Call::kSqliteRead);
+    }
+    EXPECT_TRUE(has("1.db") || has("1.kept.db"));
+    EXPECT_FALSE(has("1.damaged.db"));
+    close();
+    open();
+    expect_kept_for_its_records();
+    close();
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(reads, 0);
 }
 
 class SpoolKeptPages : public SpoolKept {
