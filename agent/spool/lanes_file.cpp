@@ -155,9 +155,13 @@ Result<void> LanesFile::write(const LanesCopy& copy) {
   const std::string slot = sealed(number_ + 1, encode_lanes(copy));
   if (static_cast<int64_t>(slot.size()) <= slot_bytes_) {
     const int64_t at = (number_ + 1) % 2 == 0 ? 0 : slot_bytes_;
-    if (auto done = write_slot(file_, at, slot); !done) return done;
-    ++number_;
-    return {};
+    auto done = write_slot(file_, at, slot);
+    if (done) {
+      ++number_;
+    } else {
+      slot_bytes_ = 0;  // the next goes elsewhere: a bad block would refuse it for ever
+    }
+    return done;
   }
   // Both halves at once, in a new file.
   const size_t half = std::bit_ceil(std::max(kLeastSlotBytes, slot.size() * 2));

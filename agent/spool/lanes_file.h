@@ -34,7 +34,8 @@ class LanesFile {
 
   // The newest good copy; nullopt when there is none.
   std::optional<LanesCopy> read();
-  // Written and synced on return. Makes the file longer, or anew, only when it has to.
+  // Written and synced on return. Makes the file anew only when it has to: a copy is too long for
+  // its slot, or the last one could not be written.
   Result<void> write(const LanesCopy& copy);
 
  private:
@@ -42,7 +43,7 @@ class LanesFile {
 
   std::filesystem::path file_;
   uint64_t number_ = 0;     // of the newest copy in the file
-  int64_t slot_bytes_ = 0;  // 0: not known yet, or no file
+  int64_t slot_bytes_ = 0;  // 0: not known yet, no file, or not to be used
 };
 
 }  // namespace penstock::spool

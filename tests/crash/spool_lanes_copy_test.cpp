@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cerrno>
 
+#include <sys/stat.h>
+
 #include "agent/spool/lanes_file.h"
 #include "tests/crash/spool_fault_vfs.h"
 #include "tests/crash/spool_one_lane.h"
@@ -142,6 +144,36 @@ TEST_F(SpoolLanesCopy, ThatCouldNotBeWrittenIsWrittenTenSecondsLater) {
   pass(10);
   wake();
   EXPECT_EQ(copied(), 2U);
+}
+
+// A bad block under one of the slots would refuse each of them.
+TEST_F(SpoolLanesCopy, ThatCouldNotBeWrittenGoesIntoANewFile) {
+  std::filesystem::create_directories(options_.dir);
+  const auto stored_in = [this] {
+    struct stat info {};
+    EXPECT_EQ(stat((options_.dir / "lanes").c_str(), &info), 0);
+    return info.st_ino;
+  };
+  LanesFile file(options_.dir);
+  ASSERT_TRUE(file.write({1, {}, {}}));
+  uint32_t number = 1;
+  for (const Call call : {Call::kWrite, Call::kSync}) {
+    SCOPED_TRACE(name_of(call));
+    const auto before = stored_in();
+    {
+      Sites sites(options_.dir);
+      sites.fail(call, 0, EIO);
+      EXPECT_FALSE(file.write({++number, {}, {}}));
+      EXPECT_FALSE(sites.hit().empty());
+    }
+    EXPECT_EQ(stored_in(), before);
+    ASSERT_TRUE(file.write({++number, {}, {}}));
+    const auto after = stored_in();
+    EXPECT_NE(after, before);
+    ASSERT_TRUE(file.write({++number, {}, {}}));
+    EXPECT_EQ(stored_in(), after) << "which then takes them in turn";
+    EXPECT_EQ(copy().active, number);
+  }
 }
 
 // A cut of the power, and the rows of `lane_state` are lost: the copy knows them as they were some
