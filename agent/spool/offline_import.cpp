@@ -89,7 +89,7 @@ struct Importer::State {
   LaneId next_lane = 1;
   size_t buffered = 0;
 
-  Result<uint32_t> epoch_of(const ImportedFrom& origin);
+  uint32_t epoch_of(const ImportedFrom& origin);
   Result<Home*> home_of(const ImportOf& of);
   bool take_over(Home& home) const;
   bool answers_for(const ImportOf& of, const ImportedFrom& origin, SeqRange range) const;
@@ -162,13 +162,12 @@ Result<Importer> Importer::open(const std::filesystem::path& dir, uint64_t input
   return Importer(std::move(state));
 }
 
-Result<uint32_t> Importer::State::epoch_of(const ImportedFrom& origin) {
+uint32_t Importer::State::epoch_of(const ImportedFrom& origin) {
   const auto [it, is_new] = epochs.try_emplace({origin.agent_id, origin.epoch}, next_epoch);
   if (!is_new) return it->second;
-  const FoundEpoch row{next_epoch++, origin.epoch, origin.agent_id, std::string(kImportedMachine),
-                       read_clock().wall_us};
-  if (auto added = writer.add_epoch(row); !added) return std::move(added).error();
-  return row.id;
+  writer.add_epoch({next_epoch++, origin.epoch, origin.agent_id, std::string(kImportedMachine),
+                    read_clock().wall_us});
+  return it->second;
 }
 
 // The records were numbered by this very spool, and it still has them or knows what became of them.
@@ -200,11 +199,9 @@ Result<Importer::Home*> Importer::State::home_of(const ImportOf& of) {
   const LaneKey key{imported_route(of.route, of.origin), of.table};
   const auto known = homes.find({key, of.origin});
   if (known != homes.end()) return &known->second;
-  auto epoch = epoch_of(*origin);
-  if (!epoch) return std::move(epoch).error();
   Home home;
   home.key = key;
-  home.epoch = *epoch;
+  home.epoch = epoch_of(*origin);
   if (!take_over(home)) {
     if (next_lane > kMaxLane)
       return denied("this spool has no number left for another lane; import into a new one");

@@ -50,7 +50,7 @@ class Repair {
   void take_copy();
   bool has_gone_back() const;
   void name_lost_lanes();
-  Result<void> write_epochs(OfflineWriter& writer);
+  void write_epochs(OfflineWriter& writer);
   Result<void> write_lane(OfflineWriter& writer, const OfflineLane& lane);
   Result<void> write_late(OfflineWriter& writer, const LateLane& late);
   Result<void> write_segment(OfflineWriter& writer, const StoredSegment& segment, SeqRange wanted,
@@ -295,7 +295,7 @@ void Repair::name_lost_lanes() {
 }
 
 Result<void> Repair::write(OfflineWriter& writer) {
-  if (auto done = write_epochs(writer); !done) return done;
+  write_epochs(writer);
   for (const auto& [id, lane] : lanes_) {
     if (auto done = write_lane(writer, lane); !done) return done;
   }
@@ -305,10 +305,10 @@ Result<void> Repair::write(OfflineWriter& writer) {
   return writer.commit();
 }
 
-Result<void> Repair::write_epochs(OfflineWriter& writer) {
+void Repair::write_epochs(OfflineWriter& writer) {
   FoundEpoch next;
   for (const auto& [id, epoch] : rows_.epochs) {
-    if (auto done = writer.add_epoch(epoch); !done) return done;
+    writer.add_epoch(epoch);
     next = epoch;
   }
   for (const auto& segment : rows_.segments) next.id = std::max(next.id, segment.epoch);
@@ -316,7 +316,7 @@ Result<void> Repair::write_epochs(OfflineWriter& writer) {
   std::random_device device;
   next.name = fmt::format("{:016x}", uint64_t{device()} << 32 | device());
   next.started_us = wall_us_;
-  return writer.add_epoch(next);
+  writer.add_epoch(next);
 }
 
 // Which records of which segment are to be kept: those of the tables first, then what others add.

@@ -24,12 +24,9 @@ Result<OfflineWriter> OfflineWriter::open(const std::filesystem::path& dir, uint
   return OfflineWriter(std::move(*store), *last_id + 1);
 }
 
-Result<void> OfflineWriter::add_epoch(const FoundEpoch& epoch) {
-  auto statement = store_.connection().prepare("INSERT OR IGNORE INTO epoch VALUES(?,?,?,?,'',?)");
-  if (!statement) return std::move(statement).error();
-  statement->bind(1, int64_t{epoch.id}).bind_text(2, epoch.name).bind_text(3, epoch.agent_id);
-  statement->bind_text(4, epoch.machine_id).bind(5, epoch.started_us);
-  return statement->run();
+void OfflineWriter::add_epoch(const FoundEpoch& epoch) {
+  waiting_.epochs.push_back(
+      {epoch.id, epoch.name, epoch.agent_id, epoch.machine_id, {}, epoch.started_us});
 }
 
 void OfflineWriter::add_segment(const SegmentHeader& header, std::string_view run) {

@@ -25,7 +25,7 @@ class OfflineWriter {
   static Result<OfflineWriter> open(const std::filesystem::path& dir, uint32_t number,
                                     uint64_t max_bytes, const Log& log);
 
-  Result<void> add_epoch(const FoundEpoch& epoch);  // at once
+  void add_epoch(const FoundEpoch& epoch);
   void add_segment(const SegmentHeader& header, std::string_view run);
   void add_stored_segment(const SegmentHeader& header, std::string stored);
   void add_quarantine(QuarantineRow row);

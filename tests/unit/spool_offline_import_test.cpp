@@ -1,6 +1,7 @@
 // Imported records keep who numbered them and their number, meet no other lane, and are there once
 // however often they are imported.
 #include "agent/spool/imported_lane.h"
+#include "agent/spool/offline_writer.h"
 #include "tests/unit/spool_offline_fixture.h"
 
 namespace penstock::spool::testing {
@@ -70,6 +71,23 @@ TEST_F(OfflineImport, ANewSpoolHoldsTheRecordsUnderTheirOwnOriginAndTheEngineRea
   for (const auto& [seq, text] : all) EXPECT_EQ(text, body(seq));
   EXPECT_NE(spool_->epoch(), "00000000000000aa") << "nobody continues a dead device's epoch";
   spool_->stop();
+}
+
+// Written by itself it would go behind a log that is not settled yet: a cut there may take an
+// acknowledged commit along.
+TEST_F(OfflineImport, AnEpochGoesWithTheNextCommit) {
+  fill_two_lanes(1);
+  for (const bool commits : {false, true}) {
+    {
+      auto writer = OfflineWriter::open(dir(), 1, 1 << 20, Log::none());
+      ASSERT_TRUE(writer) << writer.error().what;
+      writer->add_epoch({77, "00000000000000bb", "gw", std::string(kImportedMachine), 5});
+      if (commits) {
+        ASSERT_TRUE(writer->commit());
+      }
+    }
+    EXPECT_EQ(query(file(), "SELECT agent_id FROM epoch WHERE id=77").size(), commits ? 1U : 0U);
+  }
 }
 
 TEST_F(OfflineImport, TwiceIsAsGoodAsOnce) {
