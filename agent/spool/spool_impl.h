@@ -74,6 +74,12 @@ class SpoolImpl final : public Spool {
     LaneId lane;
     Seq from;
     ReadCallback done;
+    MonoTime asked_at;  // by options_.mono
+  };
+  // The first and last read error of one segment in a row, by options_.clock since boot.
+  struct Unread {
+    int64_t first_us;
+    int64_t last_us;
   };
   // What is known of a lane besides its ledger.
   struct Guard {
@@ -286,8 +292,8 @@ class SpoolImpl final : public Spool {
   std::optional<MonoTime> lanes_copied_at_;  // by options_.mono; none: to be copied at once
   bool lanes_changed_ = true;                // since they were copied
   MonoTime house_kept_at_{};
-  // Segments behind a read error: options_.clock's time since boot.
-  std::map<std::pair<LaneId, Seq>, int64_t> unread_since_us_;
+  std::map<std::pair<LaneId, Seq>, Unread> unread_since_us_;  // by a segment's first record
+  std::optional<MonoTime> asked_at_;                          // what a lane now gets
   SegmentCodec codec_;
   CommitPolicy policy_;
   int64_t next_segment_id_;

@@ -6,8 +6,9 @@
 namespace penstock::spool {
 namespace {
 
-constexpr size_t kRemembered = 1024;  // segments behind a read error
-constexpr int kReadsPerTurn = 8;      // between two looks at whether a commit is due
+constexpr size_t kRemembered = 1024;          // segments behind a read error
+constexpr int64_t kLeftAloneUs = 10'000'000;  // a lane asks every second
+constexpr int kReadsPerTurn = 8;              // between two looks at whether a commit is due
 
 }  // namespace
 
@@ -18,7 +19,7 @@ void SpoolImpl::read(LaneId lane, Seq from, ReadCallback done) {
     if (!stopping_) {
       SegmentPtr segment = take_from_tail(lane, from);
       if (!segment) {
-        reads_.push_back({lane, from, std::move(done)});
+        reads_.push_back({lane, from, std::move(done), options_.mono()});
         wake_.notify_one();
         return;
       }
@@ -46,6 +47,7 @@ void SpoolImpl::serve_reads(Lock& lock) {
     ReadRequest request = std::move(reads_.front());
     reads_.pop_front();
     if (hold(request)) continue;
+    asked_at_ = request.asked_at;
     if (auto known = know_segment(lock, request); !known) {
       lock.unlock();
       request.done(std::move(known).error());
@@ -75,6 +77,7 @@ void SpoolImpl::serve_reads(Lock& lock) {
     }
     lock.lock();
   }
+  asked_at_.reset();
 }
 
 Result<void> SpoolImpl::know_segment(Lock& lock, const ReadRequest& request) {
@@ -85,17 +88,24 @@ Result<void> SpoolImpl::know_segment(Lock& lock, const ReadRequest& request) {
   return {};
 }
 
-// A read error may pass; records are given up only when it has not for salvage_wait.
+// A read error may pass; records are given up only when it has not for salvage_wait while their
+// lane asked again and again. How long the answer took does not count: a bad medium takes its time.
 bool SpoolImpl::has_waited_enough(LaneId lane, const IndexEntry& entry, const Error& error) {
   if (error.kind != ErrorKind::kTransient) return false;
+  const auto micros = [](auto duration) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+  };
   const int64_t now_us = options_.clock().boot_us;
-  const int64_t wait_us = std::chrono::microseconds(options_.salvage_wait).count();
   if (unread_since_us_.size() >= kRemembered) {
     std::erase_if(unread_since_us_,
-                  [&](const auto& one) { return now_us - one.second >= 4 * wait_us; });
+                  [&](const auto& one) { return now_us - one.second.last_us > kLeftAloneUs; });
   }
-  return now_us - unread_since_us_.try_emplace({lane, entry.first}, now_us).first->second >=
-         wait_us;
+  auto& unread =
+      unread_since_us_.try_emplace({lane, entry.first}, Unread{now_us, now_us}).first->second;
+  const int64_t asked_us = asked_at_ ? now_us - micros(options_.mono() - *asked_at_) : 0;
+  if (asked_us - unread.last_us > kLeftAloneUs) unread.first_us = now_us;
+  unread.last_us = now_us;
+  return now_us - unread.first_us >= micros(options_.salvage_wait);
 }
 
 // Of records whose epoch nobody knows any more: a name that is the same every time they are sent,
