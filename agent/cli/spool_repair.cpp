@@ -81,6 +81,8 @@ void print_account(const spool::RepairAccount& account) {
     std::printf("%s\n", to_text({finding.file, finding.page, finding.lane, finding.records,
                                  finding.what, ""})
                             .c_str());
+  for (const auto& file : account.left_out)
+    std::printf("%s; what it holds is not in the repaired spool\n", file.what.c_str());
   std::printf("\n");
   for (const auto& file : account.files) {
     std::printf("%s: %s by its tables", file.file.filename().c_str(),
@@ -111,7 +113,8 @@ void print_account(const spool::RepairAccount& account) {
 }
 
 bool lost_any(const spool::RepairAccount& account) {
-  return std::any_of(account.lanes.begin(), account.lanes.end(),
+  return !account.left_out.empty() ||
+         std::any_of(account.lanes.begin(), account.lanes.end(),
                      [](const auto& lane) { return !lane.lost.empty() || !lane.was_known; });
 }
 

@@ -123,6 +123,36 @@ Result<void> apply_file_controls(Connection& db, const Sizing& sizing) {
   return {};
 }
 
+Result<std::vector<std::string>> schema_of(Connection& db) {
+  auto query = db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL");
+  if (!query) return std::move(query).error();
+  std::vector<std::string> texts;
+  for (;;) {
+    auto row = query->step();
+    if (!row) return std::move(row).error();
+    if (!*row) return texts;
+    texts.emplace_back(query->bytes_at(0));
+  }
+}
+
+Result<void> refuse_version(Connection& db, int64_t version) {
+  auto texts = schema_of(db);
+  if (!texts) return std::move(texts).error();
+  if (is_own_schema(*texts)) {
+    return Error{ErrorKind::kCorrupt,
+                 fmt::format("says that it is in format {}, but its tables are those of format {}: "
+                             "its header is damaged; penstock spool repair brings back what is in "
+                             "it",
+                             version, kSchemaVersion),
+                 {}};
+  }
+  return Error{ErrorKind::kRejected,
+               fmt::format("written in format {}, this agent knows format {}; run the version that "
+                           "wrote it",
+                           version, kSchemaVersion),
+               {}};
+}
+
 // Creates the schema in an empty file, also one that a crash left half made; refuses files that are
 // not ours.
 Result<void> ensure_schema(Connection& db) {
@@ -131,12 +161,7 @@ Result<void> ensure_schema(Connection& db) {
   auto application = db.number("PRAGMA application_id");
   if (!application) return std::move(application).error();
   if (*version == kSchemaVersion && *application == kApplicationId) return {};
-  if (*application == kApplicationId) {
-    return Error{ErrorKind::kRejected,
-                 "written in format " + std::to_string(*version) + ", this agent knows format " +
-                     std::to_string(kSchemaVersion) + "; run the version that wrote it",
-                 {}};
-  }
+  if (*application == kApplicationId) return refuse_version(db, *version);
   auto tables = db.number("SELECT count(*) FROM sqlite_schema");
   if (!tables) return std::move(tables).error();
   auto ours = db.number(
@@ -236,6 +261,16 @@ CREATE TABLE IF NOT EXISTS seg_index(
 CREATE TABLE IF NOT EXISTS index_state(
   id INTEGER PRIMARY KEY, covered_id INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
 )sql";
+
+bool is_own_schema(const std::vector<std::string>& texts) {
+  constexpr std::string_view kCreate = "CREATE TABLE ";
+  constexpr size_t kTables = 6;  // those of the index may not be there
+  const std::string own = std::string(kSchema) + kIndexSchema;
+  return texts.size() >= kTables && std::all_of(texts.begin(), texts.end(), [&](const auto& text) {
+           return text.starts_with(kCreate) &&
+                  own.find(text.substr(kCreate.size()) + ";") != own.npos;
+         });
+}
 
 std::filesystem::path generation_file(const std::filesystem::path& dir, uint32_t generation) {
   return dir / (std::to_string(generation) + ".db");

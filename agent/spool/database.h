@@ -30,6 +30,10 @@ struct Setting {
 // The pragmas in the order in which they must be set.
 std::vector<Setting> required_settings(const Sizing& sizing);
 
+// Is a schema, given as the texts SQLite keeps of it, to the letter that of this format? That of
+// another one is not: in such a file a version number that differs is damage.
+bool is_own_schema(const std::vector<std::string>& texts);
+
 // The tables of the index, if they are not there: files of earlier versions have none, and get them
 // with their first rows.
 extern const char kIndexSchema[];

@@ -88,7 +88,7 @@ Result<void> OfflineFile::read_pages(ByteSource database, std::optional<ByteSour
   image_ = std::make_shared<const PageImage>(std::move(database), std::move(log));
   if (auto good = read_header(); !good) return good;
   read_schema();
-  return {};
+  return check_format();
 }
 
 Finding OfflineFile::finding(std::optional<uint32_t> page, std::string what,
@@ -127,13 +127,6 @@ Result<void> OfflineFile::read_header() {
                  file_.string() + " is a database, but not a spool's: move it out of the directory",
                  {}};
   }
-  if (format_ > kSchemaVersion) {
-    return Error{ErrorKind::kRejected,
-                 fmt::format("{} is written in format {}, this penstock knows formats up to {}; "
-                             "use the version that wrote it",
-                             file_.string(), format_, kSchemaVersion),
-                 {}};
-  }
   first_page_good_ = true;
   note_broken_log(page);
   return {};
@@ -169,9 +162,30 @@ void OfflineFile::read_schema() {
     if (values.size() < 4 || values[3].kind != FieldValue::Kind::kInteger) return;
     roots_.push_back({std::string(values[1].bytes), values[0].bytes == "index",
                       static_cast<uint32_t>(values[3].integer)});
+    if (values.size() > 4 && !values[4].bytes.empty()) schema_texts_.emplace_back(values[4].bytes);
   };
   Walk all{"sqlite_schema", {}, take, schema_findings_, {}};
   walk(all, 1, 0);
+}
+
+Result<void> OfflineFile::check_format() {
+  if (!first_page_good_ || format_ == kSchemaVersion) return {};
+  if (is_own_schema(schema_texts_)) {
+    schema_findings_.push_back(
+        finding(1,
+                fmt::format("it says that it is in format {}, but its tables are those of format "
+                            "{}: its header is damaged",
+                            format_, kSchemaVersion),
+                kRepair));
+    format_ = kSchemaVersion;
+    return {};
+  }
+  if (format_ < kSchemaVersion) return {};
+  return Error{ErrorKind::kRejected,
+               fmt::format("{} is written in format {}, this penstock knows formats up to {}; use "
+                           "the version that wrote it",
+                           file_.string(), format_, kSchemaVersion),
+               {}};
 }
 
 const OfflineFile::Root* OfflineFile::root_of(FoundTable table) const {

@@ -30,7 +30,7 @@ struct Finding {
 class OfflineFile {
  public:
   // kDenied: the file cannot be opened or is a database of someone else's; kRejected: it is in a
-  // newer format. A damaged file is no error.
+  // newer format. A damaged file is no error, nor is a version that its tables give the lie.
   static Result<OfflineFile> open(const std::filesystem::path& file, uint32_t number);
 
   // The log of a database that is gone.
@@ -64,6 +64,7 @@ class OfflineFile {
   Result<void> read_header();
   void note_broken_log(std::string_view first_page);
   void read_schema();
+  Result<void> check_format();
   const Root* root_of(FoundTable table) const;
   void walk(Walk& walk, uint32_t page, int depth) const;
   void leaf_rows(Walk& walk, uint32_t page) const;
@@ -77,6 +78,7 @@ class OfflineFile {
   bool first_page_good_ = false;
   bool is_empty_ = false;
   std::vector<Root> roots_;
+  std::vector<std::string> schema_texts_;
   std::vector<Finding> schema_findings_;
 };
 

@@ -438,7 +438,8 @@ Result<void> Repair::write_quarantine(OfflineWriter& writer, const OfflineLane& 
 
 Result<RepairAccount> repair_spool(const std::filesystem::path& from,
                                    const std::filesystem::path& into, const Log& log) {
-  auto generations = open_generations(from);
+  std::vector<Finding> newer;
+  auto generations = open_generations(from, &newer);
   if (!generations) return std::move(generations).error();
   uint64_t bytes = 0;
   for (const auto& generation : *generations) bytes += generation.file_bytes();
@@ -454,7 +455,9 @@ Result<RepairAccount> repair_spool(const std::filesystem::path& from,
   auto writer = OfflineWriter::open(into, 1, bytes, log);
   if (!writer) return std::move(writer).error();
   if (auto done = repair.write(*writer); !done) return std::move(done).error();
-  return repair.take_account();
+  auto account = repair.take_account();
+  account.left_out = std::move(newer);
+  return account;
 }
 
 }  // namespace penstock::spool

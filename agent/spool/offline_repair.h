@@ -38,13 +38,14 @@ struct RepairedLane {
 
 struct RepairAccount {
   std::vector<Finding> findings;  // that made it necessary
+  std::vector<Finding> left_out;  // files in a newer format
   std::vector<RepairedFile> files;
   std::vector<RepairedLane> lanes;
   uint64_t segments = 0;  // written
 };
 
 // `from` is a spool nobody runs on (the caller holds its lock), `into` an empty or new directory.
-// kDenied: not a spool, of a newer format, not permitted; kFull: no room.
+// kDenied: not a spool, all of it of a newer format, not permitted; kFull: no room.
 Result<RepairAccount> repair_spool(const std::filesystem::path& from,
                                    const std::filesystem::path& into, const Log& log);
 

@@ -7,6 +7,7 @@
 #include <future>
 #include <optional>
 
+#include "agent/spool/database.h"
 #include "agent/spool/kept_files.h"
 #include "agent/spool/offline_check.h"
 #include "tests/crash/spool_fault_vfs.h"
@@ -139,6 +140,52 @@ TEST_F(SpoolKept, RepairTakesDamageBackWhereverTheRecordsAre) {
   open();
   EXPECT_EQ(late_records(*spool_, origin).size(), 50U);
   EXPECT_EQ(spool_->state(lane_).damaged, 0U);
+  close();
+}
+
+// One flipped bit, which the agent takes for damage, too.
+TEST_F(SpoolKept, RepairReadsAFileWhoseVersionIsDamaged) {
+  open();
+  put(10, 300);
+  const std::string origin = spool_->origin_prefix() + "/" + std::to_string(lane_);
+  close();
+  query(options_.dir / "1.db", "PRAGMA user_version=3");
+  const auto opened = open_existing(options_.dir / "1.db", sizing_for(options_.max_size_bytes));
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().kind, ErrorKind::kCorrupt);
+  EXPECT_NE(opened.error().what.find("penstock spool repair"), std::string::npos);
+  open();
+  EXPECT_EQ(spool_->counters().parked_files, 1U);
+  put(1, 40);
+  close();
+  options_.dir = repaired();
+  open();
+  EXPECT_EQ(late_records(*spool_, origin).size(), 50U);
+  EXPECT_EQ(spool_->state(lane_).damaged, 0U);
+  close();
+}
+
+TEST_F(SpoolKept, RepairGoesOnWithoutAFileInANewerFormat) {
+  open();
+  put(10, 300);
+  close();
+  query(options_.dir / "1.db", "PRAGMA user_version=2; CREATE TABLE later(x)");
+  const auto opened = open_existing(options_.dir / "1.db", sizing_for(options_.max_size_bytes));
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().kind, ErrorKind::kRejected);
+  open();
+  EXPECT_EQ(spool_->counters().parked_files, 1U);
+  put(1, 40);
+  close();
+  const auto into = dir_.path() / "repaired";
+  const auto account = repair_spool(options_.dir, into, Log::none());
+  ASSERT_TRUE(account) << account.error().what;
+  ASSERT_EQ(account->left_out.size(), 1U);
+  EXPECT_EQ(account->left_out[0].file.filename(), "1.db");
+  options_.dir = into;
+  open();
+  EXPECT_EQ(read_all(*spool_, lane_, 51).size(), 5U);
+  EXPECT_EQ(spool_->state(lane_).damaged, 50U);
   close();
 }
 

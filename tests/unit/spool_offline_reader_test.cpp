@@ -88,8 +88,21 @@ TEST_F(OfflineReader, WhatIsNoSpoolIsRefusedWithTheReason) {
   std::filesystem::remove_all(dir());
   fill_two_lanes(1);
   EXPECT_NE(what(file()).find("directory"), std::string::npos) << what(file());
-  query(file(), "PRAGMA journal_mode=delete; PRAGMA user_version=9");
+  query(file(), "PRAGMA journal_mode=delete; PRAGMA user_version=9; CREATE TABLE later(x)");
   EXPECT_NE(what(dir()).find("format 9"), std::string::npos) << what(dir());
+}
+
+TEST_F(OfflineReader, AVersionThatTheTablesGiveTheLieIsADamagedHeader) {
+  fill_two_lanes(1);
+  const auto records = waiting_records(dir());
+  ASSERT_FALSE(records.empty());
+  for (const char* version : {"0", "3", "-2147483647"}) {
+    query(file(), std::string("PRAGMA user_version=") + version);
+    const auto findings = fsck(dir());
+    ASSERT_EQ(findings.size(), 1U);
+    EXPECT_NE(findings[0].what.find("header is damaged"), std::string::npos) << findings[0].what;
+    EXPECT_EQ(waiting_records(dir()), records);
+  }
 }
 
 TEST_F(OfflineReader, FsckNamesLaneRecordsAndPlaceOfABadSegment) {
