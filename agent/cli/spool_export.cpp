@@ -30,6 +30,7 @@ class Exporter {
     for (const auto& [id, lane] : spool_.lanes()) {
       if (arguments_.lane && *arguments_.lane != id) continue;
       if (arguments_.table && *arguments_.table != lane.key.table) continue;
+      told_from_ = arguments_.all ? 1 : lane.cursor + 1;
       if (!arguments_.only_quarantine) gaps(lane);
       records(lane);
     }
@@ -40,6 +41,8 @@ class Exporter {
  private:
   void header();
   void gaps(const spool::OfflineLane& lane);
+  void delivered(const spool::OfflineLane& lane);
+  std::optional<uint32_t> next_epoch(const spool::OfflineLane& lane) const;
   void gap(const spool::OfflineLane& lane, uint32_t epoch, spool::SeqRange range,
            std::string_view fate, int64_t at_us, const std::string& reason);
   void records(const spool::OfflineLane& lane);
@@ -54,6 +57,7 @@ class Exporter {
   spool::OfflineSpool& spool_;
   ExportFile& out_;
   const SpoolArguments& arguments_;
+  spool::Seq told_from_ = 1;  // no gap line speaks of what is before
   ExportLine line_;
   std::string text_;
   std::vector<AttributeView> attributes_;
@@ -92,7 +96,7 @@ uint32_t Exporter::epoch_at(const spool::OfflineLane& lane, spool::Seq seq) cons
 
 void Exporter::gap(const spool::OfflineLane& lane, uint32_t epoch, spool::SeqRange range,
                    std::string_view fate, int64_t at_us, const std::string& reason) {
-  if (!arguments_.all) range.first = std::max(range.first, lane.cursor + 1);
+  range.first = std::max(range.first, told_from_);
   if (range.empty()) return;
   begin(lane, epoch);
   line_.first = range.first;
@@ -103,14 +107,52 @@ void Exporter::gap(const spool::OfflineLane& lane, uint32_t epoch, spool::SeqRan
   put();
 }
 
+// The epoch of the first record that is not decided; none: nothing is said that needs an account of
+// what was before. A number behind it may have been another's in an earlier epoch.
+std::optional<uint32_t> Exporter::next_epoch(const spool::OfflineLane& lane) const {
+  std::optional<uint32_t> epoch;
+  spool::Seq before = UINT64_MAX;
+  for (const auto& segment : lane.segments) {
+    if (segment.last() <= lane.cursor) continue;
+    before = segment.first;
+    epoch = segment.epoch;
+    break;
+  }
+  for (const auto& record : lane.quarantine) {
+    if (record.seq > lane.cursor && record.seq < before) return record.epoch;
+  }
+  return epoch;
+}
+
+// What is behind the cursor and has no other fate went out. A spool that has an earlier export of
+// the lane waits for those numbers otherwise. Of an imported lane the cursor says nothing about
+// numbers before its first record; what was known of them came with it.
+void Exporter::delivered(const spool::OfflineLane& lane) {
+  if (spool::imported_from(lane.key)) {
+    told_from_ = 1;
+    return;
+  }
+  const auto epoch = next_epoch(lane);
+  if (!epoch) return;
+  told_from_ = 1;
+  for (const auto& range : lane.decided.missing_in({1, lane.cursor}))
+    gap(lane, *epoch, range, "delivered", 0, "");
+}
+
 // What became of the numbers between the records, so that the importing spool's account closes too.
 // Those of a lane that sends records again are nobody's name.
 void Exporter::gaps(const spool::OfflineLane& lane) {
   if (spool::replay_of(lane.key)) return;
+  delivered(lane);
   for (const auto& fate : lane.fates) {
     const char* name = fate.kind == 2 ? "discarded" : fate.kind == 3 ? "dropped" : "damaged";
-    gap(lane, epoch_at(lane, fate.range.first), fate.range, name, fate.at_us, fate.reason);
+    const bool is_there = fate.kind == 2 && fate.reason == spool::kDeliveredThere;
+    gap(lane, epoch_at(lane, fate.range.first), fate.range, is_there ? "delivered" : name,
+        fate.at_us, is_there ? std::string() : fate.reason);
   }
+  // Left open behind the cursor, where they may have been replayed: they may come with another
+  // file.
+  if (!arguments_.all) told_from_ = lane.cursor + 1;
   if (!arguments_.quarantine && !arguments_.all) {
     for (const auto& record : lane.quarantine) {
       gap(lane, record.epoch, {record.seq, record.seq}, "quarantined", record.at_us, record.reason);

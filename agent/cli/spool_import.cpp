@@ -74,11 +74,13 @@ Result<void> Importing::take(const ExportLine& line, uint64_t number) {
                              name_, number, line.header.format, codec::kExportFormat),
                  {}};
   }
+  const spool::ImportOf of{line.lane.origin, line.lane.route, line.lane.table};
   if (line.kind == ExportLine::Kind::kRecord && line.delivered) {
     ++counts_.delivered;
+    auto gap = importer_.add_gap(of, {line.first, line.first}, "delivered", 0, "");
+    if (!gap) return std::move(gap).error();
     return {};
   }
-  const spool::ImportOf of{line.lane.origin, line.lane.route, line.lane.table};
   if (line.kind == ExportLine::Kind::kGap) {
     auto gap = importer_.add_gap(of, {line.first, line.last}, line.fate, line.note.at_us,
                                  line.note.reason);

@@ -46,7 +46,7 @@ struct ExportLine {
   std::string body;                       // kRecord: encode_record's byte form
   bool delivered = false;                 // kRecord: the destination has it
   std::optional<ExportNote> quarantined;  // kRecord
-  std::string fate;                       // kGap: damaged, discarded, dropped, quarantined, missing
+  std::string fate;                       // kGap: damaged, delivered, discarded, ...
   ExportNote note;                        // kGap
 };
 

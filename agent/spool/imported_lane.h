@@ -56,6 +56,9 @@ inline std::optional<ImportedFrom> imported_from(const LaneKey& key) {
   return out;
 }
 
+// The reason of a range discarded here (`fate`) because its records went out over there.
+inline constexpr std::string_view kDeliveredThere = "delivered where it came from";
+
 inline constexpr std::string_view kReplayMark = "@replay/";
 
 struct ReplayOf {

@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kQuarantine = 0;  // beside the kinds of fates
 constexpr int64_t kDiscarded = 2;
 constexpr int64_t kDropped = 3;
+constexpr int64_t kDelivered = -1;  // those discarded for kDeliveredThere
 constexpr size_t kSegmentBytes = size_t{256} << 10;
 constexpr size_t kCommitBytes = size_t{1} << 20;
 constexpr size_t kMaxNameBytes = 512;
@@ -64,7 +65,7 @@ struct Importer::Home {
   FateCounts counts;                   // behind that cursor
   SeqRanges known;                     // stored or decided
   std::optional<Seq> lowest;           // the first record to send
-  std::map<int64_t, SeqRanges> fates;  // by kind
+  std::map<int64_t, SeqRanges> fates;  // by kind; kDelivered behind the cursor is not counted
   SeqRanges aged;                      // of those dropped
   uint64_t refused = 0;
   uint64_t quarantine_bytes = 0;
@@ -232,7 +233,8 @@ bool Importer::State::take_over(Home& home) const {
     }
     for (const auto& fate : lane.fates) {
       home.known.add(fate.range);
-      home.fates[fate.kind].add(fate.range);
+      const bool is_delivered = fate.kind == kDiscarded && fate.reason == kDeliveredThere;
+      home.fates[is_delivered ? kDelivered : fate.kind].add(fate.range);
       if (fate.kind == kDropped && fate.reason == kAgeReason) home.aged.add(fate.range);
     }
     return true;
@@ -305,7 +307,11 @@ Result<ImportOutcome> Importer::add_gap(const ImportOf& of, SeqRange range, cons
                                         int64_t at_us, const std::string& reason) {
   FateKind kind = FateKind::kDamaged;
   std::string why = reason;
-  if (fate == "discarded" || fate == "dropped") {
+  const bool is_delivered = fate == "delivered";
+  if (is_delivered) {
+    kind = static_cast<FateKind>(kDiscarded);
+    why = kDeliveredThere;
+  } else if (fate == "discarded" || fate == "dropped") {
     kind = static_cast<FateKind>(fate == "discarded" ? kDiscarded : kDropped);
   } else if (fate == "quarantined") {
     why = "quarantined where it came from, and not exported: " + reason;
@@ -313,7 +319,7 @@ Result<ImportOutcome> Importer::add_gap(const ImportOf& of, SeqRange range, cons
     return ImportOutcome::kKnown;  // it may yet come with another file
   } else if (fate != "damaged") {
     return rejected("\"fate\" is " + shown(fate) +
-                    "; it is damaged, discarded, dropped, quarantined or missing");
+                    "; it is damaged, delivered, discarded, dropped, quarantined or missing");
   }
   auto found = state_->home_of(of);
   if (!found) return std::move(found).error();
@@ -324,7 +330,7 @@ Result<ImportOutcome> Importer::add_gap(const ImportOf& of, SeqRange range, cons
   const auto parts = home.known.missing_in(range);
   for (const auto& part : parts) {
     home.known.add(part);
-    home.fates[static_cast<int64_t>(kind)].add(part);
+    home.fates[is_delivered ? kDelivered : static_cast<int64_t>(kind)].add(part);
     if (fate == "dropped" && why == kAgeReason) home.aged.add(part);
     state_->writer.add_fate({home.id, part, kind, at_us, why});
   }

@@ -128,6 +128,30 @@ TEST_F(SpoolTools, AnExportImportedElsewhereIsTheSameSpool) {
             std::multiset<std::string>(first.begin() + 1, first.end()));
 }
 
+// Lane 2 holds 11..30; by the second export it has delivered up to 40, and waits with 41..45.
+TEST_F(SpoolTools, ASecondExportOfADeviceAccountsForWhatWentOutSinceTheFirst) {
+  fill_two_lanes(6);
+  ASSERT_EQ(penstock({"export", spool_dir(), "-o", at("first.ndjson")}).code, 0);
+  open();
+  put(2, 15, 300);
+  spool_->acknowledge(2, 40);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  ASSERT_EQ(penstock({"export", spool_dir(), "-o", at("second.ndjson")}).code, 0);
+  for (const char* dump : {"first.ndjson", "second.ndjson"}) {
+    const auto outcome = penstock({"import", at(dump), at("laptop")});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+  }
+  const auto fsck = penstock({"fsck", at("laptop")});
+  EXPECT_EQ(fsck.code, 0) << fsck.out;
+  const auto stat = penstock({"stat", at("laptop")});
+  EXPECT_TRUE(has(stat.out, "committed 45 = delivered 10 + discarded 10 + pending 25")) << stat.out;
+  // The other way round the first brings nothing that is not known.
+  for (const char* dump : {"second.ndjson", "first.ndjson"})
+    EXPECT_EQ(penstock({"import", at(dump), at("other")}).code, 0);
+  EXPECT_TRUE(has(penstock({"stat", at("other")}).out, "committed 45 = delivered 40 + pending 5"));
+}
+
 TEST_F(SpoolTools, NumbersWithoutARecordTakeTheirFateAlong) {
   fill_two_lanes(6);
   open();

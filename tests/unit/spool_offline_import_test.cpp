@@ -90,6 +90,48 @@ TEST_F(OfflineImport, AnEpochGoesWithTheNextCommit) {
   }
 }
 
+// A device exported records, went on, and was exported again.
+TEST_F(OfflineImport, WhatWasDeliveredBetweenTwoExportsIsNotMissing) {
+  import(50, 100);
+  {
+    auto importer = this->importer();
+    const auto gap = importer.add_gap(kOf, {1, 200}, "delivered", 0, "");
+    ASSERT_TRUE(gap) << gap.error().what;
+    EXPECT_EQ(*gap, ImportOutcome::kTaken);
+    for (Seq seq = 201; seq <= 210; ++seq) EXPECT_EQ(add(importer, seq), ImportOutcome::kTaken);
+    ASSERT_TRUE(importer.finish());
+  }
+  EXPECT_TRUE(fsck(dir()).empty());
+  open();
+  const LaneState state = spool_->state(1);
+  EXPECT_EQ(state.damaged, 0U);
+  EXPECT_EQ(state.cursor, 49U);
+  EXPECT_EQ(state.delivered(), 49U) << "as before any import";
+  EXPECT_EQ(state.next_seq, 211U);
+  EXPECT_EQ(read_all(*spool_, 1, 50).size(), 61U);
+  spool_->acknowledge(1, 210);
+  ASSERT_TRUE(spool_->flush());
+  EXPECT_EQ(spool_->state(1).discarded, 100U);
+  expect_balanced(spool_->state(1));
+  close();
+}
+
+TEST_F(OfflineImport, WhatIsKnownToBeDeliveredIsNotSentAgain) {
+  {
+    auto importer = this->importer();
+    ASSERT_TRUE(importer.add_gap(kOf, {1, 200}, "delivered", 0, ""));
+    ASSERT_TRUE(importer.finish());
+  }
+  auto importer = this->importer();
+  for (Seq seq = 50; seq <= 100; ++seq) EXPECT_EQ(add(importer, seq), ImportOutcome::kKnown);
+  for (Seq seq = 201; seq <= 210; ++seq) EXPECT_EQ(add(importer, seq), ImportOutcome::kTaken);
+  ASSERT_TRUE(importer.finish());
+  EXPECT_EQ(waiting(), numbers(201, 210));
+  open();
+  EXPECT_EQ(spool_->state(1).delivered(), 200U);
+  close();
+}
+
 TEST_F(OfflineImport, TwiceIsAsGoodAsOnce) {
   import(1, 50);
   auto again = importer();
