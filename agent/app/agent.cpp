@@ -150,13 +150,14 @@ lane::EncoderSource Agent::Parts::encoder_source(const config::Route& route,
   if (found == schemas.end()) return {};
   return [this, &route, table, tables = found->second](
              bool fresh, std::function<void(Result<lane::TableRows>)> done) {
-    tables->get(table, fresh,
-                [this, &route, done = std::move(done)](Result<TableSchemas::Described> described) {
-                  if (!described) return done(std::move(described).error());
-                  auto encoder = make_encoder(config, route, described->table.schema);
-                  if (!encoder) return done(std::move(encoder).error());
-                  done(lane::TableRows{*std::move(encoder), described->current});
-                });
+    tables->get(
+        table, fresh,
+        [this, &route, done = std::move(done)](Result<TableSchemas::Described> described) {
+          if (!described) return done(std::move(described).error());
+          auto encoder = make_encoder(config, route, described->table.schema);
+          if (!encoder) return done(std::move(encoder).error());
+          done(lane::TableRows{*std::move(encoder), described->current, described->unanswered});
+        });
   };
 }
 

@@ -6,6 +6,8 @@
 #include <sstream>
 #include <utility>
 
+#include <sys/stat.h>
+
 #include "agent/app/destinations.h"
 #include "agent/app/secret_source.h"
 #include "agent/base/ownership.h"
@@ -102,20 +104,21 @@ void TableSchemas::get(const std::string& table, bool fresh, Got done) {
   bool known = false;
   {
     const std::lock_guard lock(mutex_);
+    if (known_.contains(table)) read_again(table);
     const auto found = known_.find(table);
     known = found != known_.end();
     if (known && !fresh && read_clock().mono < found->second.usable_until)
       usable = found->second.table;
   }
-  if (usable) return done(Described{*std::move(usable), false});
+  if (usable) return done(Described{*std::move(usable), false, {}});
   std::error_code ignored;
   known = known || std::filesystem::exists(body_file(dir_, table), ignored);
   ask(table, known ? limits_.known : limits_.unknown,
       [this, table, done = std::move(done)](Result<codec::UnityTable> asked) {
-        if (asked) return done(Described{*std::move(asked), true});
+        if (asked) return done(Described{*std::move(asked), true, {}});
         auto last = last_known(table, asked.error());
         if (!last) return done(std::move(last).error());
-        done(Described{*std::move(last), false});
+        done(Described{*std::move(last), false, asked.error().what});
       });
 }
 
@@ -137,8 +140,9 @@ Result<codec::UnityTable> TableSchemas::learn(const std::string& table, const st
   const size_t hash = std::hash<std::string>()(body);
   const std::lock_guard lock(mutex_);
   const auto known = known_.find(table);
-  if (known == known_.end() || known->second.body_hash != hash) keep(table, *read, body);
-  known_[table] = {*read, hash, read_clock().mono + kFreshFor, false};
+  const bool same = known != known_.end() && known->second.body_hash == hash;
+  if (!same || known->second.file != mark_of(table)) keep(table, *read, body);
+  known_[table] = {*read, hash, mark_of(table), read_clock().mono + kFreshFor, {}};
   return read;
 }
 
@@ -177,19 +181,36 @@ Result<void> TableSchemas::write_as_owner(const std::filesystem::path& file,
   return Error{ErrorKind::kDenied, file.string() + " cannot be given to the agent's user", {}};
 }
 
-// What `penstock schema fetch` has fetched meanwhile counts too.
-Result<codec::UnityTable> TableSchemas::last_known(const std::string& table, const Error& why) {
+TableSchemas::FileMark TableSchemas::mark_of(const std::string& table) const {
+  struct stat info {};
+  if (::stat(body_file(dir_, table).c_str(), &info) != 0) return {};
+  return {info.st_ino, int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
+// What `penstock schema fetch` has fetched meanwhile counts. When the workspace was asked last by
+// this process does not change with it.
+void TableSchemas::read_again(const std::string& table) {
+  const auto known = known_.find(table);
+  const auto mark = mark_of(table);
+  if (mark == (known == known_.end() ? FileMark{} : known->second.file)) return;
   const auto kept = content_of(body_file(dir_, table));
-  const size_t hash = kept ? std::hash<std::string>()(*kept) : 0;
+  auto read = kept ? codec::parse_unity_table(*kept) : Error{ErrorKind::kDenied, "none", {}};
+  if (!read) return;
+  if (known != known_.end())
+    log_.info("table {}: it has been fetched by another process, and that counts", table);
+  auto& entry = known_[table];
+  entry.table = *std::move(read);
+  entry.body_hash = std::hash<std::string>()(*kept);
+  entry.file = mark;
+}
+
+Result<codec::UnityTable> TableSchemas::last_known(const std::string& table, const Error& why) {
   const std::lock_guard lock(mutex_);
-  auto known = known_.find(table);
-  if (kept && (known == known_.end() || known->second.body_hash != hash)) {
-    if (auto read = codec::parse_unity_table(*kept))
-      known = known_.insert_or_assign(table, Known{*std::move(read), hash, {}, false}).first;
-  }
+  read_again(table);
+  const auto known = known_.find(table);
   if (known == known_.end()) return why;
   known->second.usable_until = read_clock().mono + kStaleFor;
-  if (!std::exchange(known->second.said_stale, true))
+  if (std::exchange(known->second.said_stale, why.kind) != why.kind)
     log_.warning("{}; going on with the schema known last", why.what);
   return known->second.table;
 }

@@ -5,11 +5,12 @@
 // more once the destructor has begun. A table is asked for when it is not known, was asked for more
 // than ten minutes ago, or may be out of date. When it cannot be asked for within a few seconds,
 // what was known last is used, however old, for a minute without asking again, and that is logged
-// once. A table that has been created anew, by its id, is warned of, and a file beside remembers
-// that for kept_schema(). So a workspace that hangs does not keep a table waiting that is known.
-// Files: DIR/<table>.json, the catalog's answer as it came; one that cannot be read is as if
-// missing. They, and the folders made for them, are the spool's owner's; the spool's own directory
-// is not made here.
+// once for each kind of trouble. A file that another process has written meanwhile (`penstock
+// schema fetch`) counts before what is in memory. A table that has been created anew, by its id, is
+// warned of, and a file beside remembers that for kept_schema(). So a workspace that hangs does not
+// keep a table waiting that is known. Files: DIR/<table>.json, the catalog's answer as it came; one
+// that cannot be read is as if missing. They, and the folders made for them, are the spool's
+// owner's; the spool's own directory is not made here.
 #pragma once
 
 #include <filesystem>
@@ -17,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "agent/base/clock.h"
@@ -32,7 +34,8 @@ class TableSchemas {
   using Done = std::function<void(Result<codec::UnityTable>)>;
   struct Described {
     codec::UnityTable table;
-    bool current = false;  // the workspace has just said so
+    bool current = false;      // the workspace has just said so
+    std::string unanswered{};  // it was asked and has not: why
   };
   using Got = std::function<void(Result<Described>)>;
   // How long get() asks, token and all. Well below the time that a stream has to open.
@@ -54,16 +57,25 @@ class TableSchemas {
   void ask(const std::string& table, Done done);
 
  private:
+  // Which version of a file this is: each is another inode, or of another time.
+  struct FileMark {
+    uint64_t inode = 0;  // 0: there is none
+    int64_t changed_ns = 0;
+    bool operator==(const FileMark&) const = default;
+  };
   struct Known {
     codec::UnityTable table;
-    size_t body_hash = 0;     // of the catalog's answer
-    MonoTime usable_until{};  // without asking
-    bool said_stale = false;
+    size_t body_hash = 0;                 // of the catalog's answer
+    FileMark file;                        // as it was when this was read or written
+    MonoTime usable_until{};              // without asking
+    std::optional<ErrorKind> said_stale;  // the trouble that it is used for
   };
 
   TableSchemas(std::filesystem::path spool, std::filesystem::path dir, Log log, Limits limits)
       : spool_(std::move(spool)), dir_(std::move(dir)), log_(std::move(log)), limits_(limits) {}
   void ask(const std::string& table, Millis limit, Done done);
+  FileMark mark_of(const std::string& table) const;
+  void read_again(const std::string& table);
   Result<codec::UnityTable> learn(const std::string& table, const std::string& body);
   Result<codec::UnityTable> last_known(const std::string& table, const Error& why);
   void keep(const std::string& table, const codec::UnityTable& read, const std::string& body);

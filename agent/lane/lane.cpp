@@ -22,7 +22,7 @@ class Lane::Events final : public zerobus::StreamEvents {
 
   void on_response(uint64_t generation, zerobus::Response response) override {
     post([generation, response = std::move(response)](Lane& lane) {
-      if (std::holds_alternative<zerobus::CloseSignal>(response)) lane.rotated_ = true;
+      if (std::holds_alternative<zerobus::CloseSignal>(response)) lane.look_again_ = true;
       lane.apply(lane.session_.response(lane.moment(), generation, response));
       if (const auto* created = std::get_if<zerobus::StreamCreated>(&response))
         lane.name_stream(created->stream_id);
@@ -197,9 +197,9 @@ void Lane::act(const zerobus::Report& action) {
   // It names the stream.
   if (action.state == zerobus::SessionState::kStreaming)
     name_again_ = std::chrono::steady_clock::now() + destination_->name_streams_every;
-  log_.write(
-      trouble ? LogLevel::kWarning : LogLevel::kInfo,
-      fmt::format("{}{}{}", to_string(action.state), action.text.empty() ? "" : ": ", action.text));
+  const auto text = with_table_trouble(action.state, action.text);
+  log_.write(trouble ? LogLevel::kWarning : LogLevel::kInfo,
+             fmt::format("{}{}{}", to_string(action.state), text.empty() ? "" : ": ", text));
 }
 
 void Lane::act(const zerobus::Rejected& action) {

@@ -53,13 +53,14 @@ struct LaneCounters {
 // What the rows of a lane are made by.
 struct TableRows {
   codec::RowEncoder encoder;
-  bool current = true;  // the table was asked for just now, and this is the answer
+  bool current = true;       // the table was asked for just now, and this is the answer
+  std::string unanswered{};  // it was, and there is none: why
 };
 
 // For a lane whose table has to be asked about, asked for before every stream. `fresh`: what is
-// known of the table may be out of date, because the service or the encoder refused something, or
-// the service rotated the stream. `done` is called once, at once or later, on any thread, and when
-// it takes longer than a stream has to open, for nothing.
+// known of the table may be out of date, because the service or the encoder refused something, the
+// service rotated the stream, or the last call gave no rows. `done` is called once, at once or
+// later, on any thread, and when it takes longer than a stream has to open, for nothing.
 using EncoderSource = std::function<void(bool fresh, std::function<void(Result<TableRows>)> done)>;
 
 class Lane : public std::enable_shared_from_this<Lane> {
@@ -80,7 +81,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void stop(std::function<void()> done);
 
   spool::LaneId id() const { return id_; }
-  zerobus::SessionSnapshot snapshot() const { return session_.snapshot(); }
+  // Its text names what the workspace answered when a record waits for what it has to say.
+  zerobus::SessionSnapshot snapshot() const;
   const LaneCounters& counters() const { return counters_; }
   // Every record up to here has its fate.
   spool::Seq cursor() const { return progress_.cursor(); }
@@ -111,7 +113,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void give_back(uint64_t generation);
   void on_token(uint64_t generation, Result<std::string> token);
   void on_rows(uint64_t generation, Result<TableRows> rows);
-  void table_answered();
+  void heard_of_table(const TableRows& rows);
+  std::string with_table_trouble(zerobus::SessionState state, std::string text) const;
   bool recheck(spool::Seq seq, const std::string& why);
   bool wait_for_workspace(spool::Seq seq, const std::string& why);
   void on_recheck(uint64_t number, Result<TableRows> rows);
@@ -149,7 +152,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   std::optional<uint64_t> token_for_;  // generation whose encoder and token are awaited
   const EncoderSource encoder_source_;
   bool table_suspect_ = false;  // something was refused since the table last described itself
-  bool rotated_ = false;        // the next stream is a new look at the table
+  std::string table_trouble_;   // why it has not, as far as it was asked
+  bool look_again_ = false;     // the next stream is a new look at the table
   // A record does not fit the table as it is known: what is encoded waits for the table to be asked
   // for, and then, if rows get another form, for the end of the stream.
   enum class Recheck { kNone, kAsking, kRenewing };

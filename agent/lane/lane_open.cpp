@@ -70,7 +70,7 @@ void Lane::open_stream(uint64_t generation) {
   token_for_ = generation;
   if (!encoder_source_) return ask_token(generation);
   session_.opening(generation, zerobus::OpenStep::kSchema);
-  const bool fresh = std::exchange(rotated_, false) || table_suspect_;
+  const bool fresh = std::exchange(look_again_, false) || table_suspect_;
   encoder_source_(fresh, [&io = io_, self = weak_from_this(), generation](Result<TableRows> rows) {
     boost::asio::post(io, [self, generation, rows = std::move(rows)]() mutable {
       if (const auto lane = self.lock()) lane->on_rows(generation, std::move(rows));
@@ -82,11 +82,14 @@ void Lane::on_rows(uint64_t generation, Result<TableRows> rows) {
   if (token_for_ != generation) return;  // cancelled, or there is a newer attempt
   if (!rows) {
     token_for_.reset();
+    // The columns may not fit the table because that is known as it was.
+    const ErrorKind kind = rows.error().kind;
+    look_again_ = kind == ErrorKind::kDenied || kind == ErrorKind::kRejected;
     give_back(generation);
     apply(session_.open_failed(moment(), generation, rows.error()));
     return;
   }
-  if (rows->current) table_answered();
+  heard_of_table(*rows);
   session_.doubt_schema(table_suspect_);
   recheck_ = Recheck::kNone;  // this is what it would bring
   ++recheck_number_;
@@ -97,10 +100,25 @@ void Lane::on_rows(uint64_t generation, Result<TableRows> rows) {
   ask_token(generation);
 }
 
-void Lane::table_answered() {
+void Lane::heard_of_table(const TableRows& rows) {
+  if (!rows.unanswered.empty()) table_trouble_ = rows.unanswered;
+  if (!rows.current) return;
   table_suspect_ = false;
+  table_trouble_.clear();
   unanswered_since_.reset();
   unanswered_backoff_.reset();
+}
+
+// A person has to know which of the two is in the way, and what to do about it.
+std::string Lane::with_table_trouble(zerobus::SessionState state, std::string text) const {
+  if (!table_suspect_ || table_trouble_.empty() || !zerobus::is_trouble(state)) return text;
+  return std::move(text) + " Asked what the table is like now: " + table_trouble_;
+}
+
+zerobus::SessionSnapshot Lane::snapshot() const {
+  auto now = session_.snapshot();
+  now.text = with_table_trouble(now.state, std::move(now.text));
+  return now;
 }
 
 // A record that does not fit the table as it is known: the table may have got a column since. True
@@ -144,7 +162,7 @@ bool Lane::wait_for_workspace(spool::Seq seq, const std::string& why) {
 void Lane::on_recheck(uint64_t number, Result<TableRows> rows) {
   if (number != recheck_number_ || recheck_ != Recheck::kAsking) return;
   recheck_ = Recheck::kNone;
-  if (rows && rows->current) table_answered();
+  if (rows) heard_of_table(*rows);
   if (rows && rows->encoder.descriptor() == builder_.descriptor()) {
     builder_.use(std::move(rows->encoder));
   } else if (rows) {

@@ -38,12 +38,12 @@ void TableCatalog::ask(std::string table, bool fresh, MonoTime until, Done done)
                if (!token) return done(std::move(token));
                auto request = table_request(workspace_url_, table, *token);
                if (!request) return done(std::move(request).error());
-               auto read = [this, table, fresh, until,
+               auto read = [this, table, fresh, until, used = *token,
                             done = std::move(done)](Result<HttpReply> reply) mutable {
                  if (!reply) return done(std::move(reply).error());
                  if (reply->status == 401 && !fresh)
                    return ask(std::move(table), true, until, std::move(done));
-                 done(read_table_reply(*reply, table));
+                 done(read_table_reply(*reply, table, used));
                };
                http_->post(*std::move(request), std::move(read), left_until(until));
              });

@@ -53,7 +53,7 @@ std::optional<TokenJson> parse_token_json(std::string_view body) {
   dom::object object;
   if (parser.parse(body.data(), body.size()).get(object) != simdjson::SUCCESS) return {};
   return TokenJson{text_at(object, "access_token"), lifetime_of(object), text_at(object, "error"),
-                   text_at(object, "error_description")};
+                   text_at(object, "error_description"), text_at(object, "message")};
 }
 
 }  // namespace penstock::zerobus

@@ -20,6 +20,7 @@ struct TokenJson {
   std::optional<std::chrono::seconds> lifetime;
   std::string error;  // RFC 6749, section 5.2
   std::string error_description;
+  std::string message;  // of the REST interface's errors
 };
 
 std::optional<TokenJson> parse_token_json(std::string_view body);

@@ -1,10 +1,14 @@
 #include "agent/zerobus/unity_catalog.h"
 
+#include "agent/base/secret.h"
 #include "agent/base/text.h"
 #include "agent/zerobus/endpoint.h"
+#include "agent/zerobus/token_json.h"
 
 namespace penstock::zerobus {
 namespace {
+
+constexpr size_t kMaxQuotedBytes = 200;  // of what the catalog says
 
 Error denied(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
 
@@ -39,6 +43,13 @@ Result<std::string> origin_of(std::string_view workspace_url) {
   return (workspace->tls ? "https://" : "http://") + workspace->address();
 }
 
+// ` (User does not have USE SCHEMA on Schema 'main.iot'.)`, or nothing.
+std::string catalog_words(const HttpReply& reply, std::string_view token) {
+  const auto said = parse_token_json(reply.body);
+  if (!said || said->message.empty() || repeats_secret(said->message, token)) return {};
+  return " (" + shown(said->message, kMaxQuotedBytes) + ")";
+}
+
 }  // namespace
 
 Result<HttpRequest> catalog_token_request(std::string_view workspace_url,
@@ -61,10 +72,11 @@ Result<HttpRequest> table_request(std::string_view workspace_url, std::string_vi
   return request;
 }
 
-Result<std::string> read_table_reply(const HttpReply& reply, std::string_view table) {
+Result<std::string> read_table_reply(const HttpReply& reply, std::string_view table,
+                                     std::string_view token) {
   if (reply.status == 200) return reply.body;
   const std::string what = "Unity Catalog answered HTTP " + std::to_string(reply.status) +
-                           " about table " + shown(table);
+                           " about table " + shown(table) + catalog_words(reply, token);
   if (reply.status == 429) return Error{ErrorKind::kThrottled, what, reply.retry_after};
   if (reply.status == 408 || reply.status >= 500) {
     return Error{ErrorKind::kTransient, what, reply.retry_after};

@@ -23,7 +23,9 @@ Result<HttpRequest> table_request(std::string_view workspace_url, std::string_vi
                                   std::string_view token);
 
 // The body that describes the table. kTransient: 5xx, 408. kThrottled: 429. kDenied: anything else,
-// saying what to check.
-Result<std::string> read_table_reply(const HttpReply& reply, std::string_view table);
+// saying what to check, and what the catalog said: it names the grant that is missing. `token`: was
+// sent, and only serves to keep it out of what is quoted.
+Result<std::string> read_table_reply(const HttpReply& reply, std::string_view table,
+                                     std::string_view token);
 
 }  // namespace penstock::zerobus

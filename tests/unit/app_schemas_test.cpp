@@ -168,6 +168,24 @@ TEST_F(Schemas, WhatIsOnlyRememberedIsNotCalledCurrent) {
   EXPECT_EQ(columns_of(get(*schemas, true)), "now abc");
 }
 
+TEST_F(Schemas, WhyThereIsNoAnswerIsHandedOnAndSaidOnceForEachKindOfTrouble) {
+  const auto schemas = start();
+  EXPECT_EQ(get(*schemas)->unanswered, "");
+  testing::internal::CaptureStderr();
+  for (const int status : {503, 503, 403, 403}) {
+    wake(status);
+    const auto got = get(*schemas, true);
+    ASSERT_TRUE(got);
+    EXPECT_THAT(got->unanswered, HasSubstr("HTTP " + std::to_string(status)));
+  }
+  const auto said = testing::internal::GetCapturedStderr();
+  for (const std::string words : {"HTTP 503", "HTTP 403"}) {
+    const auto once = said.find(words);
+    ASSERT_NE(once, std::string::npos) << said;
+    EXPECT_EQ(said.find(words, once + 1), std::string::npos) << said;
+  }
+}
+
 TEST_F(Schemas, WhatACommandHasFetchedMeanwhileIsWhatIsKnownLast) {
   const auto agent = start();
   EXPECT_EQ(columns_of(get(*agent)), "now ab");
@@ -175,6 +193,28 @@ TEST_F(Schemas, WhatACommandHasFetchedMeanwhileIsWhatIsKnownLast) {
   EXPECT_EQ(columns_of(get(*start())), "now abd");
   wake(503);
   EXPECT_EQ(columns_of(get(*agent, true)), "abd");
+}
+
+TEST_F(Schemas, WhatACommandHasFetchedMeanwhileCountsWithoutAnyReasonToAsk) {
+  const auto agent = start();
+  EXPECT_EQ(columns_of(get(*agent)), "now ab");
+  say(described("abd"));
+  EXPECT_EQ(columns_of(get(*start())), "now abd");
+  const int before = asked();
+  EXPECT_EQ(columns_of(get(*agent)), "abd");
+  EXPECT_EQ(asked(), before);
+}
+
+TEST_F(Schemas, AFileThatCannotBeReadIsAsIfThereWereNone) {
+  const auto agent = start();
+  EXPECT_EQ(columns_of(get(*agent)), "now ab");
+  const auto file = dir_.path() / "schemas" / "d" / "a.b.c.json";
+  std::ofstream(file) << "no JSON";
+  EXPECT_EQ(columns_of(get(*agent)), "ab");
+  EXPECT_EQ(columns_of(get(*agent, true)), "now ab");
+  std::ostringstream kept;
+  kept << std::ifstream(file).rdbuf();
+  EXPECT_EQ(kept.str(), described("ab")) << "written again";
 }
 
 TEST_F(Schemas, ATableThatWasCreatedAnewIsWarnedOf) {

@@ -25,9 +25,10 @@ class LaneTable : public LaneTest {
   }
   static uint32_t position_of(char name) { return name == 'n' ? 0 : name == 'v' ? 1 : 2; }
   Result<TableRows> described() const {
+    if (encoder_error_) return *encoder_error_;
     auto made = encoder();
     if (!made) return std::move(made).error();
-    return TableRows{*std::move(made), workspace_up_};
+    return TableRows{*std::move(made), workspace_up_, workspace_up_ ? "" : "HTTP 403, grant it"};
   }
   EncoderSource source() {
     return [this](bool fresh, Answer done) {
@@ -72,6 +73,7 @@ class LaneTable : public LaneTest {
     const auto said = testing::internal::GetCapturedStderr();
     EXPECT_NE(said.find("held: record 2 does not fit"), std::string::npos) << said;
     EXPECT_NE(said.find("(workspace_url)"), std::string::npos) << said;
+    EXPECT_NE(said.find("HTTP 403, grant it"), std::string::npos) << said;
     EXPECT_EQ(cursor(), 1u) << "what was before it did not wait";
     EXPECT_TRUE(spool_.quarantined(1).empty()) << "judged by what was known before";
   }
@@ -99,6 +101,7 @@ class LaneTable : public LaneTest {
 
   std::string columns_ = "n";
   codec::RowForm form_ = codec::RowForm::kProto;
+  std::optional<Error> encoder_error_;
   bool workspace_up_ = true;
   bool by_hand_ = false;  // the test calls answers_
   std::vector<bool> asked_;
@@ -261,6 +264,20 @@ TEST_F(LaneTable, AnAnswerBeginsThePatienceAnew) {
   EXPECT_EQ(spool_.quarantined(1).size(), 1u) << "set aside in a new outage at once";
 }
 
+// The route's columns need one that the table has not got, or not yet.
+TEST_F(LaneTable, AfterATableThatGaveNoRowsTheNextStreamLooksAgain) {
+  destination_->session.retry.held = Millis(10);
+  encoder_error_ = Error{ErrorKind::kRejected, "the table has no column w", {}};
+  make_lane({row("\"n\":1")});
+  ASSERT_FALSE(asked_.empty());
+  const size_t refused = asked_.size();
+  encoder_error_.reset();
+  EXPECT_EQ(serve_one(0).size(), 1u);
+  ASSERT_GT(asked_.size(), refused);
+  EXPECT_TRUE(asked_[refused]) << "what is in memory gave no rows";
+  EXPECT_FALSE(asked_[0]);
+}
+
 // No table would take it.
 TEST_F(LaneTable, APayloadThatCannotBeReadIsNoQuestionToTheTable) {
   make_lane({row("\"n\":1"), "not json", row("\"n\":3")});
@@ -320,6 +337,8 @@ TEST_P(LaneTableRefusal, NoRecordIsSetAsideBeforeTheTableHasAnswered) {
   EXPECT_TRUE(spool_.quarantined(1).empty()) << "judged by what was known before";
   EXPECT_NE(lane_->snapshot().text.find("the workspace has not described the table"),
             std::string::npos)
+      << lane_->snapshot().text;
+  EXPECT_NE(lane_->snapshot().text.find("HTTP 403, grant it"), std::string::npos)
       << lane_->snapshot().text;
   workspace_up_ = true;
   for (size_t known = 6; known < 10 && spool_.quarantined(1).empty(); ++known) refuse_one(known);

@@ -41,7 +41,7 @@ TEST(UnityCatalog, TheTableIsAskedForByItsName) {
 }
 
 TEST(UnityCatalog, AnswersSayWhatToDo) {
-  EXPECT_EQ(*read_table_reply({200, "{}", {}}, "a.b.c"), "{}");
+  EXPECT_EQ(*read_table_reply({200, "{}", {}}, "a.b.c", "t"), "{}");
   const std::tuple<int, ErrorKind, const char*> cases[] = {
       {500, ErrorKind::kTransient, "HTTP 500"},   {408, ErrorKind::kTransient, "HTTP 408"},
       {429, ErrorKind::kThrottled, "HTTP 429"},   {404, ErrorKind::kDenied, "Create the table"},
@@ -49,12 +49,23 @@ TEST(UnityCatalog, AnswersSayWhatToDo) {
       {302, ErrorKind::kDenied, "workspace_url"},
   };
   for (const auto& [status, kind, text] : cases) {
-    const auto read = read_table_reply({status, "secret words", Millis(7)}, "a.b.c");
+    const auto read = read_table_reply({status, "secret words", Millis(7)}, "a.b.c", "t");
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().kind, kind) << status;
     EXPECT_THAT(read.error().what, HasSubstr(text));
     EXPECT_THAT(read.error().what, Not(HasSubstr("secret words")));
   }
+}
+
+TEST(UnityCatalog, TheGrantThatItMissesIsNamedAndTheTokenIsNot) {
+  const auto said = [](const std::string& message) {
+    const std::string body = R"({"error_code":"PERMISSION_DENIED","message":")" + message + "\"}";
+    return read_table_reply({403, body, {}}, "a.b.c", "long-token").error().what;
+  };
+  EXPECT_THAT(said("User does not have USE SCHEMA on Schema 'a.b'."),
+              HasSubstr("HTTP 403 about table a.b.c (User does not have USE SCHEMA on Schema"));
+  EXPECT_THAT(said("long-token is not allowed"), Not(HasSubstr("long-token")));
+  EXPECT_LT(said(std::string(100'000, 'x')).size(), 1000u);
 }
 
 // A workspace that counts and remembers.
