@@ -19,6 +19,10 @@ constexpr int64_t kFatesPerLane = 1000;  // ranges below the cursor that are kep
 // share of tree and pointer-map pages are rounded up.
 int64_t pages_of(uint64_t bytes) { return static_cast<int64_t>(bytes / (kPageBytes - 4)) + 2; }
 
+bool is_full(int system_errno) {
+  return system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG;
+}
+
 int remember_wal_frames(void* frames, sqlite3*, const char*, int count) {
   *static_cast<int*>(frames) = count;
   return SQLITE_OK;
@@ -434,24 +438,34 @@ void Store::set_chunk(int64_t chunk_bytes) {
     chunk_bytes_ = chunk_bytes;
 }
 
+// In whole chunks. What the system says against it; 0: the file holds `pages`.
+int Store::grow_to(int64_t pages) {
+  sqlite3_int64 bytes = pages * kPageBytes;
+  errno = 0;
+  const int code =
+      sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_SIZE_HINT, &bytes);
+  if (code != SQLITE_OK) return errno != 0 ? errno : EIO;
+  allocated_pages_ = pages;
+  return 0;
+}
+
 // The file grows before the commit that needs it. Else a full disk would stop the checkpoint, the
 // WAL would have nowhere to go, and not even removals could be written.
 Result<void> Store::allocate_for(const Transaction& transaction) {
   if (transaction.segments.empty() && transaction.quarantine.empty()) return {};
   const int64_t wanted = wanted_pages(pages_for(transaction));
   if (wanted <= allocated_pages_) return {};
-  sqlite3_int64 bytes = wanted * kPageBytes;
-  errno = 0;
-  const int code =
-      sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_SIZE_HINT, &bytes);
-  const int system_errno = errno;
-  if (code == SQLITE_OK) {
-    allocated_pages_ = wanted;
-    return {};
+  const int64_t usual = chunk_bytes_;
+  int refused = grow_to(wanted);
+  if (is_full(refused) && usual > kSpareChunkBytes) {
+    // The room of a chunk is not there; that of these records may be in the file already.
+    set_chunk(kSpareChunkBytes);
+    refused = grow_to(wanted);
+    set_chunk(usual);
   }
-  const bool full = system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG;
-  return Error{full ? ErrorKind::kFull : ErrorKind::kCorrupt,
-               std::string("the database file cannot grow: ") + strerror(system_errno),
+  if (refused == 0) return {};
+  return Error{is_full(refused) ? ErrorKind::kFull : ErrorKind::kCorrupt,
+               std::string("the database file cannot grow: ") + strerror(refused),
                {}};
 }
 

@@ -76,6 +76,7 @@ class Store {
   Error read_error(Error error) const;
   static int64_t pages_for(const Transaction& transaction);
   Result<void> write_ledger(const Transaction& transaction);
+  int grow_to(int64_t pages);
   Result<void> allocate_for(const Transaction& transaction);
   int64_t wanted_pages(int64_t pages) const;
   uint64_t growth_to(int64_t wanted_pages) const;

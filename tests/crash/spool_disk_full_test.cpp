@@ -224,6 +224,32 @@ TEST_F(DiskFull, BelowMinFreeAnOldFileThatHasBeenDeliveredGoesAndCollectionGoesO
   spool_.reset();  // before the VFS
 }
 
+// A chunk of the file is larger than the spare, and the disk has not a block for it.
+TEST_F(DiskFull, AfterAFaultAtZeroBytesRecordsAreDurableInTheSpare) {
+  FaultVfs vfs;
+  options_.max_size_bytes = 128 << 20;
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  feeder_->put(lane, 20, kRecord);
+  ASSERT_TRUE(spool_->flush());
+  ASSERT_TRUE(std::filesystem::exists(options_.dir / "2.db"));
+  ASSERT_NO_FATAL_FAILURE(eat_the_disk());
+  vfs.fail_sync_after(0);
+  for (int i = 0; i < 5; ++i) {
+    feeder_->put(lane, 1, kRecord);
+    EXPECT_TRUE(spool_->flush()) << "record " << i;
+  }
+  EXPECT_EQ(spool_->counters().rolls, 1U);
+  ASSERT_NO_FATAL_FAILURE(fill(lane));
+  EXPECT_EQ(spool_->counters().state, SpoolState::kDiskLow) << "the spare is full as well";
+  EXPECT_EQ(spool_->counters().rolls, 1U);
+  spool_->acknowledge(lane, 24);
+  EXPECT_TRUE(watcher_->wait_durable(1, feeder_->source_seq())) << "what waited is committed";
+  EXPECT_EQ(spool_->state(lane).damaged, 0U);
+  spool_->stop();
+  spool_.reset();  // before the VFS
+}
+
 TEST_F(DiskFull, MinFreeIsLeftToOthers) {
   options_.min_free_bytes = 40 << 20;
   open();
