@@ -163,7 +163,8 @@ void PageImage::scan_log() {
   std::unordered_map<uint32_t, uint32_t> open;  // of the transaction being read
   for (uint64_t at = kLogHeaderBytes; at + kFrameBytes <= log_->size_bytes; at += kFrameBytes) {
     const auto number = static_cast<uint32_t>(frame_page_.size());
-    if (!log_->read(at, kFrameBytes, frame.data())) {
+    // A read that fails once must not end a sound log.
+    if (!log_->read(at, kFrameBytes, frame.data()) && !log_->read(at, kFrameBytes, frame.data())) {
       valid = false;
       frame_page_.push_back(0);
       continue;

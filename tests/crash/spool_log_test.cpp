@@ -10,9 +10,11 @@
 
 #include "agent/spool/lanes_file.h"
 #include "agent/spool/offline_check.h"
+#include "agent/spool/offline_image.h"
 #include "tests/crash/spool_corpus.h"
 #include "tests/crash/spool_fault_vfs.h"
 #include "tests/crash/spool_one_lane.h"
+#include "tests/crash/spool_sites.h"
 #include "tests/crash/spool_stuck_files.h"
 
 namespace penstock::spool::testing {
@@ -393,6 +395,21 @@ TEST_F(SpoolLog, ThatEndsTooEarlyIsKeptWithAnOlderFileToo) {
 }
 
 // A commit that was never acknowledged may be there as a whole but for one page.
+TEST_F(SpoolLog, AReadThatFailsOnceDoesNotEndIt) {
+  open();
+  put(5);
+  kill();
+  ASSERT_EQ(commits_behind_log(log()), 0U);
+  int failed = 0;
+  for (int n = 0;; ++n, ++failed) {
+    Sites sites(options_.dir);
+    sites.fail(Call::kRead, n, EIO);
+    EXPECT_EQ(commits_behind_log(log()), 0U) << "read " << n;
+    if (sites.hit().empty()) break;
+  }
+  EXPECT_GT(failed, 10);
+}
+
 TEST_F(SpoolLog, ItsLastCommitAloneIsNone) {
   open();
   put(30);
