@@ -1,6 +1,9 @@
 // Limits across a roll: shares, drops, ages and the second ledger when a lane's records are in two
 // files, of which the older one is only read.
+#include <cerrno>
+
 #include "tests/crash/spool_fault_vfs.h"
+#include "tests/crash/spool_sites.h"
 #include "tests/unit/spool_fixture.h"
 
 namespace penstock::spool::testing {
@@ -260,6 +263,22 @@ TEST_F(LimitsRoll, DamagedSegmentsAreNotInTheWayOfThoseThatCanBeMoved) {
   EXPECT_EQ(
       query(options_.dir / "2.db", "SELECT count(*) FROM seg WHERE lane=" + std::to_string(sound)),
       std::vector<std::string>{"20"});
+}
+
+TEST_F(LimitsRoll, WhatCouldNotBeReadForAMomentIsMovedLater) {
+  options_.index_entries = 1000;
+  open();
+  const LaneId lane = spool_->lane({"r", "t"});
+  const LaneId other = spool_->lane({"other", "t"});
+  put(lane);
+  for (int i = 0; i < 500; ++i) put(other);  // so that its pages are not in memory
+  ASSERT_NO_FATAL_FAILURE(roll(other));
+  Sites sites(options_.dir / "1.db");
+  sites.fail(Call::kSqliteRead, 0, EIO);
+  spool_->acknowledge(other, 501);
+  EXPECT_TRUE(has_only_one_file());
+  EXPECT_FALSE(sites.hit().empty());
+  EXPECT_EQ(read_all(*spool_, lane).size(), 1U);
 }
 
 }  // namespace
