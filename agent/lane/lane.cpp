@@ -259,8 +259,8 @@ bool Lane::add_from_reader() {
     return false;
   }
   if (added == BatchBuilder::Added::kTaken) {
-    refused_in_a_row_ = 0;
-    if (rechecked_ == record->seq) recheck_after_ = {};  // the table had changed, and may again
+    if (record->seq > last_refused_) refused_in_a_row_ = 0;  // else it is encoded once more
+    if (rechecked_ == record->seq) recheck_after_ = {};      // the table had changed, and may again
   }
   next_ = record->seq + 1;
   return true;

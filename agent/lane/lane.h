@@ -178,7 +178,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   bool spool_trouble_ = false;
   std::optional<uint64_t> wanted_;                  // generation of the unanswered WantBatch
   spool::Seq until_ = zerobus::Bisector::kNoBound;  // the bound that came with it
-  int refused_in_a_row_ = 0;  // quarantined here since a record could last be encoded
+  int refused_in_a_row_ = 0;  // quarantined here since a record behind them could be encoded
+  spool::Seq last_refused_ = 0;
   // Why the record at next_ is kept, and when it is tried again.
   struct Block {
     std::string why;

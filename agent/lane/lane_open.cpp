@@ -1,5 +1,6 @@
 // How a lane gets a stream: its turn, what its table looks like, an access token; and what it does
 // when a record does not fit the table as it is known.
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -231,6 +232,7 @@ void Lane::refused(spool::Seq seq, std::string reason) {
     return;
   }
   ++refused_in_a_row_;
+  last_refused_ = std::max(last_refused_, seq);
   if (counters_.refused_records++ == 0) {
     log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
   }
