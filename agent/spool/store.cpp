@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <tuple>
 
@@ -125,6 +126,7 @@ Result<Store> Store::make(Connection db, const Sizing& sizing) {
   Store store(std::move(statements), sizing);
   if (auto known = store.know_index(false); !known) return std::move(known).error();
   if (auto known = store.refresh_pages(); !known) return std::move(known).error();
+  store.tell_chunk(store.file_bytes());
   store.connection().checkpoint_on_close(true);
   return store;
 }
@@ -352,7 +354,8 @@ FoundSegments Store::search(LaneId lane, SeqRange range, uint32_t generation, bo
 
 // The log found at opening may end inside the padding of its last commit. A frame written there
 // would share a sector with that commit, and a second power cut could take both. Copied back, the
-// log begins anew instead. It needs no room: the file was made long enough before each commit.
+// log begins anew instead. It needs no room: the file was made long enough, and synced, before each
+// commit.
 Result<void> Store::settle_log() {
   if (log_settled_) return {};
   auto done = checkpoint();
@@ -391,6 +394,7 @@ Result<void> Store::checkpoint() {
                                              SQLITE_CHECKPOINT_PASSIVE, &frames, nullptr);
   if (code != SQLITE_OK) return failed(statements_->db.error(code, "checkpoint"));
   statements_->wal_frames = 0;
+  allocated_pages_ = 0;  // it may have cut the file
   return {};
 }
 
@@ -407,15 +411,24 @@ int64_t Store::wanted_pages(int64_t pages) const {
                   std::max(sizing_.max_pages, page_count_));
 }
 
-uint64_t Store::growth_to(int64_t wanted_pages) const {
-  if (wanted_pages <= allocated_pages_) return 0;
+sqlite3_file* Store::database_file() const {
   sqlite3_file* file = nullptr;
-  sqlite3_int64 has = 0;
-  if (sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_FILE_POINTER,
-                           static_cast<void*>(&file)) != SQLITE_OK ||
-      file->pMethods == nullptr || file->pMethods->xFileSize(file, &has) != SQLITE_OK) {
-    return 0;
-  }
+  const int code = sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_FILE_POINTER,
+                                        static_cast<void*>(&file));
+  return code == SQLITE_OK && file != nullptr && file->pMethods != nullptr ? file : nullptr;
+}
+
+// 0: it cannot be told.
+int64_t Store::file_bytes() const {
+  sqlite3_file* file = database_file();
+  sqlite3_int64 size = 0;
+  if (file == nullptr || file->pMethods->xFileSize(file, &size) != SQLITE_OK) return 0;
+  return size;
+}
+
+uint64_t Store::growth_to(int64_t wanted_pages) const {
+  const int64_t has = file_bytes();
+  if (wanted_pages <= allocated_pages_ || wanted_pages * kPageBytes <= has || has == 0) return 0;
   const int64_t wants =
       (wanted_pages * kPageBytes + chunk_bytes_ - 1) / chunk_bytes_ * chunk_bytes_;
   return static_cast<uint64_t>(std::max<int64_t>(0, wants - has));
@@ -430,22 +443,34 @@ uint64_t Store::growth_for_bytes(uint64_t bytes) const {
   return growth_to(wanted_pages(pages_of(bytes)));
 }
 
-void Store::set_chunk(int64_t chunk_bytes) {
-  if (chunk_bytes == chunk_bytes_) return;
-  auto chunk = static_cast<int>(chunk_bytes);
-  if (sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk) ==
-      SQLITE_OK)
-    chunk_bytes_ = chunk_bytes;
+void Store::set_chunk(int64_t chunk_bytes) { chunk_bytes_ = chunk_bytes; }
+
+// A checkpoint cuts the file at the end of the last page's chunk, or makes it longer up to there,
+// with a hole that a full disk cannot fill: SQLite is told a chunk of which the file has whole
+// ones.
+void Store::tell_chunk(int64_t file_bytes) {
+  auto chunk = static_cast<int>(std::gcd(file_bytes, chunk_bytes_));
+  (void)sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
 }
 
-// In whole chunks. What the system says against it; 0: the file holds `pages`.
+// In whole chunks. What the system says against it; 0: the file holds `pages`, on the medium: after
+// a power cut the log would else have no room to be copied back to, when others filled the disk.
 int Store::grow_to(int64_t pages) {
+  const sqlite3_int64 before = file_bytes();
   sqlite3_int64 bytes = pages * kPageBytes;
+  tell_chunk(0);
   errno = 0;
-  const int code =
-      sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_SIZE_HINT, &bytes);
+  int code = sqlite3_file_control(statements_->db.handle(), "main", SQLITE_FCNTL_SIZE_HINT, &bytes);
+  const int refused = errno;
+  const sqlite3_int64 after = file_bytes();
+  tell_chunk(after);
+  errno = refused;
+  if (code == SQLITE_OK && after > before) {
+    sqlite3_file* file = database_file();
+    code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+  }
   if (code != SQLITE_OK) return errno != 0 ? errno : EIO;
-  allocated_pages_ = pages;
+  allocated_pages_ = after / kPageBytes;
   return 0;
 }
 
@@ -455,10 +480,11 @@ Result<void> Store::allocate_for(const Transaction& transaction) {
   if (transaction.segments.empty() && transaction.quarantine.empty()) return {};
   const int64_t wanted = wanted_pages(pages_for(transaction));
   if (wanted <= allocated_pages_) return {};
+  allocated_pages_ = file_bytes() / kPageBytes;
+  if (wanted <= allocated_pages_) return {};
   const int64_t usual = chunk_bytes_;
   int refused = grow_to(wanted);
-  if (is_full(refused) && usual > kSpareChunkBytes) {
-    // The room of a chunk is not there; that of these records may be in the file already.
+  if (is_full(refused) && usual > kSpareChunkBytes) {  // there may be room for the records alone
     set_chunk(kSpareChunkBytes);
     refused = grow_to(wanted);
     set_chunk(usual);

@@ -13,6 +13,8 @@
 #include "agent/spool/sizing.h"
 #include "agent/spool/sqlite.h"
 
+struct sqlite3_file;
+
 namespace penstock::spool {
 
 class Store {
@@ -76,6 +78,9 @@ class Store {
   Error read_error(Error error) const;
   static int64_t pages_for(const Transaction& transaction);
   Result<void> write_ledger(const Transaction& transaction);
+  sqlite3_file* database_file() const;
+  int64_t file_bytes() const;
+  void tell_chunk(int64_t file_bytes);
   int grow_to(int64_t pages);
   Result<void> allocate_for(const Transaction& transaction);
   int64_t wanted_pages(int64_t pages) const;

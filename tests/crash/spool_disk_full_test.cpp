@@ -1,6 +1,7 @@
 // A filesystem with no byte left, a real one: the spool keeps reading, acknowledging and removing,
 // and takes records again by itself. Needs root and a loop device.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -246,6 +247,16 @@ TEST_F(DiskFull, AfterAFaultAtZeroBytesRecordsAreDurableInTheSpare) {
   spool_->acknowledge(lane, 24);
   EXPECT_TRUE(watcher_->wait_durable(1, feeder_->source_seq())) << "what waited is committed";
   EXPECT_EQ(spool_->state(lane).damaged, 0U);
+  // In smaller steps than the chunk, over some checkpoints.
+  std::filesystem::resize_file(mount() / "other",
+                               std::filesystem::file_size(mount() / "other") - (11 << 20));
+  ASSERT_NO_FATAL_FAILURE(fill(lane));
+  spool_->acknowledge(lane, spool_->state(lane).next_seq - 2);
+  EXPECT_TRUE(watcher_->wait_durable(1, feeder_->source_seq()));
+  struct stat file {};
+  ASSERT_EQ(stat((options_.dir / "2.db").c_str(), &file), 0);
+  EXPECT_GT(file.st_size, 8 << 20);
+  EXPECT_GE(file.st_blocks * 512, file.st_size) << "a hole, which a checkpoint must fill";
   spool_->stop();
   spool_.reset();  // before the VFS
 }

@@ -67,7 +67,7 @@ class FaultVfs {
   void fail_sync_of(const std::string& suffix);
   // Every sync answers OK and does nothing, as cheap cards do.
   void lie_about_syncs();
-  // Writes that would make a file longer, or all, answer SQLITE_FULL.
+  // Writes that would make a file longer, or all, answer SQLITE_FULL; so do size hints.
   void set_disk_full(bool full, bool overwrites_too = false);
   // SQLite believes that a torn sector harms nothing beside it, whatever it is told; for a control.
   void pretend_powersafe();
@@ -100,6 +100,8 @@ class FaultVfs {
   int write(const std::string& name, const void* bytes, int size, int64_t offset,
             int64_t file_size);
   void truncated(const std::string& name, int64_t size);
+  void grown(const std::string& name, int64_t size);  // by a size hint
+  bool is_full();
   int sync(const std::string& name);
   bool refuses_to_open(const std::string& name);
   void deleted(const std::string& name);

@@ -1,5 +1,6 @@
 #include "tests/crash/spool_fault_vfs.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -21,6 +22,7 @@ struct Handle {
   sqlite3_file base;
   FaultVfs* vfs;
   std::string* name;
+  sqlite3_int64 chunk;  // SQLITE_FCNTL_CHUNK_SIZE
   sqlite3_file* real() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
 
@@ -45,11 +47,16 @@ int write_file(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 at
   const int code = handle(file)->vfs->write(*handle(file)->name, bytes, size, at, length);
   return code != SQLITE_OK ? code : methods(file)->xWrite(handle(file)->real(), bytes, size, at);
 }
+// As SQLite makes it of a size.
+sqlite3_int64 whole_chunks(const Handle& file, sqlite3_int64 size) {
+  const sqlite3_int64 chunk = std::max<sqlite3_int64>(1, file.chunk);
+  return (size + chunk - 1) / chunk * chunk;
+}
 int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
   int code = SQLITE_OK;
   if (handle(file)->vfs->hook_or_fail(false, code)) return code;
   const Quiet sqlite(Whose::kSqlite);
-  handle(file)->vfs->truncated(*handle(file)->name, size);
+  handle(file)->vfs->truncated(*handle(file)->name, whole_chunks(*handle(file), size));
   return methods(file)->xTruncate(handle(file)->real(), size);
 }
 int sync_file(sqlite3_file* file, int) { return handle(file)->vfs->sync(*handle(file)->name); }
@@ -65,9 +72,29 @@ int unlock_file(sqlite3_file* file, int level) {
 int check_lock(sqlite3_file* file, int* out) {
   return methods(file)->xCheckReservedLock(handle(file)->real(), out);
 }
+// The file has whole chunks then, at once, and on the medium with its next sync.
+int grow_file(sqlite3_file* file, sqlite3_int64 hint) {
+  const Quiet sqlite(Whose::kSqliteGrow);
+  const Handle& self = *handle(file);
+  sqlite3_int64 before = 0;
+  sqlite3_int64 after = 0;
+  file_size(file, &before);
+  if (whole_chunks(self, hint) > before && self.vfs->is_full()) {
+    errno = ENOSPC;
+    return SQLITE_IOERR_WRITE;
+  }
+  const int code = methods(file)->xFileControl(handle(file)->real(), SQLITE_FCNTL_SIZE_HINT, &hint);
+  const int error = errno;
+  file_size(file, &after);
+  if (after > before) self.vfs->grown(*self.name, after);
+  errno = error;
+  return code;
+}
 int control(sqlite3_file* file, int op, void* arg) {
   if (handle(file)->vfs->swallows(op)) return SQLITE_OK;
-  const Quiet sqlite(op == SQLITE_FCNTL_SIZE_HINT ? Whose::kSqliteGrow : Whose::kSqlite);
+  if (op == SQLITE_FCNTL_SIZE_HINT) return grow_file(file, *static_cast<sqlite3_int64*>(arg));
+  if (op == SQLITE_FCNTL_CHUNK_SIZE) handle(file)->chunk = *static_cast<int*>(arg);
+  const Quiet sqlite(Whose::kSqlite);
   return methods(file)->xFileControl(handle(file)->real(), op, arg);
 }
 int sector_size(sqlite3_file* file) { return methods(file)->xSectorSize(handle(file)->real()); }
@@ -95,6 +122,7 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
   if (code != SQLITE_OK) return code;
   if (name != nullptr) self->opened(name, existed, flags);
   opened->vfs = self;
+  opened->chunk = 0;
   opened->name = new std::string(name != nullptr ? name : "");
   opened->base.pMethods = &kMethods;
   return SQLITE_OK;
@@ -458,6 +486,16 @@ void FaultVfs::truncated(const std::string& name, int64_t size) {
   const std::lock_guard lock(mutex_);
   if (failed_.contains(database_of(name))) ++writes_after_failure_;
   files_[name].pending.push_back({size, true, {}});
+}
+
+void FaultVfs::grown(const std::string& name, int64_t size) {
+  const std::lock_guard lock(mutex_);
+  files_[name].pending.push_back({size - 1, false, std::string(1, '\0')});
+}
+
+bool FaultVfs::is_full() {
+  const std::lock_guard lock(mutex_);
+  return disk_full_;
 }
 
 int FaultVfs::sync(const std::string& name) {
