@@ -258,6 +258,7 @@ TEST_P(SpoolIoFault, OnceAtEverySiteLosesNothingPromised) {
   const auto call = static_cast<Call>(GetParam());
   const int sites = sites_of(call);
   const auto errors = errors_of(call);
+  ASSERT_GT(sites, 0) << "the story no longer makes this call";
   const int step = std::max(1, sites * static_cast<int>(errors.size()) / wanted_sites());
   int tried = 0;
   int happened = 0;

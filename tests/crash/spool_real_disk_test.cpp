@@ -102,6 +102,20 @@ bool clone(const std::filesystem::path& from, const std::filesystem::path& to) {
   return good;
 }
 
+// What write_and_tell() wrote, up to where it was told durable and behind the cursor.
+void expect_all_of(Spool& spool, Seq promised) {
+  Watcher watcher;
+  spool.start(watcher);
+  const LaneId lane = spool.lane({"r", "t"});
+  const LaneState state = spool.state(lane);
+  EXPECT_GE(state.next_seq, promised + 1);
+  EXPECT_EQ(state.damaged, 0U);
+  const auto held = read_all(spool, lane, state.cursor + 1);
+  EXPECT_EQ(held.size(), state.next_seq - 1 - state.cursor);
+  for (const auto& [seq, body] : held) EXPECT_EQ(body, Feeder::body(lane, seq, 300)) << seq;
+  spool.stop();
+}
+
 TEST(SpoolRealDisk, ASnapshotOfTheDiskAtAnyMomentHoldsWhatWasPromised) {
   const TempDir base;
   auto outer = LoopDisk::make(base.path(), {uint64_t{512} << 20, "xfs"});
@@ -142,11 +156,7 @@ TEST(SpoolRealDisk, ASnapshotOfTheDiskAtAnyMomentHoldsWhatWasPromised) {
         }(),
         Log::none());
     ASSERT_TRUE(opened || promised == 0) << opened.error().what;
-    if (opened) {
-      const LaneState state = (*opened)->state((*opened)->lane({"r", "t"}));
-      EXPECT_GE(state.next_seq, promised + 1) << "cut " << cuts;
-      EXPECT_EQ(state.damaged, 0U);
-    }
+    if (opened) expect_all_of(**opened, promised);
     ++cuts;
   }
   kill(writer, SIGKILL);
