@@ -101,6 +101,7 @@ void Lane::start() {
 void Lane::committed(spool::Seq up_to) {
   if (up_to <= committed_) return;
   committed_ = up_to;
+  if (put_off_) return;
   if (wanted_) {
     fill();
   } else {
@@ -130,6 +131,7 @@ void Lane::apply(zerobus::Actions actions) {
 
 void Lane::act(const zerobus::WantBatch& action) {
   wanted_ = action.generation;
+  put_off_ = false;
   until_ = action.until_seq;
   blocked_.reset();
   builder_.begin(action.max_bytes);
@@ -180,6 +182,7 @@ void Lane::act(const zerobus::Rewind& action) {
   if (recheck_ == Recheck::kRenewing) recheck_ = Recheck::kNone;
   linger_timer_.cancel();
   spool_.rewound(id_, next_);
+  if (put_off_) read_next();  // only to learn when it can be
 }
 
 void Lane::act(const zerobus::Arm& action) {
@@ -225,6 +228,7 @@ void Lane::act(const zerobus::Stopped&) {
   session_timer_.cancel();
   linger_timer_.cancel();
   wanted_.reset();
+  put_off_ = false;
   token_for_.reset();
   if (stopped_) std::exchange(stopped_, nullptr)();
 }
@@ -281,6 +285,8 @@ void Lane::read_next() {
 void Lane::on_segment(uint64_t read, Result<spool::SegmentPtr> segment) {
   if (read != read_ || !reading_) return;  // a Rewind came in between
   reading_ = false;
+  const bool fails = !segment && segment.error().kind != ErrorKind::kCorrupt;
+  if (put_off_ && !fails) return readable();
   if (!segment && segment.error().kind == ErrorKind::kCorrupt) {
     const auto range = spool_.segment_range(id_, next_);
     if (range.last >= next_) return give_up(next_, range.last, segment.error().what);
@@ -325,9 +331,10 @@ void Lane::wait_for_spool(const std::string& why) {
     log_.error("records from {} on cannot be read from the spool: {}; trying again", next_, why);
   spool_trouble_ = true;
   linger_until(std::chrono::steady_clock::now() + kReadRetry);
+  give_way();
 }
 
-void Lane::hand_over() {
+void Lane::hand_over(bool at_once) {
   const auto now = std::chrono::steady_clock::now();
   if (builder_.empty() && blocked_) return hold_blocked();
   if (builder_.empty() && recheck_ != Recheck::kNone) return linger_until(recheck_after_);
@@ -337,7 +344,8 @@ void Lane::hand_over() {
     return;
   }
   // What a bound or a hold cuts short has nothing to wait for.
-  const bool complete = builder_.full() || next_ > until_ || blocked_ || recheck_ != Recheck::kNone;
+  const bool complete =
+      at_once || builder_.full() || next_ > until_ || blocked_ || recheck_ != Recheck::kNone;
   const auto earliest = std::max(pace_until_, complete ? now : builder_.due());
   if (earliest > now) {
     linger_until(earliest);
@@ -357,8 +365,14 @@ void Lane::linger_until(MonoTime at) {
   linger_timer_.expires_at(at);
   linger_timer_.async_wait([self = weak_from_this()](const boost::system::error_code& error) {
     const auto lane = self.lock();
-    if (!error && lane && lane->wanted_) lane->fill();
+    if (!error && lane) lane->lingered();
   });
+}
+
+void Lane::lingered() {
+  if (put_off_) return read_next();
+  give_way();
+  if (wanted_) fill();
 }
 
 void Lane::settled(spool::Seq first, spool::Seq last) {

@@ -109,6 +109,10 @@ class Lane : public std::enable_shared_from_this<Lane> {
 
   void open_stream(uint64_t generation);
   void on_turn(uint64_t generation);
+  void on_called_back(uint64_t generation);
+  void give_way();
+  void put_off();
+  void readable();
   void tell_use();
   void give_back(uint64_t generation);
   void on_token(uint64_t generation, Result<std::string> token);
@@ -127,8 +131,9 @@ class Lane : public std::enable_shared_from_this<Lane> {
   bool passed(spool::Seq first, spool::Seq last);
   void give_up(spool::Seq first, spool::Seq last, const std::string& why);
   void wait_for_spool(const std::string& why);
-  void hand_over();
+  void hand_over(bool at_once = false);
   void linger_until(MonoTime at);
+  void lingered();
   void refused(spool::Seq seq, std::string reason);
   void hold_blocked();
   void settled(spool::Seq first, spool::Seq last);
@@ -191,6 +196,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   MonoTime pace_until_{};
   MonoTime name_again_{};  // a stream, in the log
   bool takes_turns_ = false;
+  bool called_back_ = false;  // others wait for the stream
+  bool put_off_ = false;      // the session does not ask for batches until what is next can be read
 
   LaneCounters counters_;
   std::function<void()> stopped_;

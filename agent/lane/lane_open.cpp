@@ -12,11 +12,13 @@ namespace penstock::lane {
 namespace {
 
 constexpr std::chrono::minutes kRecheckEvery{1};
+constexpr Millis kLookAgain{1000};  // whether the read of a stream that is called back is held
 
 }  // namespace
 
 void Lane::act(const zerobus::Open& action) {
   stream_.reset();
+  called_back_ = false;
   stream_generation_ = action.generation;
   if (!destination_->turns) return open_stream(action.generation);
   const auto post = [this](auto what) {
@@ -29,10 +31,8 @@ void Lane::act(const zerobus::Open& action) {
   auto& turns = *destination_->turns;
   const auto generation = action.generation;
   const auto ticket =
-      turns.ask({post([generation](Lane& lane) { lane.on_turn(generation); }), post([](Lane& lane) {
-                   lane.takes_turns_ = true;
-                   lane.apply(lane.session_.leave(lane.moment()));
-                 })},
+      turns.ask({post([generation](Lane& lane) { lane.on_turn(generation); }),
+                 post([generation](Lane& lane) { lane.on_called_back(generation); })},
                 std::chrono::steady_clock::now());
   tickets_[generation] = ticket;
   if (turns.has(ticket)) return open_stream(generation);
@@ -46,6 +46,40 @@ void Lane::on_turn(uint64_t generation) {
   queued_.reset();
   apply(session_.turn(moment(), generation));
   open_stream(generation);
+}
+
+// What is encoded goes first, without its linger: else a turn shorter than that would be for
+// nothing, each time.
+void Lane::on_called_back(uint64_t generation) {
+  if (generation != stream_generation_) return;
+  takes_turns_ = called_back_ = true;
+  if (wanted_ && !builder_.empty()) hand_over(true);
+  apply(session_.leave(moment()));
+  give_way();
+}
+
+// A stream that others wait for is not kept for a batch that something else is in the way of. A
+// read that is only slow comes, and would be made in vain again and again if it were not waited
+// for; but it may yet be held.
+void Lane::give_way() {
+  if (!called_back_ || !wanted_) return;
+  if (!builder_.empty()) return hand_over(true);
+  // The next stream begins with what the table is being asked for.
+  if (recheck_ == Recheck::kAsking) return apply(session_.renew(moment()));
+  if (reading_ ? spool_.holds(id_) : spool_trouble_) return put_off();
+  if (reading_) linger_until(std::chrono::steady_clock::now() + kLookAgain);
+}
+
+// Until it can be read. To ask for another stream before would only keep others waiting.
+void Lane::put_off() {
+  put_off_ = true;
+  apply(session_.not_now(moment(), *std::exchange(wanted_, std::nullopt)));
+}
+
+void Lane::readable() {
+  put_off_ = false;
+  spool_.rewound(id_, next_);  // what was read is not sent: it is read again when it is
+  apply(session_.data_available(moment()));
 }
 
 // What the turns are decided by.

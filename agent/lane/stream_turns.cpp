@@ -47,19 +47,22 @@ void StreamTurns::give_back(Ticket ticket, MonoTime now) {
   if (!queue_.empty()) call_back(now);
 }
 
-// One stream for each that waits.
+// One stream for each that waits; in place of one that is late, one at rest.
 void StreamTurns::call_back(MonoTime now) {
-  auto going = static_cast<size_t>(std::count_if(
-      held_.begin(), held_.end(), [](const auto& one) { return one.second.called_back; }));
+  size_t going = 0;
+  size_t late = 0;
+  for (const auto& [ticket, held] : held_) {
+    if (held.called_back) ++(now - *held.called_back >= turn_ ? late : going);
+  }
   for (; going < queue_.size(); ++going) {
-    Held* const next = next_to_go(now);
+    Held* const next = next_to_go(now, going + late >= queue_.size());
     if (next == nullptr) return;
-    next->called_back = true;
+    next->called_back = now;
     next->callbacks.called_back();
   }
 }
 
-StreamTurns::Held* StreamTurns::next_to_go(MonoTime now) {
+StreamTurns::Held* StreamTurns::next_to_go(MonoTime now, bool only_at_rest) {
   Held* resting = nullptr;
   Held* longest = nullptr;
   for (auto& [ticket, held] : held_) {
@@ -67,7 +70,7 @@ StreamTurns::Held* StreamTurns::next_to_go(MonoTime now) {
     if (held.at_rest && (!resting || held.last_used < resting->last_used)) resting = &held;
     if (now - held.since >= turn_ && (!longest || held.since < longest->since)) longest = &held;
   }
-  return resting ? resting : longest;
+  return resting || only_at_rest ? resting : longest;
 }
 
 }  // namespace penstock::lane

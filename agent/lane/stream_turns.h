@@ -5,7 +5,9 @@
 // all are taken, the others wait in the order they asked, and for each of them one stream is called
 // back: of those at rest the one that was used last the longest ago; else the one that has been
 // open the longest, if that is at least a turn. So a busy table never keeps others waiting for
-// good, and tables in use keep their streams while idle ones are closed.
+// good, and tables in use keep their streams while idle ones are closed. One that was called back
+// and has not gone within a turn, because its acknowledgement does not come, does not keep those at
+// rest: one of them goes in its place as soon as any stream is used or asked for.
 //
 // Owner: the destination; everything on the agent thread. Time comes in as a value. `granted` and
 // `called_back` are called from within ask, used and give_back, possibly of another lane: they must
@@ -17,6 +19,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "agent/base/clock.h"
 
@@ -51,7 +54,7 @@ class StreamTurns {
     Callbacks callbacks;
     bool open = false;
     bool at_rest = false;
-    bool called_back = false;
+    std::optional<MonoTime> called_back{};
     MonoTime since{};
     MonoTime last_used{};
   };
@@ -61,7 +64,7 @@ class StreamTurns {
   };
 
   void call_back(MonoTime now);
-  Held* next_to_go(MonoTime now);
+  Held* next_to_go(MonoTime now, bool only_at_rest);
 
   const size_t max_;
   const Millis turn_;

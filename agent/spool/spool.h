@@ -144,8 +144,13 @@ class Spool {
   // segment after it. From memory when it is there, before read() returns. kCorrupt names the lane
   // and the records that cannot be read: see damaged(). kTransient: a read error that may pass; ask
   // again later (after salvage_wait it is kCorrupt). kShutdown once stopped, before read() returns.
+  // While holds(lane) there is no answer. Of the reads of a lane that wait so only the newest gets
+  // one, the others never: their `done` is destroyed, with a lock of the spool held.
   using ReadCallback = std::function<void(Result<SegmentPtr>)>;
   virtual void read(LaneId lane, Seq from, ReadCallback done) = 0;
+  // The quarantine is full, and this lane has records for it: it is not given further ones. Any
+  // thread, no I/O.
+  virtual bool holds(LaneId) const { return false; }
 
   // Segments that were read may be on their way and are not dropped, until this says that nothing
   // at or after `from` is under way any more.

@@ -54,6 +54,7 @@ class SpoolImpl final : public Spool {
   size_t room() const override;
   void flush_hint() override;
   void read(LaneId lane, Seq from, ReadCallback done) override;
+  bool holds(LaneId lane) const override;
   void acknowledge(LaneId lane, Seq up_to) override;
   void quarantine(LaneId lane, Seq seq, std::string reason) override;
   SeqRange segment_range(LaneId lane, Seq from) const override;

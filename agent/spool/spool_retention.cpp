@@ -1,6 +1,7 @@
 // What keeps the spool within its limits: shares, overflow, the quarantine's quota. The decisions
 // are in retention.cpp; here they are carried out, with mutex_ held.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <spdlog/fmt/fmt.h>
@@ -175,7 +176,9 @@ void SpoolImpl::after_commit(Lock& lock) {
                    : std::string("the quarantine has room again"));
   }
   if (!quarantine_full()) {
-    for (auto& request : held_reads_) reads_.push_back(std::move(request));
+    // They were asked before those of their lanes that are still in the queue, if there are any.
+    reads_.insert(reads_.begin(), std::make_move_iterator(held_reads_.begin()),
+                  std::make_move_iterator(held_reads_.end()));
     held_reads_.clear();
   }
   bool room = false;
@@ -193,9 +196,18 @@ void SpoolImpl::after_commit(Lock& lock) {
   lock.lock();
 }
 
-// A lane whose refused records find no room in the quarantine gets no further ones to refuse.
+bool SpoolImpl::holds(LaneId lane) const {
+  const Lock lock(mutex_);
+  return ledger_.has(lane) && must_hold(lane);
+}
+
+// A lane whose refused records find no room in the quarantine gets no further ones to refuse. It
+// has one read at a time: one that asks again has lost its stream, and what it asked before is not
+// answered any more, or they would add up for as long as the quarantine is full.
 bool SpoolImpl::hold(ReadRequest& request) {
   if (!must_hold(request.lane)) return false;
+  std::erase_if(held_reads_,
+                [&](const ReadRequest& before) { return before.lane == request.lane; });
   held_reads_.push_back(std::move(request));
   return true;
 }

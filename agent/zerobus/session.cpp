@@ -114,6 +114,15 @@ Actions StreamSession::no_data(const Moment& at, uint64_t generation) {
   return finish();
 }
 
+// Unlike no_data it says nothing of the records, and ends no trouble.
+Actions StreamSession::not_now(const Moment& at, uint64_t generation) {
+  if (!current(generation) || !want_outstanding_) return {};
+  want_outstanding_ = data_since_want_ = data_ = false;
+  put_off_ = true;
+  leave_if_due(at);
+  return finish();
+}
+
 Actions StreamSession::response(const Moment& at, uint64_t generation, const Response& response) {
   if (!current(generation)) return {};
   heard_ = at.now;
@@ -357,7 +366,7 @@ void StreamSession::pump(const Moment& at) {
   }
   if (may_ask()) {
     want_outstanding_ = handed_out_ = true;
-    data_since_want_ = false;
+    data_since_want_ = put_off_ = false;
     want_until_ = bisector_.until();
     actions_.push_back(WantBatch{generation_, batch_limit_.bytes(), want_until_});
   }

@@ -89,8 +89,8 @@ struct Open {
 };
 // Prepare the batch after the last one given (after `from_seq` of a Rewind: from there), not larger
 // than `max_bytes` unless its first record alone is, and with no record beyond `until_seq`. Answer
-// with batch_ready, at once or after a linger, or with no_data. With a bound there is no linger,
-// and no_data means that no record up to it has a row to send.
+// with batch_ready, at once or after a linger, or with no_data, or with not_now. With a bound there
+// is no linger, and no_data means that no record up to it has a row to send.
 struct WantBatch {
   uint64_t generation = 0;
   size_t max_bytes = 0;
@@ -179,11 +179,14 @@ class StreamSession {
   // Once, first. Every record up to `acked_seq` has been acknowledged before. Nothing is opened
   // until data_available.
   Actions start(const Moment& at, uint64_t acked_seq);
-  // There is something to send that was not there at the last no_data. Cheap; call it as often as
-  // you like.
+  // There is something to send that was not there at the last no_data, or what not_now was said of
+  // can be prepared. Cheap; call it as often as you like.
   Actions data_available(const Moment& at);
   Actions batch_ready(const Moment& at, uint64_t generation, const BatchInfo& batch);
   Actions no_data(const Moment& at, uint64_t generation);
+  // The batch cannot be prepared, and not soon: no stream is kept or opened for it until
+  // data_available.
+  Actions not_now(const Moment& at, uint64_t generation);
 
   Actions response(const Moment& at, uint64_t generation, const Response& response);
   Actions bad_response(const Moment& at, uint64_t generation, const Error& error);
@@ -308,6 +311,7 @@ class StreamSession {
   uint64_t acked_seq_ = 0;
   uint64_t unread_at_ = 0;  // first unacknowledged record when a stream last ended unread
   bool data_ = false;       // the driver may have more
+  bool put_off_ = false;    // it has, but cannot prepare it
   bool want_outstanding_ = false;
   uint64_t want_until_ = Bisector::kNoBound;
   bool data_since_want_ = false;

@@ -117,7 +117,8 @@ void StreamSession::settle(const Moment& at, const RetryStep& step) {
   if (hold_) {
     report(SessionState::kHeld, *hold_, -1);
   } else if (!data_ && step.how != How::kHeld) {
-    report(SessionState::kIdle, "nothing to send");
+    report(SessionState::kIdle,
+           put_off_ ? "what there is to send cannot be prepared now" : "nothing to send");
   } else if (step.how == How::kNow) {
     open(at);
   } else {

@@ -19,6 +19,8 @@ class FakeSpool final : public spool::Spool {
   // --- What the test sets.
   spool::Enqueue answer = spool::Enqueue::kTaken;
   std::optional<Error> read_error;
+  std::set<spool::LaneId> held;  // their reads wait for release()
+  bool slow = false;             // reads wait for release(), and nobody is told why
   spool::SeqRange unreadable{1, 0};
   std::map<spool::LaneId, spool::Admission> admissions;  // else kTake
   spool::SeqRange dropped{1, 0};                         // not to be read, and decided
@@ -118,12 +120,24 @@ class FakeSpool final : public spool::Spool {
   void flush_hint() override {}
   void read(spool::LaneId id, spool::Seq from, ReadCallback done) override {
     if (read_error) return done(*read_error);
+    if (slow || held.contains(id)) {
+      waiting_[id] = {from, std::move(done)};
+      return;
+    }
     if (from >= unreadable.first && from <= unreadable.last) {
       return done(Error{ErrorKind::kCorrupt, "checksum does not match", {}});
     }
     while (from >= dropped.first && from <= dropped.last) ++from;
     done(segment(id, from));
   }
+  bool holds(spool::LaneId id) const override { return held.contains(id); }
+  // The reads that wait are answered.
+  void release() {
+    held.clear();
+    slow = false;
+    for (auto& [id, one] : std::exchange(waiting_, {})) read(id, one.first, std::move(one.second));
+  }
+  size_t waiting() const { return waiting_.size(); }
   void acknowledge(spool::LaneId id, spool::Seq up_to) override {
     const std::lock_guard lock(mutex_);
     cursors_[id] = std::max(cursors_[id], up_to);
@@ -168,6 +182,7 @@ class FakeSpool final : public spool::Spool {
   std::map<spool::LaneId, std::map<spool::Seq, std::string>> quarantined_;
   std::set<spool::Seq> damaged_;
   std::map<spool::LaneId, spool::Seq> rewound_;
+  std::map<spool::LaneId, std::pair<spool::Seq, ReadCallback>> waiting_;
 };
 
 }  // namespace penstock::test

@@ -88,6 +88,27 @@ TEST_F(Turns, TheTableUsedLastKeepsItsStream) {
   EXPECT_EQ(lanes_[0]->counters().streams_opened, 1u);
 }
 
+// Lanes whose reads wait for room in the quarantine do not need streams, however long that takes.
+TEST_F(Turns, TablesThatCannotBeReadLeaveTheStreamsToTheOthers) {
+  cap(2, Millis(50));
+  std::vector<std::shared_ptr<Lane>> held;
+  for (int i = 0; i < 3; ++i) {
+    spool_.held.insert(spool_.lane({"route", "main.b.held" + std::to_string(i)}));
+    held.push_back(add_lane("main.b.held" + std::to_string(i), 60));
+  }
+  ASSERT_TRUE(run_until([&] { return streams() == 2; }));
+  std::vector<std::shared_ptr<Lane>> others;
+  for (int i = 0; i < 6; ++i) others.push_back(add_lane("main.b.t" + std::to_string(i), 60));
+  EXPECT_TRUE(delivered(others, 60)) << destination_->turns->waiting() << " wait";
+  for (const auto& lane : held) {
+    EXPECT_EQ(cursor(lane), 0u);
+    EXPECT_LE(lane->counters().streams_opened, 1u) << "streams in vain";
+  }
+  spool_.release();
+  EXPECT_TRUE(delivered(lanes_, 60));
+  for (const auto& lane : lanes_) EXPECT_TRUE(exactly(lane, 60));
+}
+
 // What waits for its turn, or has a stream, can be stopped.
 TEST_F(Turns, LanesThatWaitCanBeStopped) {
   cap(1, Millis(60'000));

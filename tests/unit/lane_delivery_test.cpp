@@ -336,6 +336,165 @@ TEST_F(LaneTest, ATokenThatArrivesAfterTheStopOpensNothing) {
   run();
 }
 
+// Others wait for the stream of a lane that has something to send.
+class CalledBack : public LaneTest {
+ protected:
+  CalledBack() { destination_->turns = std::make_shared<StreamTurns>(1, Millis(0)); }
+  void call_back() {
+    other_ = destination_->turns->ask({[granted = granted_] { *granted = true; }, [] {}},
+                                      std::chrono::steady_clock::now());
+    run();
+  }
+  // Of the other.
+  void end_turn() {
+    destination_->turns->give_back(other_, std::chrono::steady_clock::now());
+    run();
+  }
+  const std::shared_ptr<bool> granted_ = std::make_shared<bool>(false);
+  StreamTurns::Ticket other_ = 0;
+};
+
+TEST_F(CalledBack, WhatLingersGoesFirst) {
+  destination_->batch.max_delay = Millis(3'600'000);
+  make_rows(1);
+  streams_[0]->created();
+  run();
+  ASSERT_TRUE(streams_[0]->writes.empty());
+  call_back();
+  ASSERT_EQ(streams_[0]->writes.size(), 1u);
+  EXPECT_FALSE(streams_[0]->half_closed);
+  streams_[0]->written();
+  streams_[0]->ack(0);
+  run();
+  EXPECT_TRUE(streams_[0]->half_closed);
+  streams_[0]->close(0);
+  run();
+  EXPECT_TRUE(*granted_);
+  EXPECT_EQ(cursor(), 1u);
+}
+
+// The quarantine is full: for days, perhaps.
+TEST_F(CalledBack, OneWhoseReadsAreHeldGoesAndAsksForNoOtherBeforeItCanRead) {
+  spool_.held = {1};
+  make_rows(2);
+  streams_[0]->created();
+  run();
+  EXPECT_FALSE(streams_[0]->half_closed);
+  call_back();
+  EXPECT_TRUE(streams_[0]->half_closed);
+  streams_[0]->close(0);
+  run();
+  EXPECT_TRUE(*granted_);
+  spool_.preload({"r", "a.b.c"}, {body_of(row_of(3))});
+  lane_->committed(3);
+  run();
+  EXPECT_EQ(destination_->turns->waiting(), 0u) << "a stream in vain";
+  EXPECT_EQ(spool_.waiting(), 1u) << "it would never hear of it";
+  spool_.release();
+  run();
+  EXPECT_EQ(destination_->turns->waiting(), 1u);
+  end_turn();
+  ASSERT_EQ(streams_.size(), 2u);
+  streams_[1]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[1]), (std::vector<std::string>{row_of(1), row_of(2), row_of(3)}));
+  EXPECT_EQ(cursor(), 3u);
+}
+
+TEST_F(CalledBack, OneThatCannotReadGoesAndComesBackWhenItCan) {
+  spool_.read_error = Error{ErrorKind::kTransient, "input/output error", {}};
+  make_rows(1);
+  streams_[0]->created();
+  run();
+  call_back();
+  EXPECT_TRUE(streams_[0]->half_closed);
+  streams_[0]->close(0);
+  run();
+  EXPECT_TRUE(*granted_);
+  EXPECT_EQ(destination_->turns->waiting(), 0u);
+  spool_.read_error.reset();
+  for (int tries = 0; tries < 500 && destination_->turns->waiting() == 0; ++tries) {
+    io_.restart();
+    io_.run_one_for(Millis(20));
+  }
+  end_turn();
+  ASSERT_EQ(streams_.size(), 2u);
+  streams_[1]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[1]), std::vector<std::string>{row_of(1)});
+}
+
+// Else a slow disk and many tables would mean that none gets what it has read onto a stream.
+TEST_F(CalledBack, ASlowReadIsWaitedFor) {
+  spool_.slow = true;
+  make_rows(1);
+  streams_[0]->created();
+  run();
+  call_back();
+  EXPECT_FALSE(streams_[0]->half_closed);
+  spool_.release();
+  run();
+  EXPECT_EQ(serve(*streams_[0]), std::vector<std::string>{row_of(1)});
+  EXPECT_TRUE(streams_[0]->half_closed);
+  EXPECT_EQ(cursor(), 1u);
+}
+
+// It was under way when the quarantine became full.
+TEST_F(CalledBack, AReadThatIsHeldLaterIsNoticed) {
+  spool_.slow = true;
+  make_rows(1);
+  streams_[0]->created();
+  run();
+  call_back();
+  EXPECT_FALSE(streams_[0]->half_closed);
+  spool_.held = {1};
+  for (int tries = 0; tries < 500 && !streams_[0]->half_closed; ++tries) {
+    io_.restart();
+    io_.run_one_for(Millis(20));
+  }
+  EXPECT_TRUE(streams_[0]->half_closed);
+}
+
+// What waits for the workspace's description of the table can do so without a stream.
+TEST_F(CalledBack, OneThatAsksForItsTableGoesAndAsksAnew) {
+  std::vector<std::function<void(Result<TableRows>)>> asked;
+  auto strict = [](const char* column) {
+    codec::TableSchema table;
+    table.columns.push_back({column, {}, true, 0});
+    table.columns[0].type.kind = codec::TypeKind::kInt;
+    auto made = codec::RowEncoder::make({}, table, codec::RowForm::kProto);
+    EXPECT_TRUE(made);
+    return *std::move(made);
+  };
+  const auto source = [&](bool fresh, const auto& done) {
+    if (!fresh) return done(TableRows{strict("old")});
+    asked.push_back(done);
+  };
+  spool_.preload({"r", "a.b.c"}, {body_of(row_of(7))});
+  auto unused = codec::RowEncoder::make({});
+  lane_ = std::make_shared<Lane>(io_, spool_, spool_.state(1), *std::move(unused), destination_,
+                                 Log::none(), source);
+  lane_->start();
+  run();
+  streams_[0]->created();
+  run();
+  ASSERT_EQ(asked.size(), 1u) << "the record does not fit";
+  call_back();
+  EXPECT_TRUE(streams_[0]->half_closed);
+  streams_[0]->close(0);
+  run();
+  EXPECT_TRUE(*granted_);
+  EXPECT_EQ(destination_->turns->waiting(), 1u);
+  end_turn();
+  ASSERT_EQ(asked.size(), 2u);
+  asked[1](TableRows{strict("n")});
+  run();
+  ASSERT_EQ(streams_.size(), 2u);
+  streams_[1]->created();
+  run();
+  EXPECT_EQ(serve(*streams_[1]), (std::vector<std::string>{"\x08\x07"}));
+}
+
 TEST_F(LaneTest, StopTakesLateAcknowledgementsAndThenEnds) {
   make_rows(2);
   streams_[0]->created();

@@ -85,6 +85,24 @@ TEST_F(Turns, ABusyStreamGoesAfterItsTurnAndOnlyIfOneWaits) {
   EXPECT_EQ(called_back_.size(), 1u) << "one stream for each that waits";
 }
 
+// Its acknowledgement does not come, or what it waits for.
+TEST_F(Turns, OneThatDoesNotGoKeepsNoneAtRestFromIt) {
+  const auto a = open();
+  const auto b = open();
+  pass(1'000);
+  const auto c = ask();
+  ASSERT_EQ(called_back_, std::set<Ticket>{a});
+  used(b, true);
+  EXPECT_EQ(called_back_, std::set<Ticket>{a}) << "it has a turn's time";
+  pass(1'000);
+  used(b);
+  EXPECT_EQ(called_back_, std::set<Ticket>{a}) << "busy ones do not go in its place";
+  used(b, true);
+  EXPECT_EQ(called_back_, (std::set<Ticket>{a, b}));
+  turns_.give_back(b, now_);
+  EXPECT_EQ(granted_, std::set<Ticket>{c});
+}
+
 TEST_F(Turns, ATurnBeginsWhenTheStreamIsOpen) {
   const auto a = ask();
   open();

@@ -65,6 +65,7 @@ class Model {
   // A kind server and network: everything must arrive.
   void settle() {
     calm_ = true;
+    apply(session_.data_available(at()));
     for (int i = 0; i < 200'000 && acked_ < last_record_; ++i) {
       now_ += Millis(20);
       answer_want();
@@ -119,6 +120,10 @@ class Model {
   void answer_want() {
     if (!want_) return;
     const uint64_t generation = *std::exchange(want_, std::nullopt);
+    if (!calm_ && pick(20) == 0) {  // until there are more records, or the end
+      apply(session_.not_now(at(), generation));
+      return;
+    }
     if (next_ > std::min(last_record_, want_until_)) {
       apply(session_.no_data(at(), generation));
       return;

@@ -912,6 +912,37 @@ TEST_F(ZerobusSession, BusyItLeavesWithItsAcksAndAsksAgain) {
   EXPECT_EQ(closed(1, code::kOk), "rewind 21, open 2");
 }
 
+TEST_F(ZerobusSession, ForABatchThatCannotBePreparedNoStreamIsKeptOrOpened) {
+  open_stream();
+  EXPECT_EQ(run(session_->leave(at())), "") << "the batch may come";
+  EXPECT_EQ(run(session_->not_now(at(), 1)), "half 1");
+  EXPECT_EQ(closed(1, code::kOk), "rewind 1");
+  EXPECT_EQ(session_->snapshot().text, "what there is to send cannot be prepared now");
+  EXPECT_EQ(to_deadline(), "");
+  EXPECT_EQ(data(), "open 2");
+  EXPECT_EQ(created(2), "want 2");
+}
+
+TEST_F(ZerobusSession, ABatchThatCannotBePreparedWaitsForNoticeAndThenForTheIdleTime) {
+  open_stream();
+  EXPECT_EQ(run(session_->not_now(at(), 1)), "");
+  EXPECT_EQ(run(session_->not_now(at(), 1)), "") << "answered already";
+  EXPECT_EQ(data(), "want 1");
+  EXPECT_EQ(run(session_->not_now(at(), 1)), "");
+  EXPECT_EQ(pass(119'000), "");
+  EXPECT_EQ(to_deadline(), "half 1");
+}
+
+// Of the records in between nothing is known.
+TEST_F(ZerobusSession, AProbeThatCannotBePreparedIsAskedForAgain) {
+  open_stream();
+  send(1, 1);
+  EXPECT_EQ(closed(1, code::kInvalidArgument), "rejected [1-10], rewind 1, open 2");
+  EXPECT_EQ(created(2), "want 2 to 5");
+  EXPECT_EQ(run(session_->not_now(at(), 2)), "");
+  EXPECT_EQ(data(), "want 2 to 5");
+}
+
 TEST_F(ZerobusSession, RowsOfAnotherFormGoOnANewStreamBehindTheAcksOfTheOld) {
   open_stream();
   send(1, 2);
