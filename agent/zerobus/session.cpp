@@ -86,7 +86,7 @@ Actions StreamSession::start(const Moment& at, uint64_t acked_seq) {
 Actions StreamSession::data_available(const Moment& at) {
   data_ = true;
   data_since_want_ = want_outstanding_;
-  if (phase_ == Phase::kNoStream && !hold_) open(at);
+  if (phase_ == Phase::kNoStream && !hold_) open_or_wait(at);
   if (phase_ == Phase::kOpen) pump(at);
   return finish();
 }
@@ -146,6 +146,7 @@ void StreamSession::on_created(const Moment& at, const StreamCreated& created) {
     return;
   }
   phase_ = Phase::kOpen;
+  opened_ = at.now;
   stream_id_ = printable(created.stream_id);
   busy_ = at.now;
   // Servers that take a stream and no data are not what ends a trouble.
@@ -327,6 +328,7 @@ void StreamSession::end_hold(const Moment& at) {
 
 void StreamSession::open(const Moment& at) {
   ++generation_;
+  owed_.reset();
   window_ = AckWindow();
   stream_id_.clear();
   writes_ = 0;

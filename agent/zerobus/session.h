@@ -259,6 +259,7 @@ class StreamSession {
   void on_open_deadline(const Moment& at);
 
   void open(const Moment& at);
+  void open_or_wait(const Moment& at);
   void pump(const Moment& at);  // writes and asks for batches as far as the rules allow
   void leave_if_due(const Moment& at);
   void close_in_order(const Moment& at);
@@ -302,6 +303,13 @@ class StreamSession {
   bool takes_turns_ = false;  // streams come and go without news
   bool schema_in_doubt_ = false;
   OpenStep step_ = OpenStep::kService;
+  MonoTime opened_;  // when the server took the stream
+  // While there is nothing to send: until when what comes then has to wait, and why.
+  struct OwedPause {
+    MonoTime until;
+    RetryStep step;
+  };
+  std::optional<OwedPause> owed_;
   MonoTime phase_deadline_;  // open timeout, pause, drain, or the next attempt
   MonoTime heard_;           // last sign of life, or when the window last began to fill
   MonoTime progressed_;      // last acknowledgement, or when the window last began to fill

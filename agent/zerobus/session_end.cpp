@@ -41,7 +41,7 @@ void StreamSession::stream_ended(const Moment& at, Failure failure, const Status
   if (status.too_large) batch_limit_.too_large();
   if (failure.kind == ErrorKind::kRejected) search = judge_rejection(at, failure, status);
   if (status.unread) suspect(at, failure, status);
-  const bool delivered = window_.delivered();
+  const StreamLife life{window_.delivered(), std::chrono::duration_cast<Millis>(at.now - opened_)};
   rewind();
   phase_ = Phase::kNoStream;
   stream_id_.clear();
@@ -50,7 +50,7 @@ void StreamSession::stream_ended(const Moment& at, Failure failure, const Status
   } else if (hold_) {
     settle(at, {});
   } else {
-    settle(at, search ? *search : retry_.next(failure, delivered, at.random));
+    settle(at, search ? *search : retry_.next(failure, life, at.now, at.random));
   }
 }
 
@@ -119,11 +119,21 @@ void StreamSession::settle(const Moment& at, const RetryStep& step) {
   } else if (!data_ && step.how != How::kHeld) {
     report(SessionState::kIdle,
            put_off_ ? "what there is to send cannot be prepared now" : "nothing to send");
+    if (step.too_soon) owed_ = OwedPause{at.now + step.delay, step};
   } else if (step.how == How::kNow) {
     open(at);
   } else {
     wait(at, step);
   }
+}
+
+// Data that trickles must not open a stream for each record where the server ends them at once.
+void StreamSession::open_or_wait(const Moment& at) {
+  const auto owed = std::exchange(owed_, std::nullopt);
+  if (!owed || at.now >= owed->until) return open(at);
+  RetryStep rest = owed->step;
+  rest.delay = std::chrono::ceil<Millis>(owed->until - at.now);
+  wait(at, rest);
 }
 
 void StreamSession::wait(const Moment& at, const RetryStep& step) {

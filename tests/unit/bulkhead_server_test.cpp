@@ -58,6 +58,63 @@ TEST_F(Bulkhead, AGoawayIsObeyedBeforeTheConnectionIsCut) {
   }
 }
 
+// --- streams that end after each acknowledgement
+
+// One row on its way at a time; pauses last for an hour or so.
+class SoonEnded : public Bulkhead {
+ protected:
+  SoonEnded() {
+    destination_->batch.max_rows = 1;
+    destination_->session.in_flight_bytes = 1;
+    destination_->session.retry = {Millis(3'600'000), Millis(3'600'000), Millis(20),
+                                   Millis(3'600'000)};
+    destination_->bearer = [this](const std::string&, bool fresh, const Destination::Token& done) {
+      fresh_tokens_ += fresh ? 1 : 0;
+      done(std::string("token-of-the-test"));
+    };
+  }
+  // The second such end is no reason to open a third stream now, though each carried something.
+  void pauses_after_two(const std::shared_ptr<Lane>& lane) {
+    EXPECT_TRUE(run_until([&] {
+      return lane->snapshot().state == zerobus::SessionState::kBackoff ||
+             lane->counters().streams_opened > 2;
+    })) << lane->snapshot().text;
+    EXPECT_EQ(lane->counters().streams_opened, 2u);
+    EXPECT_EQ(cursor(lane), 2u);
+  }
+  int fresh_tokens_ = 0;
+};
+
+TEST_F(SoonEnded, AServerThatRefusesTheTokenAfterEachIsNoBusyLoop) {
+  start_server();
+  order("/faults/drop?status=UNAUTHENTICATED&after=2&times=0");
+  const auto lane = add_lane("main.b.t", 50);
+  pauses_after_two(lane);
+  EXPECT_EQ(fresh_tokens_, 1) << "renewed, once";
+}
+
+TEST_F(SoonEnded, AServerThatRotatesAfterEachIsNoBusyLoop) {
+  std::atomic<int> opened{0};
+  zerobus::Server server([&](grpc::ServerContext&, ServerStream& stream) {
+    ++opened;
+    answer_create(stream);
+    pb::EphemeralStreamRequest request;
+    stream.Read(&request);
+    send_ack(stream, 0);
+    pb::EphemeralStreamResponse response;
+    response.mutable_close_stream_signal();
+    stream.Write(response);
+    while (stream.Read(&request)) {
+    }
+    return grpc::Status::OK;
+  });
+  connect(server.port());
+  pauses_after_two(add_lane("main.b.t", 50));
+  EXPECT_EQ(opened, 2);
+  lanes_.clear();
+  destination_->transport.reset();
+}
+
 // --- bad input from the server
 
 // What streams get, one after the other; from then on the server is honest. Counts what arrives

@@ -1,5 +1,7 @@
 // The small pure parts of the Zerobus client: ack window, status, retry, refusals, batch limit,
 // endpoints.
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "agent/zerobus/ack_window.h"
@@ -102,31 +104,36 @@ Failure failure(ErrorKind kind, int code = code::kUnavailable) {
   return {kind, code, "text", {}, Failure::End::kFailed};
 }
 
+const MonoTime kNow = MonoTime() + std::chrono::hours(1);
+constexpr StreamLife kNothing{false, Millis(0)};
+constexpr StreamLife kShort{true, Millis(200)};
+
 TEST(ZerobusRetry, BackoffGrowsToItsCapAndAnAckResetsIt) {
   RetryPolicy retry({});
-  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), false, 0.999).delay, Millis(499));
-  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), false, 0.999).delay, Millis(999));
+  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), kNothing, kNow, 0.999).delay, Millis(499));
+  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), kNothing, kNow, 0.999).delay, Millis(999));
   for (int i = 0; i < 100'000; ++i) {
-    ASSERT_LE(retry.next(failure(ErrorKind::kTransient), false, 0.999).delay, Millis(60'000));
+    ASSERT_LE(retry.next(failure(ErrorKind::kTransient), kNothing, kNow, 0.999).delay,
+              Millis(60'000));
   }
-  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), false, 0.0).delay,
+  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), kNothing, kNow, 0.0).delay,
             Millis(50));  // no busy loop
   retry.delivered();
   EXPECT_EQ(retry.failures(), 0);
-  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), true, 0.999).delay, Millis(499));
+  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), kShort, kNow, 0.999).delay, Millis(499));
 }
 
 TEST(ZerobusRetry, ThrottlingIsSlowerAndHeedsTheServer) {
   RetryPolicy retry({});
   Failure busy = failure(ErrorKind::kThrottled, code::kResourceExhausted);
-  const RetryStep step = retry.next(busy, false, 0.0);
+  const RetryStep step = retry.next(busy, kNothing, kNow, 0.0);
   EXPECT_EQ(step.how, RetryStep::How::kThrottled);
   EXPECT_GE(step.delay, Millis(2'500));
   // A few acks in between do not make it fast again: the service is still throttling.
   retry.delivered();
-  EXPECT_GE(retry.next(busy, true, 0.0).delay, Millis(5'000));
+  EXPECT_GE(retry.next(busy, kShort, kNow, 0.0).delay, Millis(5'000));
   busy.retry_after = Millis(90'000);
-  EXPECT_EQ(retry.next(busy, true, 0.0).delay, Millis(90'000));
+  EXPECT_EQ(retry.next(busy, kShort, kNow, 0.0).delay, Millis(90'000));
 }
 
 // A server does not decide that a lane stands still for a day: at most what is configured as the
@@ -136,45 +143,137 @@ TEST(ZerobusRetry, WhatAServerAsksForIsHeededWithinReason) {
     RetryPolicy retry({});
     Failure day = failure(kind);
     day.retry_after = Millis(86'400'000);
-    EXPECT_EQ(retry.next(day, false, 0.5).delay, Millis(300'000));
+    EXPECT_EQ(retry.next(day, kNothing, kNow, 0.5).delay, Millis(300'000));
     RetryConfig patient;
     patient.max = Millis(600'000);
-    EXPECT_EQ(RetryPolicy(patient).next(day, false, 0.5).delay, Millis(600'000));
+    EXPECT_EQ(RetryPolicy(patient).next(day, kNothing, kNow, 0.5).delay, Millis(600'000));
   }
 }
 
 TEST(ZerobusRetry, ARefusedTokenIsReplacedOnceAtOnceThenHeld) {
   RetryPolicy retry({});
   const Failure refused = failure(ErrorKind::kDenied, code::kUnauthenticated);
-  const RetryStep first = retry.next(refused, false, 0.5);
+  const RetryStep first = retry.next(refused, kNothing, kNow, 0.5);
   EXPECT_EQ(first.how, RetryStep::How::kNow);
   EXPECT_TRUE(first.drop_token);
-  const RetryStep second = retry.next(refused, false, 0.5);
+  const RetryStep second = retry.next(refused, kNothing, kNow, 0.5);
   EXPECT_EQ(second.how, RetryStep::How::kHeld);
   EXPECT_TRUE(second.drop_token);
   EXPECT_EQ(second.delay, Millis(300'000));
   retry.delivered();
-  EXPECT_EQ(retry.next(refused, true, 0.5).how, RetryStep::How::kNow);
+  EXPECT_EQ(retry.next(refused, kShort, kNow, 0.5).how, RetryStep::How::kNow);
 }
 
 TEST(ZerobusRetry, HeldAttemptsAreSpread) {
   RetryPolicy retry({});
   const Failure denied = failure(ErrorKind::kDenied, code::kNotFound);
-  EXPECT_EQ(retry.next(denied, false, 0.0).delay, Millis(240'000));
-  EXPECT_EQ(retry.next(denied, false, 0.999).delay, Millis(359'880));
-  EXPECT_FALSE(retry.next(denied, false, 0.0).drop_token);
-  EXPECT_TRUE(
-      retry.next(failure(ErrorKind::kDenied, code::kPermissionDenied), false, 0.0).drop_token);
+  EXPECT_EQ(retry.next(denied, kNothing, kNow, 0.0).delay, Millis(240'000));
+  EXPECT_EQ(retry.next(denied, kNothing, kNow, 0.999).delay, Millis(359'880));
+  EXPECT_FALSE(retry.next(denied, kNothing, kNow, 0.0).drop_token);
+  EXPECT_TRUE(retry.next(failure(ErrorKind::kDenied, code::kPermissionDenied), kNothing, kNow, 0.0)
+                  .drop_token);
 }
 
 TEST(ZerobusRetry, ARotationIsNoFailureUnlessTheStreamCarriedNothing) {
   RetryPolicy retry({});
   Failure rotation = failure(ErrorKind::kTransient, code::kOk);
   rotation.end = Failure::End::kRotation;
-  EXPECT_EQ(retry.next(rotation, true, 0.5).how, RetryStep::How::kNow);
-  EXPECT_EQ(retry.next(rotation, false, 0.5).how, RetryStep::How::kBackoff);
+  EXPECT_EQ(retry.next(rotation, kShort, kNow, 0.5).how, RetryStep::How::kNow);
+  EXPECT_EQ(retry.next(rotation, kNothing, kNow, 0.5).how, RetryStep::How::kBackoff);
   rotation.end = Failure::End::kOwn;
-  EXPECT_EQ(retry.next(rotation, false, 0.5).how, RetryStep::How::kNow);
+  EXPECT_EQ(retry.next(rotation, kNothing, kNow, 0.5).how, RetryStep::How::kNow);
+}
+
+Failure rotated() {
+  Failure end = failure(ErrorKind::kTransient, code::kOk);
+  end.end = Failure::End::kRotation;
+  return end;
+}
+
+// The service's own, each 15 minutes, and those of a front end with less patience.
+TEST(ZerobusRetry, RotationsOfStreamsThatWereOpenForSomeTimeCostNoPause) {
+  for (const int64_t open_ms : {900'000, 30'000, 5'000}) {
+    RetryPolicy retry({});
+    MonoTime now = kNow;
+    for (int i = 0; i < 100; ++i) {
+      now += Millis(open_ms);
+      retry.delivered();
+      ASSERT_EQ(retry.next(rotated(), {true, Millis(open_ms)}, now, 0.5).how, RetryStep::How::kNow)
+          << i << " of " << open_ms;
+    }
+  }
+}
+
+TEST(ZerobusRetry, AnEndSoonAfterTheOpeningIsPardonedOnceAMinute) {
+  RetryPolicy retry({});
+  EXPECT_EQ(retry.next(rotated(), kShort, kNow, 0.999).how, RetryStep::How::kNow);
+  retry.delivered();
+  const RetryStep again = retry.next(rotated(), kShort, kNow + Millis(59'999), 0.999);
+  EXPECT_EQ(again.how, RetryStep::How::kBackoff);
+  EXPECT_EQ(again.delay, Millis(499));
+  EXPECT_TRUE(again.too_soon);
+  EXPECT_EQ(again.text.rfind("streams are ended soon", 0), 0u) << again.text;
+  EXPECT_EQ(retry.failures(), 0) << "it is none";
+  retry.delivered();
+  EXPECT_EQ(retry.next(failure(ErrorKind::kTransient), kShort, kNow + Millis(59'999), 0.999).delay,
+            Millis(999))
+      << "the acknowledgement in between does not count";
+  retry.delivered();
+  EXPECT_EQ(retry.next(rotated(), kShort, kNow + Millis(60'000), 0.999).how, RetryStep::How::kNow);
+  retry.delivered();
+  EXPECT_EQ(retry.next(rotated(), kShort, kNow + Millis(60'000), 0.999).delay, Millis(499));
+}
+
+TEST(ZerobusRetry, WhatWeEndSoonIsNotHeldAgainstTheServer) {
+  RetryPolicy retry({});
+  Failure own = rotated();
+  own.end = Failure::End::kOwn;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(retry.next(own, kShort, kNow, 0.5).how, RetryStep::How::kNow);
+  }
+  EXPECT_EQ(retry.next(rotated(), kShort, kNow, 0.5).how, RetryStep::How::kNow);
+}
+
+// It is not a matter for a person: tokens do serve, only not for long.
+TEST(ZerobusRetry, ATokenThatIsRefusedAfterEachAcknowledgementIsRenewedWithBackoff) {
+  RetryPolicy retry({});
+  const Failure refused = failure(ErrorKind::kDenied, code::kUnauthenticated);
+  EXPECT_EQ(retry.next(refused, kShort, kNow, 0.999).how, RetryStep::How::kNow);
+  for (const int64_t delay_ms : {499, 999, 1'998}) {
+    retry.delivered();
+    const RetryStep step = retry.next(refused, kShort, kNow, 0.999);
+    EXPECT_EQ(step.how, RetryStep::How::kBackoff);
+    EXPECT_EQ(step.delay, Millis(delay_ms));
+    EXPECT_TRUE(step.drop_token);
+  }
+  EXPECT_EQ(retry.next(refused, kNothing, kNow, 0.5).how, RetryStep::How::kHeld);
+}
+
+// How often a server is asked that ends each stream like this, 200 ms after it was opened.
+int opens_an_hour(const Failure& end) {
+  RetryPolicy retry({});
+  std::mt19937 random(1);
+  std::uniform_real_distribution<double> drawn(0, 1);
+  int opens = 0;
+  for (MonoTime now = kNow; now < kNow + std::chrono::hours(1); ++opens) {
+    now += Millis(200);
+    retry.delivered();
+    now += retry.next(end, kShort, now, drawn(random)).delay;
+  }
+  return opens;
+}
+
+TEST(ZerobusRetry, AServerThatEndsEachStreamAfterAnAcknowledgementIsAskedAboutTenTimesAMinute) {
+  const std::pair<const char*, Failure> ends[] = {
+      {"rotation", rotated()},
+      {"end without a reason", failure(ErrorKind::kTransient, code::kOk)},
+      {"unavailable", failure(ErrorKind::kTransient)},
+      {"token refused", failure(ErrorKind::kDenied, code::kUnauthenticated)},
+  };
+  for (const auto& [name, end] : ends) {
+    EXPECT_LT(opens_an_hour(end), 12 * 60) << name;
+    EXPECT_GT(opens_an_hour(end), 4 * 60) << name << ": what it takes is to be sent";
+  }
 }
 
 TEST(ZerobusOpenRate, CountsTheLastMinuteOnly) {

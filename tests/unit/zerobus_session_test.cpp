@@ -505,6 +505,54 @@ TEST_F(ZerobusSession, AServerThatRotatesStreamsBeforeTheyCarryAnythingIsNoBusyL
   EXPECT_EQ(to_deadline(), "open 2");
 }
 
+// Nor does one that lets each carry a little.
+TEST_F(ZerobusSession, AServerThatRotatesEachStreamAfterAnAckIsNoBusyLoop) {
+  open_stream();
+  for (uint64_t generation = 1; generation <= 2; ++generation) {
+    send(generation, 2, generation * 10 - 9);
+    ack(generation, 0);
+    EXPECT_EQ(close_signal(generation, 0), "half " + std::to_string(generation));
+    const auto after = closed(generation, code::kOk);
+    EXPECT_EQ(after, generation == 1 ? "rewind 11, open 2" : "rewind 21, backoff");
+    if (generation == 1) created(2);
+  }
+  EXPECT_EQ(text_, "streams are ended soon after they were opened: the server ended the stream");
+  EXPECT_EQ(to_deadline(), "open 3");
+  created(3);
+  send(3, 2, 21);
+  pass(5'000);
+  EXPECT_EQ(ack(3, 0), "release 30, streaming");
+  EXPECT_EQ(close_signal(3, 0), "half 3");
+  EXPECT_EQ(closed(3, code::kOk), "rewind 31, open 4") << "it was open long enough";
+}
+
+// Also when there is nothing to send at that moment, but soon again.
+TEST_F(ZerobusSession, RecordsThatTrickleOpenNoStreamEachWhereTheServerEndsThem) {
+  open_stream();
+  uint64_t generation = 1;
+  const auto carry_one = [&] {
+    batch(generation, generation, generation);
+    write_done(generation);
+    no_data(generation);
+    ack(generation, 0);
+    EXPECT_EQ(closed(generation, code::kUnavailable),
+              fmt::format("rewind {}, idle", generation + 1));
+    ++generation;
+  };
+  carry_one();
+  EXPECT_EQ(data(), "connecting, open 2") << "once";
+  created(2);
+  carry_one();
+  EXPECT_EQ(data(), "backoff");
+  EXPECT_EQ(delay_ms(), 500);
+  EXPECT_EQ(data(), "");
+  EXPECT_EQ(to_deadline(), "open 3");
+  created(3);
+  carry_one();
+  pass(60'000);
+  EXPECT_EQ(data(), "connecting, open 4") << "the time is over";
+}
+
 TEST_F(ZerobusSession, AnIdleStreamThatIsRotatedStaysClosed) {
   open_stream();
   send(1, 1);
