@@ -40,14 +40,14 @@ constexpr Millis kGoawayGrace{10'000};
 }  // namespace
 
 GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::shared_ptr<Pool> pool,
-                   PooledChannel& channel)
+                   Channels& channels, Place place)
     : generation_(open.generation),
       encoding_(open.encoding),
       bearer_(std::move(open.bearer)),
       events_(std::move(events)),
       pool_(std::move(pool)),
-      channel_(channel),
-      heard_before_(channel.heard) {
+      channels_(channels),
+      place_(std::move(place)) {
   context_->AddMetadata("authorization", "Bearer " + bearer_);
   context_->AddMetadata("x-databricks-zerobus-table-name", open.table);
   // The headers go with the create request.
@@ -60,7 +60,7 @@ GrpcCall::GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::sha
 void GrpcCall::start(grpc::CompletionQueue& queue) {
   // Every operation that comes back takes it first, so it sees the finished object.
   const std::lock_guard lock(mutex_);
-  grpc::GenericStub stub(channel_.channel);
+  grpc::GenericStub stub(place_.channel->channel);
   stream_ = stub.PrepareCall(context_.get(), kStreamMethod, &queue);
   stream_->StartCall(nullptr);  // no operation, see the constructor
   read();
@@ -97,31 +97,29 @@ void GrpcCall::cancel() {
   {
     const std::lock_guard lock(mutex_);
     if (!ended_) context = context_;
-    if (!ended_ && !answered_) note_silence();
+    if (!ended_ && !answered_) {
+      const MonoTime now = pool_->clock();
+      const std::lock_guard pool_lock(pool_->mutex);
+      channels_.given_up(place_, now);
+    }
   }
   if (context) context->TryCancel();
 }
 
-// Given up without a word of the server, while it spoke to others on this channel.
-void GrpcCall::note_silence() {
-  const std::lock_guard lock(pool_->mutex);
-  if (channel_.heard == heard_before_) return;
-  channel_.capacity = std::max(1, channel_.answered);
-}
-
 void GrpcCall::heard() {
   const std::lock_guard lock(mutex_);  // first, see start()
-  ++channel_.heard;
+  ++place_.channel->heard;
   if (std::exchange(answered_, true)) return;
+  const MonoTime now = pool_->clock();
   const std::lock_guard pool_lock(pool_->mutex);
-  ++channel_.answered;
+  channels_.answered(place_, now);
 }
 
 // The server wants this connection left, and cuts it some time. The channel turns from it at once,
 // which is all gRPC shows of a GOAWAY; without traffic nothing is at stake. The owner is told what
 // it is as good as.
 void GrpcCall::note_goaway() {
-  if (channel_.channel->GetState(false) == GRPC_CHANNEL_READY) return;
+  if (place_.channel->channel->GetState(false) == GRPC_CHANNEL_READY) return;
   if (std::exchange(goaway_told_, true)) return;
   emit([&](StreamEvents& events) { events.on_response(generation_, CloseSignal{kGoawayGrace}); });
 }
@@ -226,8 +224,7 @@ void GrpcCall::end() {
   {
     // Who hears of the end finds room for the next stream.
     const std::lock_guard lock(pool_->mutex);
-    --channel_.streams;
-    if (answered_) --channel_.answered;
+    channels_.left(place_, answered_);
   }
   Status end =
       as_meant(static_cast<int>(status_.error_code()), status_.error_message(), sent_sizes());

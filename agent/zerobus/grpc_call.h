@@ -33,14 +33,16 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable all_ended;
   std::set<std::shared_ptr<GrpcCall>> calls;
-  std::string proxy;  // "host:port", named with connections that fail; set before the first call
+  // Set before the first call.
+  std::string proxy;  // "host:port", named with connections that fail
+  MonoClock clock;
 };
 
 class GrpcCall {
  public:
-  // `channel` counts this stream and outlives it.
+  // `channels`, under the pool's lock, outlives the last operation; `place` is this stream's there.
   GrpcCall(StreamOpen open, std::weak_ptr<StreamEvents> events, std::shared_ptr<Pool> pool,
-           PooledChannel& channel);
+           Channels& channels, Place place);
 
   void start(grpc::CompletionQueue& queue);
   void write(int64_t offset, std::shared_ptr<const std::string> body);
@@ -72,7 +74,6 @@ class GrpcCall {
   void start_write();
   void start_half_close();
   void ask_status();
-  void note_silence();
 
   void heard();
   void note_goaway();
@@ -91,8 +92,8 @@ class GrpcCall {
   const std::string bearer_;  // kept out of what the server says
   const std::weak_ptr<StreamEvents> events_;
   const std::shared_ptr<Pool> pool_;
-  PooledChannel& channel_;
-  const uint64_t heard_before_;
+  Channels& channels_;  // under the pool's lock
+  const Place place_;
   grpc::ByteBuffer incoming_;
   grpc::Status status_;
   bool goaway_told_ = false;

@@ -60,15 +60,53 @@ Channels::Channels(std::string address, Credentials credentials,
       arguments_(arguments),
       log_(std::move(log)) {}
 
-Result<PooledChannel*> Channels::pick() {
+Result<Place> Channels::pick(const std::string& table, MonoTime now) {
+  forget(now);
+  PooledChannel* channel = with_room(table);
+  if (!channel) channel = to_try_again(table, now);
+  if (!channel) {
+    auto made = make();
+    if (!made) return std::move(made).error();
+    channel = *made;
+  }
+  ++channel->streams;
+  return Place{channel, table, now, channel->heard};
+}
+
+void Channels::forget(MonoTime now) {
   move_out(channels_, failed_, [](const Owned& one) {
     const auto state = one->channel->GetState(false);
     const bool left = state == GRPC_CHANNEL_IDLE && one->answered > 0;
     return state != GRPC_CHANNEL_TRANSIENT_FAILURE && !left;
   });
   for (const auto& one : channels_) {
-    if (one->streams < one->capacity) return one.get();
+    std::erase_if(one->silent,
+                  [&](const auto& entry) { return now - entry.second.noted >= kRemembered; });
   }
+}
+
+PooledChannel* Channels::with_room(const std::string& table) const {
+  for (const auto& one : channels_) {
+    if (one->streams < one->capacity && !one->silent.contains(table)) return one.get();
+  }
+  return nullptr;
+}
+
+// One at a time, so that behind a server that does limit its streams few wait in vain.
+PooledChannel* Channels::to_try_again(const std::string& table, MonoTime now) {
+  const bool silent = std::any_of(channels_.begin(), channels_.end(),
+                                  [&](const Owned& one) { return one->silent.contains(table); });
+  if (silent) return nullptr;
+  for (const auto& one : channels_) {
+    const bool limited = one->capacity < kStreamsPerChannel;
+    if (!limited || now - one->full_since < kRemembered) continue;
+    one->full_since = now;
+    return one.get();
+  }
+  return nullptr;
+}
+
+Result<PooledChannel*> Channels::make() {
   auto credentials = credentials_();
   if (!credentials) return std::move(credentials).error();
   auto made = std::make_unique<PooledChannel>();
@@ -76,6 +114,30 @@ Result<PooledChannel*> Channels::pick() {
   channels_.push_back(std::move(made));
   log_.debug("connection {} to {}", channels_.size(), address_);
   return channels_.back().get();
+}
+
+void Channels::answered(const Place& place, MonoTime now) {
+  PooledChannel& channel = *place.channel;
+  if (++channel.answered > channel.capacity) channel.capacity = kStreamsPerChannel;
+  channel.silent.erase(place.table);
+  for (const auto& one : channels_) {
+    const auto silence = one->silent.extract(place.table);
+    if (silence.empty() || one->answered > silence.mapped().answered) continue;
+    one->capacity = std::max(1, silence.mapped().answered);
+    one->full_since = now;
+    log_.debug("a connection to {} takes {} streams", address_, one->capacity);
+  }
+}
+
+void Channels::given_up(const Place& place, MonoTime now) {
+  PooledChannel& channel = *place.channel;
+  if (now - place.since < kSilence || channel.heard == place.heard_before) return;
+  channel.silent[place.table] = {now, channel.answered};
+}
+
+void Channels::left(const Place& place, bool answered) {
+  --place.channel->streams;
+  if (answered) --place.channel->answered;
 }
 
 std::vector<Owned> Channels::unused() {

@@ -2,9 +2,14 @@
 // the gRPC transport.
 //
 // - At most kStreamsPerChannel streams on each, below the limit of 100 that HTTP/2 servers usually
-//   set. A stream over the server's limit waits unseen. So when one is given up without an answer
-//   while others on its channel got answers, the channel counts as full with what it has: the next
-//   attempt goes to another.
+//   set. A stream over the server's limit waits unseen. So a table whose stream got no answer for
+//   kSilence, while the server spoke to others on that channel, goes to another for kRemembered.
+//   What happens there tells a full channel from a table that the server does not answer: when it
+//   is answered, the channels it was silent on are full with what had been answered on them. A
+//   table that is answered nowhere takes no room from others.
+// - A channel that was found full is not so for ever: after kRemembered it gets one stream more, of
+//   a table that is silent nowhere, before another connection is made. When that one is answered,
+//   the channel has room for kStreamsPerChannel again.
 // - A channel whose connection failed takes no new stream; one made in its place connects at once.
 //   gRPC would fail the stream with the old failure until its own backoff (connection: 10 s, name
 //   lookup: two minutes) is over; when to try again is for the session alone to decide.
@@ -20,6 +25,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +34,7 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/result.h"
 #include "agent/zerobus/endpoint.h"
@@ -35,17 +42,35 @@
 namespace penstock::zerobus {
 
 inline constexpr int kStreamsPerChannel = 32;
+inline constexpr Millis kSilence{5'000};
+inline constexpr std::chrono::minutes kRemembered{15};
+
+using MonoClock = std::function<MonoTime()>;
 
 // What every channel to `endpoint` is made with: its limits, when a connection counts as dead, and
 // the proxy.
 grpc::ChannelArguments channel_arguments(const Endpoint& endpoint, const std::string& user_agent);
 
 struct PooledChannel {
+  struct Silence {
+    MonoTime noted;
+    int answered = 0;  // streams then
+  };
   std::shared_ptr<grpc::Channel> channel;
   int streams = 0;
   int answered = 0;  // of those, how many the server has said something on
   int capacity = kStreamsPerChannel;
-  std::atomic<uint64_t> heard{0};  // messages of the server, on any stream; needs no lock
+  MonoTime full_since{};                  // or tried since; with a smaller `capacity`
+  std::map<std::string, Silence> silent;  // by table, that may be over the server's limit
+  std::atomic<uint64_t> heard{0};         // messages of the server, on any stream; needs no lock
+};
+
+// Where one stream is, from pick() to left().
+struct Place {
+  PooledChannel* channel = nullptr;
+  std::string table;
+  MonoTime since;
+  uint64_t heard_before = 0;
 };
 
 class Channels {
@@ -55,12 +80,23 @@ class Channels {
   Channels(std::string address, Credentials credentials, const grpc::ChannelArguments& arguments,
            Log log);
 
-  // For a new stream; valid as long as `streams` counts it. The error is that of `credentials`.
-  Result<PooledChannel*> pick();
+  // For a new stream. The error is that of `credentials`.
+  Result<Place> pick(const std::string& table, MonoTime now);
+  // The server has said the first thing on this stream.
+  void answered(const Place& place, MonoTime now);
+  // This stream is given up before that.
+  void given_up(const Place& place, MonoTime now);
+  // It has ended. `answered`: told so before.
+  void left(const Place& place, bool answered);
   // Channels that failed and have no stream left.
   std::vector<std::unique_ptr<PooledChannel>> unused();
 
  private:
+  void forget(MonoTime now);
+  PooledChannel* with_room(const std::string& table) const;
+  PooledChannel* to_try_again(const std::string& table, MonoTime now);
+  Result<PooledChannel*> make();
+
   const std::string address_;
   const Credentials credentials_;
   const grpc::ChannelArguments arguments_;

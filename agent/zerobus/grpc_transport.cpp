@@ -3,6 +3,8 @@
 //
 // Calls fail fast rather than wait for a connection: the status then says what is wrong (refused,
 // no such name, the certificate), and the session's backoff keeps the pace (grpc_channels.h).
+#include "agent/zerobus/grpc_transport.h"
+
 #include <cstdlib>
 #include <utility>
 #include <vector>
@@ -61,11 +63,12 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> credentials_for(const Endpoint
 
 class GrpcTransport : public Transport {
  public:
-  GrpcTransport(const Endpoint& endpoint, std::string_view user_agent, Log log)
+  GrpcTransport(const Endpoint& endpoint, std::string_view user_agent, Log log, MonoClock clock)
       : channels_(
             endpoint.address(), [endpoint] { return credentials_for(endpoint); },
             channel_arguments(endpoint, std::string(user_agent)), std::move(log)) {
     if (endpoint.proxy) pool_->proxy = endpoint.proxy->address();
+    pool_->clock = std::move(clock);
   }
 
   ~GrpcTransport() override {
@@ -83,12 +86,13 @@ class GrpcTransport : public Transport {
     if (auto ok = check_header("table name", open.table); !ok) return ok.error();
     std::shared_ptr<GrpcCall> call;
     std::vector<std::unique_ptr<PooledChannel>> unused;  // goes after the lock
+    const MonoTime now = pool_->clock();
     {
       const std::lock_guard lock(pool_->mutex);
-      const auto channel = channels_.pick();
-      if (!channel) return channel.error();
-      ++(*channel)->streams;
-      call = std::make_shared<GrpcCall>(std::move(open), std::move(events), pool_, **channel);
+      auto place = channels_.pick(open.table, now);
+      if (!place) return std::move(place).error();
+      call = std::make_shared<GrpcCall>(std::move(open), std::move(events), pool_, channels_,
+                                        *std::move(place));
       pool_->calls.insert(call);
       unused = channels_.unused();
     }
@@ -118,9 +122,13 @@ void keep_library() {
 
 Result<std::unique_ptr<Transport>> Transport::connect(const Endpoint& endpoint,
                                                       std::string_view user_agent, Log log) {
+  return grpc_transport(endpoint, user_agent, std::move(log), [] { return read_clock().mono; });
+}
+
+std::unique_ptr<Transport> grpc_transport(const Endpoint& endpoint, std::string_view user_agent,
+                                          Log log, MonoClock clock) {
   keep_library();
-  return std::unique_ptr<Transport>(
-      std::make_unique<GrpcTransport>(endpoint, user_agent, std::move(log)));
+  return std::make_unique<GrpcTransport>(endpoint, user_agent, std::move(log), std::move(clock));
 }
 
 }  // namespace penstock::zerobus

@@ -1,5 +1,8 @@
 // Which connection a stream goes on: after an outage, when one is full, when the server limits the
 // streams of one.
+#include <atomic>
+
+#include "agent/zerobus/grpc_transport.h"
 #include "tests/support/ports.h"
 #include "tests/unit/zerobus_transport_rig.h"
 
@@ -84,6 +87,11 @@ TEST(ZerobusTransport, ManyStreamsUseSeveralConnections) {
 // Streams over the server's limit wait unseen, so the session's open timeout cancels them.
 class OverTheLimit : public testing::Test {
  protected:
+  void give_up(Stream& stream, uint64_t generation, Millis waited = Millis(15'000)) {
+    now_ms_ += waited.count();
+    stream.cancel();
+    ASSERT_TRUE(recorder_->wait_closed(generation));
+  }
   std::shared_ptr<Stream> open_one(uint64_t generation) {
     return open(*transport_, recorder_, request(generation));
   }
@@ -99,7 +107,10 @@ class OverTheLimit : public testing::Test {
                    return grpc::Status::OK;
                  },
                  0, grpc::InsecureServerCredentials(), 2};
-  std::unique_ptr<Transport> transport_ = transport_to(server_.endpoint());
+  std::atomic<int64_t> now_ms_{0};
+  std::unique_ptr<Transport> transport_ =
+      grpc_transport(server_.endpoint(), "penstock/test", Log::none(),
+                     [this] { return MonoTime() + Millis(now_ms_); });
   std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
 };
 
@@ -110,8 +121,7 @@ TEST_F(OverTheLimit, AStreamThatIsNotAnsweredWhileOthersAreMovesToAnotherConnect
   const auto third = open_one(3);
   first->write(0, body_of({"{}"}));
   ASSERT_TRUE(recorder_->wait([&] { return recorder_->acked == 0; }));
-  third->cancel();
-  ASSERT_TRUE(recorder_->wait_closed(3));
+  give_up(*third, 3);
   EXPECT_EQ(recorder_->created, 2);
 
   const auto again = open_one(4);
@@ -126,14 +136,27 @@ TEST_F(OverTheLimit, AStreamThatIsNotAnsweredWhileOthersAreMovesToAnotherConnect
   EXPECT_EQ(server_.peers().size(), 2u);
 }
 
+TEST_F(OverTheLimit, AStreamThatIsGivenUpSoonSaysNothingOfItsConnection) {
+  auto first = open_one(1);
+  const auto second = open_one(2);
+  ASSERT_TRUE(created(2));
+  const auto third = open_one(3);
+  first->write(0, body_of({"{}"}));
+  ASSERT_TRUE(recorder_->wait([&] { return recorder_->acked == 0; }));
+  give_up(*third, 3, kSilence - Millis(1));
+  const auto waiting = open_one(4);
+  first.reset();
+  ASSERT_TRUE(created(3));
+  EXPECT_EQ(server_.peers().size(), 1u);
+}
+
 TEST_F(OverTheLimit, ASilentConnectionIsNotTakenForAFullOne) {
   auto first = open_one(1);
   const auto second = open_one(2);
   ASSERT_TRUE(created(2));
   for (uint64_t generation = 3; generation <= 5; ++generation) {
     const auto third = open_one(generation);
-    third->cancel();
-    ASSERT_TRUE(recorder_->wait_closed(generation));
+    give_up(*third, generation);
   }
   const auto waiting = open_one(6);
   first.reset();
