@@ -38,7 +38,8 @@ class TableSchemas {
     std::string unanswered{};  // it was asked and has not: why
   };
   using Got = std::function<void(Result<Described>)>;
-  // How long get() asks, token and all. Well below the time that a stream has to open.
+  // How long get() asks, token and all, but that a token another table has asked for is waited for
+  // as long as that one does. Well below the time that a stream has to open.
   struct Limits {
     Millis known{5'000};     // when the table is known, if only from the disk
     Millis unknown{10'000};  // when there is nothing to go on with

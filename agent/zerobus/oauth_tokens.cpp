@@ -4,40 +4,46 @@
 
 namespace penstock::zerobus {
 
-OAuthTokens::OAuthTokens(OAuthSettings settings, Client client, Log log)
-    : settings_(std::move(settings)), client_(std::move(client)), log_(std::move(log)) {}
+OAuthTokens::OAuthTokens(HttpClient& http, Request request, Client client, Log log)
+    : http_(http), request_(std::move(request)), client_(std::move(client)), log_(std::move(log)) {}
 
 Result<std::unique_ptr<OAuthTokens>> OAuthTokens::start(OAuthSettings settings, Client client,
                                                         Log log) {
-  std::unique_ptr<OAuthTokens> tokens(
-      new OAuthTokens(std::move(settings), std::move(client), std::move(log)));
-  auto http = HttpClient::start(tokens->settings_.http);
+  auto http = HttpClient::start(std::move(settings.http));
   if (!http) return std::move(http).error();
-  tokens->http_ = *std::move(http);
+  auto request = [url = std::move(settings.workspace_url), id = std::move(settings.workspace_id)](
+                     const OAuthClient& by, const std::string& table) {
+    return token_request(url, id, by, table);
+  };
+  auto tokens =
+      std::make_unique<OAuthTokens>(**http, std::move(request), std::move(client), std::move(log));
+  tokens->own_http_ = *std::move(http);
   return tokens;
 }
 
-void OAuthTokens::get(const std::string& table, bool fresh, const Done& done) {
+void OAuthTokens::get(const std::string& table, bool fresh, const Done& done,
+                      std::optional<Millis> timeout, const Done& joined) {
   TokenCache::Step step;
   {
     const std::lock_guard lock(mutex_);
     step = cache_.ask(table, fresh, read_clock().mono);
-    if (!step.answer) waiting_[table].push_back(done);
+    if (!step.answer) waiting_[table].push_back(step.fetch || !joined ? done : joined);
   }
   if (step.answer) done(*std::move(step.answer));
-  if (step.fetch) fetch(table, fresh);
+  if (step.fetch) fetch(table, fresh, timeout);
 }
 
-void OAuthTokens::fetch(const std::string& table, bool fresh) {
+void OAuthTokens::fetch(const std::string& table, bool fresh, std::optional<Millis> timeout) {
   const MonoTime sent = read_clock().mono;
   const bool reread = refused_.exchange(false) || fresh;
   const auto client = client_(reread);
   if (!client) return complete(table, client.error(), sent);
-  auto request = token_request(settings_.workspace_url, settings_.workspace_id, *client, table);
+  auto request = request_(*client, table);
   if (!request) return complete(table, std::move(request).error(), sent);
-  http_->post(*std::move(request), [this, table, sent, client = *client](Result<HttpReply> reply) {
+  auto read = [this, table, sent, client = *client](Result<HttpReply> reply) {
     complete(table, reply ? read_token(*reply, client) : std::move(reply).error(), sent);
-  });
+  };
+  http_.post(*std::move(request), std::move(read), timeout);
 }
 
 void OAuthTokens::complete(const std::string& table, const Result<AccessToken>& result,

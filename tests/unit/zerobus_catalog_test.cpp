@@ -1,4 +1,5 @@
 // What is asked of Unity Catalog and what its answers mean; then the driver over a real socket.
+#include <atomic>
 #include <condition_variable>
 #include <future>
 #include <mutex>
@@ -14,6 +15,7 @@ namespace {
 
 using test::WebAnswer;
 using test::WebRequest;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -76,25 +78,69 @@ class TableCatalogTest : public testing::Test {
     seen_.push_back(request.method + " " + request.target + " " +
                     request.headers.at("authorization"));
     if (request.target == "/oidc/v1/token") {
+      ++token_requests_;
+      let_go_.wait(lock, [this] { return !slow_tokens_; });
+      if (token_refusals_ > 0) {
+        --token_refusals_;
+        return {token_status_, "", {}};
+      }
       const auto token = "token-" + std::to_string(++tokens_);
       return {200, R"({"access_token":")" + token + R"(","expires_in":3600})", {}};
     }
     if (slow_ && request.method == "GET") let_go_.wait(lock, [this] { return !slow_; });
-    if (refuse_ > 0) {
-      --refuse_;
+    const bool revoked = !revoked_.empty() && request.headers.at("authorization") == revoked_;
+    if (revoked || refuse_ > 0) {
+      if (!revoked) --refuse_;
       return {401, "", {}};
     }
     return {200, "the table", {}};
   }
-  Result<std::string> get(TableCatalog& catalog, const std::string& table) {
+  std::future<Result<std::string>> ask(TableCatalog& catalog, const std::string& table) {
     auto promise = std::make_shared<std::promise<Result<std::string>>>();
-    auto future = promise->get_future();
     catalog.get(table, limit_,
                 [promise](Result<std::string> body) { promise->set_value(std::move(body)); });
+    return promise->get_future();
+  }
+  // The bodies that many tables get which are asked for at once.
+  std::vector<std::string> ask_many(TableCatalog& catalog, int count) {
+    slow_tokens(true);  // until all have asked
+    std::vector<std::future<Result<std::string>>> asked;
+    for (int i = 0; i < count; ++i) asked.push_back(ask(catalog, "a.b.t" + std::to_string(i)));
+    slow_tokens(false);
+    std::vector<std::string> bodies;
+    for (auto& one : asked) bodies.push_back(answer_of(one));
+    return bodies;
+  }
+  static std::string answer_of(std::future<Result<std::string>>& future) {
+    if (future.wait_for(std::chrono::seconds(30)) != std::future_status::ready) return "no answer";
+    const auto got = future.get();
+    return got ? *got : "error: " + got.error().what;
+  }
+  Result<std::string> get(TableCatalog& catalog, const std::string& table) {
+    auto future = ask(catalog, table);
     if (future.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
       return Error{ErrorKind::kShutdown, "no answer", {}};
     }
     return future.get();
+  }
+  static TableCatalog::Credentials principal() {
+    return {[](bool) -> Result<OAuthClient> { return OAuthClient{"id", "secret"}; }, {}};
+  }
+  int token_requests() {
+    const std::lock_guard lock(mutex_);
+    return token_requests_;
+  }
+  void refuse_tokens(int count, int status) {
+    const std::lock_guard lock(mutex_);
+    token_refusals_ = count;
+    token_status_ = status;
+  }
+  void slow_tokens(bool on) {
+    {
+      const std::lock_guard lock(mutex_);
+      slow_tokens_ = on;
+    }
+    let_go_.notify_all();
   }
   std::unique_ptr<TableCatalog> make(TableCatalog::Credentials credentials) {
     auto made = TableCatalog::start("http://127.0.0.1:" + std::to_string(server_.port()), {},
@@ -106,8 +152,13 @@ class TableCatalogTest : public testing::Test {
   std::mutex mutex_;
   std::vector<std::string> seen_;
   int tokens_ = 0;
+  int token_requests_ = 0;
+  int token_refusals_ = 0;
+  int token_status_ = 0;
+  bool slow_tokens_ = false;
   int refuse_ = 0;
-  bool slow_ = false;  // a table is answered when it is not set any more
+  std::string revoked_;  // this one is refused from now on
+  bool slow_ = false;    // a table is answered when it is not set any more
   std::condition_variable let_go_;
   Millis limit_{30'000};
   test::HttpsServer server_{[this](const WebRequest& request) { return answer(request); }};
@@ -142,6 +193,84 @@ TEST_F(TableCatalogTest, OneTokenServesUntilItIsRefused) {
                          kTable + "a.b.c Bearer token-2", kToken, kTable + "a.b.c Bearer token-3"));
 }
 
+TEST_F(TableCatalogTest, ManyTablesAskedForAtOnceCauseOneRequestForTheToken) {
+  auto catalog = make(principal());
+  EXPECT_THAT(ask_many(*catalog, 20), Each("the table"));
+  {
+    const std::lock_guard lock(mutex_);
+    EXPECT_EQ(tokens_, 1);
+    revoked_ = "Bearer token-1";
+  }
+  EXPECT_THAT(ask_many(*catalog, 20), Each("the table"));
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(tokens_, 2) << "all are refused, and one token is enough for all";
+}
+
+TEST_F(TableCatalogTest, ATroubleOfTheOneRequestIsTriedOnceMoreForAllWhoWait) {
+  auto catalog = make(principal());
+  refuse_tokens(1, 503);
+  auto bodies = ask_many(*catalog, 20);
+  EXPECT_THAT(bodies.front(), HasSubstr("503")) << "whose request it was";
+  bodies.erase(bodies.begin());
+  EXPECT_THAT(bodies, Each("the table"));
+  EXPECT_EQ(token_requests(), 2);
+}
+
+TEST_F(TableCatalogTest, AloneItIsTriedOnce) {
+  auto catalog = make(principal());
+  refuse_tokens(1, 503);
+  EXPECT_THAT(get(*catalog, "a.b.c").error().what, HasSubstr("503"));
+  EXPECT_EQ(token_requests(), 1) << "whoever asks has its own backoff";
+}
+
+TEST_F(TableCatalogTest, WhenItGoesOnAllWhoWaitAreTold) {
+  auto catalog = make(principal());
+  refuse_tokens(2, 503);
+  EXPECT_THAT(ask_many(*catalog, 20), Each(HasSubstr("503")));
+  EXPECT_EQ(token_requests(), 2) << "for all of them";
+  EXPECT_THAT(ask_many(*catalog, 20), Each("the table"));
+  EXPECT_EQ(token_requests(), 3) << "an error is not kept";
+}
+
+TEST_F(TableCatalogTest, SecretsThatAreNotAcceptedAreReadAgainOnceForAll) {
+  std::vector<bool> asked;
+  auto catalog = make({[&](bool fresh) -> Result<OAuthClient> {
+                         asked.push_back(fresh);
+                         return OAuthClient{"id", "secret"};
+                       },
+                       {}});
+  refuse_tokens(1, 401);
+  EXPECT_THAT(ask_many(*catalog, 20), Each(HasSubstr("no access token for Unity Catalog")));
+  EXPECT_EQ(token_requests(), 1) << "what a person has to mend is not tried again at once";
+  EXPECT_THAT(ask_many(*catalog, 20), Each("the table"));
+  catalog.reset();
+  EXPECT_THAT(asked, ElementsAre(false, true));
+}
+
+TEST_F(TableCatalogTest, OneWhoseTimeIsOverTakesNothingFromThoseWhoWait) {
+  auto catalog = make(principal());
+  slow_tokens(true);
+  limit_ = Millis(300);
+  auto first = ask(*catalog, "a.b.a");  // its request is the one
+  auto hasty = ask(*catalog, "a.b.c");
+  limit_ = Millis(30'000);
+  auto patient = ask(*catalog, "a.b.d");
+  EXPECT_THAT(answer_of(first), HasSubstr("timed out"));
+  EXPECT_THAT(answer_of(hasty), HasSubstr("timed out"));
+  slow_tokens(false);
+  EXPECT_EQ(answer_of(patient), "the table");
+}
+
+TEST_F(TableCatalogTest, WhoeverWaitsWhenItEndsIsNotCalled) {
+  auto catalog = make(principal());
+  slow_tokens(true);
+  std::atomic<int> called{0};
+  for (int i = 0; i < 20; ++i) catalog->get("a.b.c", limit_, [&](const auto&) { ++called; });
+  catalog.reset();
+  EXPECT_EQ(called, 0);
+  slow_tokens(false);
+}
+
 TEST_F(TableCatalogTest, ATokenOfItsOwnIsUsedAsItIs) {
   auto catalog = make({{}, [](bool) -> Result<std::string> { return std::string("mine"); }});
   EXPECT_EQ(*get(*catalog, "a.b.c"), "the table");
@@ -151,10 +280,7 @@ TEST_F(TableCatalogTest, ATokenOfItsOwnIsUsedAsItIs) {
 
 // Nothing that opens a stream may wait for a workspace that hangs.
 TEST_F(TableCatalogTest, AWorkspaceThatHangsIsGivenUpInTime) {
-  auto catalog = make({[](bool) -> Result<OAuthClient> {
-                         return OAuthClient{"id", "secret"};
-                       },
-                       {}});
+  auto catalog = make(principal());
   {
     const std::lock_guard lock(mutex_);
     slow_ = true;
