@@ -14,6 +14,7 @@
 namespace penstock::zerobus {
 namespace {
 
+constexpr long kIdleConnections = 8;  // kept; hundreds of tables ask at once, and then for long not
 constexpr int kPollMs = 60'000;  // an upper bound; curl asks for less while it has something to do
 
 using Headers = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
@@ -222,6 +223,7 @@ HttpClient::~HttpClient() = default;
 Result<std::unique_ptr<HttpClient>> HttpClient::start(HttpOptions options) {
   CURLM* const multi = curl_ready() ? curl_multi_init() : nullptr;
   if (!multi) return Error{ErrorKind::kDenied, "the HTTP library cannot be started", {}};
+  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kIdleConnections);
   return std::unique_ptr<HttpClient>(
       new HttpClient(std::make_unique<Worker>(std::move(options), multi)));
 }

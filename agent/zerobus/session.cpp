@@ -312,20 +312,6 @@ Actions StreamSession::hold(const Moment& at, std::string reason,
   return finish();
 }
 
-Actions StreamSession::resume(const Moment& at) {
-  end_hold(at);
-  return finish();
-}
-
-void StreamSession::end_hold(const Moment& at) {
-  const bool held = std::exchange(hold_, std::nullopt).has_value();
-  if (phase_ == Phase::kWaiting || (held && (phase_ == Phase::kNoStream || live()))) {
-    report(SessionState::kConnecting, "trying again");
-  }
-  if (phase_ == Phase::kWaiting) open(at);
-  if (held && phase_ == Phase::kNoStream) settle(at, {});
-}
-
 void StreamSession::open(const Moment& at) {
   ++generation_;
   owed_.reset();
@@ -418,7 +404,7 @@ MonoTime StreamSession::deadline() const {
 void StreamSession::on_deadline(const Moment& at) {
   switch (phase_) {
     case Phase::kWaiting:
-      open(at);
+      search_or_open(at);
       break;
     case Phase::kNoStream:
       end_hold(at);

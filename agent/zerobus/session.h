@@ -274,6 +274,7 @@ class StreamSession {
                                            const Status& status);
   void suspect(const Moment& at, Failure& failure, const Status& status);
   void end_hold(const Moment& at);
+  void search_or_open(const Moment& at);
   void rewind();
   void settle(const Moment& at, const RetryStep& step);  // decides what follows a stream's end
   void wait(const Moment& at, const RetryStep& step);

@@ -136,6 +136,27 @@ void StreamSession::open_or_wait(const Moment& at) {
   wait(at, rest);
 }
 
+// Another session of the table may have taken the place that a search waited for.
+void StreamSession::search_or_open(const Moment& at) {
+  const Millis wait = bisector_.searching() ? open_rate_->wait(at.now) : Millis(0);
+  if (wait == Millis(0)) return open(at);
+  phase_deadline_ = at.now + wait;
+}
+
+Actions StreamSession::resume(const Moment& at) {
+  if (phase_ == Phase::kWaiting || (hold_ && (phase_ == Phase::kNoStream || live())))
+    report(SessionState::kConnecting, "trying again");
+  end_hold(at);
+  return finish();
+}
+
+// When its time is over the trouble is not: that is for an acknowledgement to say.
+void StreamSession::end_hold(const Moment& at) {
+  const bool held = std::exchange(hold_, std::nullopt).has_value();
+  if (phase_ == Phase::kWaiting) open(at);
+  if (held && phase_ == Phase::kNoStream) settle(at, {});
+}
+
 void StreamSession::wait(const Moment& at, const RetryStep& step) {
   using How = RetryStep::How;
   phase_ = Phase::kWaiting;

@@ -1,6 +1,7 @@
 // What a start with many tables asks of a workspace: the agent's side and the local server's over a
 // real socket.
 #include <condition_variable>
+#include <filesystem>
 #include <future>
 #include <map>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/zerobus/table_catalog.h"
+#include "tests/support/wait.h"
 #include "tests/zerobus_local/admin_http.h"
 #include "tests/zerobus_local/tokens.h"
 
@@ -20,6 +22,16 @@ using testing::ElementsAre;
 using testing::Pair;
 
 constexpr int kTables = 150;
+
+int open_sockets() {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const auto target = std::filesystem::read_symlink(entry.path(), gone);
+    count += !gone && target.string().starts_with("socket:") ? 1 : 0;
+  }
+  return count;
+}
 
 TEST(LocalCatalog, ManyTablesAtOnceAskForOneToken) {
   Tokens tokens({{}, "app", "s3cret", Millis(3'600'000)});
@@ -37,6 +49,7 @@ TEST(LocalCatalog, ManyTablesAtOnceAskForOneToken) {
   const auto client = [](bool) -> Result<zerobus::OAuthClient> {
     return zerobus::OAuthClient{"app", "s3cret"};
   };
+  const int before = open_sockets();
   auto catalog = zerobus::TableCatalog::start(
       "http://127.0.0.1:" + std::to_string((*server)->port()), {}, {client, {}});
   ASSERT_TRUE(catalog);
@@ -61,6 +74,10 @@ TEST(LocalCatalog, ManyTablesAtOnceAskForOneToken) {
     });
     EXPECT_THAT(answers, ElementsAre(Pair("described", kTables)));
   }
+  // Both ends of what is kept are of this process, which had some before.
+  EXPECT_TRUE(test::wait_until([&] { return open_sockets() < before + kTables / 2; },
+                               std::chrono::seconds(20)))
+      << open_sockets() - before << " more than before";
   catalog->reset();
   (*server)->stop();
   EXPECT_THAT(calls, ElementsAre(Pair("GET", kTables), Pair("POST", 1)));

@@ -293,7 +293,7 @@ TEST(ZerobusOpenRate, SessionsOfATableShareIt) {
   SessionConfig config;
   const auto opens = std::make_shared<OpenRate>(config.search_opens_per_min);
   const MonoTime now = MonoTime() + std::chrono::hours(1);
-  for (int i = 0; i < config.search_opens_per_min; ++i) opens->opened(now);
+  for (int i = config.search_opens_per_min; i > 0; --i) opens->opened(now - Millis(100) * i);
   StreamSession session(config, opens);
   session.start({now}, 0);
   session.data_available({now});
@@ -302,6 +302,14 @@ TEST(ZerobusOpenRate, SessionsOfATableShareIt) {
   session.closed({now}, 1, {code::kInvalidArgument, "refused"});
   ASSERT_TRUE(session.snapshot().retry_at.has_value()) << "it opened at once";
   EXPECT_GT(*session.snapshot().retry_at, now + Millis(50'000));
+  // Another one waits for the same place, and is earlier.
+  const MonoTime due = *session.snapshot().retry_at;
+  opens->opened(due);
+  session.timer({due});
+  EXPECT_EQ(session.snapshot().generation, 1u);
+  EXPECT_EQ(session.snapshot().retry_at, due + Millis(100));
+  session.timer({due + Millis(100)});
+  EXPECT_EQ(session.snapshot().generation, 2u);
 }
 
 TEST(ZerobusBatchLimit, ShrinksOnTimeoutsAndGrowsBackWithAcks) {

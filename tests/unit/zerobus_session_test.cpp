@@ -899,11 +899,24 @@ TEST_F(ZerobusSession, AHoldWithATimeEndsByItself) {
   EXPECT_EQ(closed(1, code::kOk), "rewind 1");
   EXPECT_EQ(delay_ms(), 10'000);
   EXPECT_EQ(pass(9'999), "");
-  EXPECT_EQ(pass(1), "connecting, open 2");
-  created(2);
-  EXPECT_EQ(hold("until resume"), "held, half 2");
+  EXPECT_EQ(pass(1), "open 2");  // what it was held for is not over
+  EXPECT_EQ(created(2), "want 2");
+  EXPECT_EQ(hold("too many"), "half 2");
+  EXPECT_EQ(hold("until resume"), "held");
   closed(2, code::kOk);
   EXPECT_EQ(pass(10'000'000), "");
+}
+
+TEST_F(ZerobusSession, AfterAHoldAnAcknowledgementSaysThatTheTroubleIsOver) {
+  open_stream();
+  send(1, 1);
+  run(session_->hold(at(), "too many", Millis(10'000)));
+  closed(1, code::kOk);
+  EXPECT_EQ(pass(10'000), "open 2");
+  EXPECT_EQ(created(2), "want 2");
+  EXPECT_EQ(session_->snapshot().state, SessionState::kHeld);
+  send(2, 1);
+  EXPECT_EQ(ack(2, 0), "release 10, streaming");
 }
 
 TEST_F(ZerobusSession, StopWhileHeldEnds) {
