@@ -72,6 +72,7 @@ Lane::Lane(boost::asio::io_context& io, spool::Spool& spool, const spool::LaneSt
       session_(destination_->session, destination_->open_rate(table_)),
       session_timer_(io),
       linger_timer_(io),
+      turn_timer_(io),
       encoder_source_(std::move(source)),
       unanswered_backoff_(destination_->session.retry.min, destination_->session.retry.max),
       progress_(state.cursor),
@@ -158,7 +159,10 @@ void Lane::act(const zerobus::HalfClose& action) {
 
 void Lane::act(const zerobus::Cancel& action) {
   if (token_for_ == action.generation) token_for_.reset();
-  if (queued_ == action.generation) queued_.reset();
+  if (queued_ == action.generation) {
+    queued_.reset();
+    turn_timer_.cancel();
+  }
   if (stream_ && action.generation == stream_generation_) {
     stream_->cancel();  // its ticket goes back when it has ended
   } else {

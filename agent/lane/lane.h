@@ -108,6 +108,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void act(const zerobus::Stopped& action);
 
   void open_stream(uint64_t generation);
+  void look_for_turn();
   void on_turn(uint64_t generation);
   void on_called_back(uint64_t generation);
   void give_way();
@@ -149,6 +150,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   zerobus::StreamSession session_;
   boost::asio::steady_timer session_timer_;
   boost::asio::steady_timer linger_timer_;
+  boost::asio::steady_timer turn_timer_;
   std::shared_ptr<zerobus::StreamEvents> events_;
   std::shared_ptr<zerobus::Stream> stream_;
   uint64_t stream_generation_ = 0;

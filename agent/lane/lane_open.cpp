@@ -12,6 +12,7 @@ namespace penstock::lane {
 namespace {
 
 constexpr std::chrono::minutes kRecheckEvery{1};
+constexpr Millis kLeastLook{10};    // for a turn
 constexpr Millis kLookAgain{1000};  // whether the read of a stream that is called back is held
 
 }  // namespace
@@ -39,11 +40,25 @@ void Lane::act(const zerobus::Open& action) {
   queued_ = generation;
   takes_turns_ = true;
   apply(session_.queued(moment(), generation));
+  look_for_turn();
+}
+
+// Once a turn, while it waits.
+void Lane::look_for_turn() {
+  if (!queued_) return;
+  turn_timer_.expires_after(std::max(destination_->turns->turn(), kLeastLook));
+  turn_timer_.async_wait([self = weak_from_this()](const boost::system::error_code& error) {
+    const auto lane = self.lock();
+    if (error || !lane || !lane->queued_) return;
+    lane->destination_->turns->look(std::chrono::steady_clock::now());
+    lane->look_for_turn();
+  });
 }
 
 void Lane::on_turn(uint64_t generation) {
   if (queued_ != generation) return;  // it is not wanted any more, and was given back
   queued_.reset();
+  turn_timer_.cancel();
   apply(session_.turn(moment(), generation));
   open_stream(generation);
 }

@@ -29,6 +29,10 @@ void StreamTurns::used(Ticket ticket, bool at_rest, MonoTime now) {
   // To stay at rest is no use of it.
   if (!at_rest || !found->second.at_rest) found->second.last_used = now;
   found->second.at_rest = at_rest;
+  look(now);
+}
+
+void StreamTurns::look(MonoTime now) {
   if (!queue_.empty()) call_back(now);
 }
 

@@ -7,11 +7,11 @@
 // open the longest, if that is at least a turn. So a busy table never keeps others waiting for
 // good, and tables in use keep their streams while idle ones are closed. One that was called back
 // and has not gone within a turn, because its acknowledgement does not come, does not keep those at
-// rest: one of them goes in its place as soon as any stream is used or asked for.
+// rest: one of them goes in its place as soon as any stream is used or asked for, or at a look.
 //
 // Owner: the destination; everything on the agent thread. Time comes in as a value. `granted` and
-// `called_back` are called from within ask, used and give_back, possibly of another lane: they must
-// only leave a note.
+// `called_back` are called from within ask, used, look and give_back, possibly of another lane:
+// they must only leave a note.
 #pragma once
 
 #include <cstddef>
@@ -43,6 +43,9 @@ class StreamTurns {
   void opened(Ticket ticket, MonoTime now);
   // Something was sent or acknowledged on it, or it came to rest.
   void used(Ticket ticket, bool at_rest, MonoTime now);
+  // Time has passed. Who waits says so every turn(): streams on which nothing happens do not.
+  void look(MonoTime now);
+  Millis turn() const { return turn_; }
   // The stream has ended, or is not wanted any more.
   void give_back(Ticket ticket, MonoTime now);
 

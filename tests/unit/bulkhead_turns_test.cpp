@@ -90,6 +90,7 @@ TEST_F(Turns, TheTableUsedLastKeepsItsStream) {
 
 // Lanes whose reads wait for room in the quarantine do not need streams, however long that takes.
 TEST_F(Turns, TablesThatCannotBeReadLeaveTheStreamsToTheOthers) {
+  destination_->session.open_timeout = Millis(3'600'000);  // nothing else happens on their streams
   cap(2, Millis(50));
   std::vector<std::shared_ptr<Lane>> held;
   for (int i = 0; i < 3; ++i) {
