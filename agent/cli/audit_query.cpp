@@ -19,7 +19,7 @@ std::string text(std::string_view value) {
 }
 
 std::string name_of(const spool::FoundFate& fate) {
-  if (fate.reason.starts_with("replayed to ")) return fate.reason;
+  if (fate.reason.starts_with(spool::kReplayedTo)) return fate.reason;
   return fate.kind == 2 ? "discarded" : fate.kind == 3 ? "dropped" : "damaged";
 }
 
@@ -50,8 +50,13 @@ class Auditor {
   std::string name_of_lane(const spool::OfflineLane& lane) const {
     return spool_.origin(lane, own_.empty() ? 0 : own_.back());
   }
+  void rename(const spool::OfflineLane& lane, const std::string& name);
   void numbered(const spool::OfflineLane& lane);
   void replayed(const spool::OfflineLane& lane);
+  void of_others(const spool::OfflineLane& home);
+  bool is_sent_here(const spool::FoundFate& fate) const {
+    return fate.reason == std::string(spool::kReplayedTo) + table_;
+  }
 
   spool::OfflineSpool& spool_;
   const std::string& table_;
@@ -60,15 +65,18 @@ class Auditor {
   std::set<std::string> elsewhere_;
 };
 
+void Auditor::rename(const spool::OfflineLane& lane, const std::string& name) {
+  if (spool::imported_from(lane.key)) return;
+  for (const uint32_t epoch : own_) {
+    if (const auto origin = spool_.origin(lane, epoch); origin != name)
+      out_.renamed.emplace_back(origin, name);
+  }
+}
+
 void Auditor::numbered(const spool::OfflineLane& lane) {
   const std::string name = name_of_lane(lane);
-  if (!spool::imported_from(lane.key)) {
-    add(name, 0, 0, "numbers begin at 1");
-    for (const uint32_t epoch : own_) {
-      if (const auto origin = spool_.origin(lane, epoch); origin != name)
-        out_.renamed.emplace_back(origin, name);
-    }
-  }
+  if (!spool::imported_from(lane.key)) add(name, 0, 0, "numbers begin at 1");
+  rename(lane, name);
   for (const auto& fate : lane.fates)
     add(name, fate.range.first, std::min(fate.range.last, lane.cursor), name_of(fate));
   for (const auto& row : lane.quarantine) {
@@ -96,10 +104,24 @@ void Auditor::replayed(const spool::OfflineLane& lane) {
         return true;
       },
       [](const auto&, const auto&, const auto&) {});
-  const auto* from = spool_.lane(spool::replay_of(lane.key)->lane);
-  if (lane.key.table != table_ || !from || from->key.table == table_) return;
-  if (!elsewhere_.insert(name_of_lane(*from)).second) return;
-  add(name_of_lane(*from), 1, from->committed(), "of another table");
+  if (lane.key.table != table_) return;
+  const auto* home = &lane;
+  while (home && spool::replay_of(home->key)) home = spool_.lane(spool::replay_of(home->key)->lane);
+  if (home && home->key.table != table_) of_others(*home);
+}
+
+// A lane of another table, some of whose records were sent to this one: the others are not wanted.
+void Auditor::of_others(const spool::OfflineLane& home) {
+  const std::string name = name_of_lane(home);
+  if (!elsewhere_.insert(name).second) return;
+  rename(home, name);
+  uint64_t next = 0;
+  for (const auto& fate : home.fates) {
+    if (!is_sent_here(fate)) continue;
+    if (fate.range.first > next) add(name, next, fate.range.first - 1, "of another table");
+    next = fate.range.last + 1;
+  }
+  add(name, next, home.committed() + 1, "of another table");
 }
 
 template <class Rows, class Row>

@@ -59,6 +59,10 @@ inline std::optional<ImportedFrom> imported_from(const LaneKey& key) {
 // The reason of a range discarded here (`fate`) because its records went out over there.
 inline constexpr std::string_view kDeliveredThere = "delivered where it came from";
 
+// The reason of the fate that a number of the lane it was given in has once its record is sent to
+// another table again: this and the table's name.
+inline constexpr std::string_view kReplayedTo = "replayed to ";
+
 inline constexpr std::string_view kReplayMark = "@replay/";
 
 struct ReplayOf {

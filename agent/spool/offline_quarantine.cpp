@@ -118,6 +118,7 @@ class Edit {
                   std::vector<AttributeView>& attributes, const LaneKey& key);
   void tell_home(const OfflineLane& lane, const RecordName& name, int64_t at_us,
                  const std::string& fate);
+  void tell_discarded(const OfflineLane& lane, const StoredQuarantine& record, int64_t wall_us);
   Again& again(const LaneKey& key);
   void close_segment(Again& lane);
   LaneRow& row_of(const OfflineLane& lane);
@@ -144,6 +145,7 @@ class Edit {
   std::vector<Segment> segments_;
   std::vector<std::pair<LaneId, Seq>> released_;
   std::vector<FateRow> fates_;
+  std::vector<std::pair<LaneId, Seq>> untold_;  // what was said of them before holds no more
   uint64_t bytes_ = 0;
   QuarantineEdit out_;
 };
@@ -214,17 +216,19 @@ void Edit::send_again(const OfflineLane& lane, const StoredQuarantine& record, R
   bytes_ += record.record_bytes + record.reason.size();
   ++out_.done;
   const auto* home = spool_.numbered_under(name.origin);
-  if (home != nullptr && key.table != home->key.table)
-    tell_home(lane, name, record.at_us, "replayed to " + key.table);
+  if (home == nullptr) return;
+  const bool elsewhere = key.table != home->key.table;
+  tell_home(lane, name, record.at_us, elsewhere ? std::string(kReplayedTo) + key.table : "");
 }
 
-// For people who miss the record in the table it was numbered for: a line beside the account, where
-// its number would be.
+// For those who miss the record in a table: a line beside the account, where its number would be.
+// What becomes of it at last counts; empty: its own table gets it after all.
 void Edit::tell_home(const OfflineLane& lane, const RecordName& name, int64_t at_us,
                      const std::string& fate) {
   const auto* home = replay_of(lane.key) ? spool_.numbered_under(name.origin) : &lane;
-  if (home != nullptr && home->id != kUnroutedLane && name.seq <= row_of(*home).cursor)
-    fates_.push_back({home->id, {name.seq, name.seq}, kDiscarded, at_us, fate});
+  if (home == nullptr || name.seq > row_of(*home).cursor) return;
+  if (&lane != home) untold_.emplace_back(home->id, name.seq);
+  if (!fate.empty()) fates_.push_back({home->id, {name.seq, name.seq}, kDiscarded, at_us, fate});
 }
 
 void Edit::take(const OfflineLane& lane, const StoredQuarantine& record,
@@ -258,29 +262,32 @@ void Edit::replay(const QuarantineFilter& filter, const ReplayTarget& target) {
 
 void Edit::discard(const QuarantineFilter& filter, int64_t wall_us) {
   each(filter, [&](const OfflineLane& lane, const StoredQuarantine& record) {
+    bytes_ += 2 * record.reason.size() + 200;
+    release(lane, record);
+    ++out_.done;
     if (record.seq > row_of(lane).cursor) {
       // Its lane's cursor counts it once it passes.
-      bytes_ += 2 * record.reason.size() + 200;
-      release(lane, record);
       fates_.push_back({lane.id, {record.seq, record.seq}, kDiscarded, wall_us, record.reason});
-      ++out_.done;
+      if (replay_of(lane.key)) tell_discarded(lane, record, wall_us);
       return;
     }
     FateCounts& counts = row_of(lane).counts;
     const uint64_t one = std::min<uint64_t>(counts.quarantined, 1);
     counts.quarantined -= one;
     counts.discarded += one;
-    bytes_ += 2 * record.reason.size() + 200;
-    release(lane, record);
-    ++out_.done;
-    auto loaded = spool_.load(record);
-    const std::string body = loaded ? *std::move(loaded) : std::string();
-    std::vector<AttributeView> attributes;
-    auto view = decode_record(body, attributes);
-    const auto brought = view && replay_of(lane.key) ? take_name(*view, attributes) : std::nullopt;
-    const RecordName own{{}, record.seq};
-    tell_home(lane, brought.value_or(own), wall_us, record.reason);
+    if (lane.id != kUnroutedLane) tell_discarded(lane, record, wall_us);
   });
+}
+
+void Edit::tell_discarded(const OfflineLane& lane, const StoredQuarantine& record,
+                          int64_t wall_us) {
+  const RecordName own{{}, record.seq};
+  auto loaded = spool_.load(record);
+  const std::string body = loaded ? *std::move(loaded) : std::string();
+  std::vector<AttributeView> attributes;
+  auto view = decode_record(body, attributes);
+  const auto brought = view && replay_of(lane.key) ? take_name(*view, attributes) : std::nullopt;
+  tell_home(lane, brought.value_or(own), wall_us, record.reason);
 }
 
 Result<QuarantineEdit> Edit::write(const Log& log) {
@@ -290,6 +297,7 @@ Result<QuarantineEdit> Edit::write(const Log& log) {
   auto writer = OfflineWriter::open(spool_.dir(), active_, bytes, log);
   if (!writer) return std::move(writer).error();
   for (const auto& [lane, seq] : released_) writer->release(lane, seq);
+  for (const auto& [lane, seq] : untold_) writer->remove_fate(lane, seq);
   for (auto& fate : fates_) writer->add_fate(std::move(fate));
   for (const auto& segment : segments_) writer->add_segment(segment.header, segment.run);
   for (const auto& [key, lane] : again_) {

@@ -52,6 +52,8 @@ void OfflineWriter::add_fate(FateRow row) {
   waiting_.fates.push_back(std::move(row));
 }
 
+void OfflineWriter::remove_fate(LaneId lane, Seq seq) { waiting_.unfated.emplace_back(lane, seq); }
+
 void OfflineWriter::set_lane(LaneRow row) { waiting_.lanes.push_back(std::move(row)); }
 
 Result<void> OfflineWriter::commit() {

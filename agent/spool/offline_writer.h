@@ -31,6 +31,8 @@ class OfflineWriter {
   void add_quarantine(QuarantineRow row);
   void release(LaneId lane, Seq seq);  // out of the quarantine
   void add_fate(FateRow row);
+  // What fate the number has so far; one that is added counts in its place.
+  void remove_fate(LaneId lane, Seq seq);
   void set_lane(LaneRow row);  // goes with the next transaction, or later with commit()
   size_t waiting_bytes() const { return waiting_bytes_; }
 

@@ -90,6 +90,7 @@ struct Transaction {
   std::vector<int64_t> deletes;                  // ids of segments
   std::vector<std::pair<LaneId, Seq>> released;  // leave the quarantine
   std::vector<QuarantineRow> quarantine;
+  std::vector<std::pair<LaneId, Seq>> unfated;  // before `fates`
   std::vector<FateRow> fates;
   std::vector<SegmentRow> segments;
   std::vector<LaneRow> lanes;

@@ -277,6 +277,7 @@ Result<void> Store::write_ledger(const Transaction& transaction) {
     if (auto done = s.lane.bind(12, row.refused).bind(13, row.quarantine_bytes).run(); !done)
       return done;
   }
+  if (auto done = remove_fates(transaction.unfated); !done) return done;
   if (auto done = write_fates(transaction.fates); !done) return done;
   for (const auto& row : transaction.epochs) {
     s.epoch.bind(1, int64_t{row.id}).bind_text(2, row.name).bind_text(3, row.agent_id);
@@ -294,6 +295,28 @@ Result<void> Store::write_mark(const ClockMark& mark) {
   if (auto done = s.later_marks.bind(1, mark.first_segment).run(); !done) return done;
   s.mark.bind(1, mark.first_segment).bind_text(2, mark.boot).bind(3, mark.offset_us);
   return s.mark.bind(4, int64_t{mark.is_set}).run();
+}
+
+// The numbers beside them in a range keep theirs. Only tools come here: nothing stays prepared.
+Result<void> Store::remove_fates(const std::vector<std::pair<LaneId, Seq>>& of) {
+  if (of.empty()) return {};
+  constexpr const char* kParts[] = {
+      "INSERT INTO fate(lane, first_seq, last_seq, kind, at_us, reason) SELECT lane, ?2+1, "
+      "last_seq, kind, at_us, reason FROM fate WHERE lane=?1 AND first_seq<=?2 AND last_seq>?2",
+      "UPDATE fate SET last_seq=?2-1 WHERE lane=?1 AND first_seq<?2 AND last_seq>=?2",
+      "DELETE FROM fate WHERE lane=?1 AND first_seq=?2"};
+  std::vector<Statement> parts;
+  for (const char* sql : kParts) {
+    auto statement = statements_->db.prepare(sql);
+    if (!statement) return std::move(statement).error();
+    parts.push_back(*std::move(statement));
+  }
+  for (const auto& [lane, seq] : of) {
+    for (auto& part : parts) {
+      if (auto done = part.bind(1, int64_t{lane}).bind(2, seq).run(); !done) return done;
+    }
+  }
+  return {};
 }
 
 // A range that continues the lane's last one makes it longer: a lane that drops for a month has one

@@ -86,6 +86,7 @@ class Store {
   int64_t wanted_pages(int64_t pages) const;
   uint64_t growth_to(int64_t wanted_pages) const;
   Result<void> write_mark(const ClockMark& mark);
+  Result<void> remove_fates(const std::vector<std::pair<LaneId, Seq>>& of);
   Result<void> write_fates(const std::vector<FateRow>& fates);
   Result<void> refresh_pages();
   Result<void> settle_log();

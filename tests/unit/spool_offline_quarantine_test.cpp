@@ -47,6 +47,8 @@ Account account_of(const std::filesystem::path& dir) {
   return sum;
 }
 
+using Texts = std::vector<std::string>;
+
 class OfflineQuarantine : public OfflineSpoolTest {
  protected:
   // Lane 1: 20 records, 4 and 9 refused, all behind the cursor. Lane 0: two that no route took.
@@ -167,6 +169,34 @@ TEST_F(OfflineQuarantine, AnotherTableTakesThemAndTheFirstKnowsWhereTheyWent) {
   ASSERT_EQ(spool->lane(1)->fates.size(), 2U);
   EXPECT_EQ(spool->lane(1)->fates[0].reason, "replayed to main.a.two");
   EXPECT_EQ(spool->lane(1)->discarded, 0U);
+}
+
+// Neighbours of one fate are one row.
+TEST_F(OfflineQuarantine, WhereARecordWentAtLastIsWhatItsNumberSays) {
+  open();
+  const LaneId one = lane("main.a.one");
+  put(one, 20, 60);
+  for (Seq seq = 4; seq <= 8; ++seq) spool_->quarantine(one, seq, "no such column");
+  spool_->acknowledge(one, 20);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  EXPECT_EQ(replay({}, {"", "main.a.two"}).done, 5U);
+  EXPECT_EQ(query(file(), "SELECT first_seq, last_seq FROM fate"), Texts{"4|8"});
+  open();
+  const LaneId two = spool_->lane({"route@replay/1", "main.a.two"});
+  for (Seq seq = 1; seq <= 5; ++seq) spool_->quarantine(two, seq, "no such column");
+  spool_->acknowledge(two, 5);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  QuarantineFilter filter = of_lane(two);
+  filter.seqs = {3, 4};
+  EXPECT_EQ(replay(filter, {"", "main.a.three"}).done, 2U);
+  filter.seqs = {1, 1};
+  EXPECT_EQ(replay(filter, {"", "main.a.one"}).done, 1U);
+  EXPECT_EQ(query(file(), "SELECT first_seq, last_seq, reason FROM fate ORDER BY first_seq"),
+            (Texts{"5|5|replayed to main.a.two", "6|7|replayed to main.a.three",
+                   "8|8|replayed to main.a.two"}));
+  EXPECT_EQ(account_of(dir()), (Account{20, 15, 2, 0, 0, 3}));
 }
 
 TEST_F(OfflineQuarantine, WhatNoRouteTookNeedsToBeToldWhere) {
