@@ -44,10 +44,19 @@ export class LocalServer {
     if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`);
   }
 
+  query(sql) {
+    const text = execFileSync('sqlite3', [join(this.data, 'lakehouse.db'), sql]);
+    return text.toString().split('\n').filter(Boolean);
+  }
+
   // The ids stored in a table, repeats included.
   ids(table) {
-    const text = execFileSync('sqlite3', [join(this.data, 'lakehouse.db'), `SELECT id FROM "${table}" ORDER BY id`]);
-    return text.toString().split('\n').filter(Boolean).map(Number);
+    return this.query(`SELECT id FROM "${table}" ORDER BY id`).map(Number);
+  }
+
+  // How many rows of a table came by each stream, in the order of their beginning.
+  rowsPerStream(table) {
+    return this.query(`SELECT count(*) FROM "${table}" GROUP BY _stream_id ORDER BY min(rowid)`).map(Number);
   }
 
   async stop() {
