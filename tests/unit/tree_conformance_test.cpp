@@ -1,6 +1,8 @@
-// tests/CONFORMANCE.md says which test holds which row: each test and file that it names is there.
+// tests/CONFORMANCE.md says which test holds which row of the official list: each row is there
+// once, with its official name, and each test and file that it names exists.
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
@@ -85,8 +87,73 @@ std::vector<std::string> missing_in(const std::string& text) {
   return missing;
 }
 
+constexpr int kRows = 63;
+
+std::string list() {
+  return text_of(std::filesystem::path(source_dir()) / "tests" / "CONFORMANCE.md");
+}
+
+// "| 7 | official_name | what | where |" into its cells; empty: no such line.
+std::vector<std::string> numbered_row(const std::string& line) {
+  const auto end = line.find_first_not_of("0123456789", 2);
+  if (!line.starts_with("| ") || end == 2 || line.compare(end, 2, " |") != 0) return {};
+  std::vector<std::string> cells;
+  std::istringstream in(line.substr(1));
+  for (std::string cell; std::getline(in, cell, '|');) {
+    const auto first = cell.find_first_not_of(' ');
+    if (first == cell.npos) {
+      cells.emplace_back();
+    } else {
+      cells.push_back(cell.substr(first, cell.find_last_not_of(' ') - first + 1));
+    }
+  }
+  return cells;
+}
+
+// What is wrong with the rows of the list.
+std::vector<std::string> faults_in_rows(const std::string& text) {
+  std::vector<std::string> faults;
+  std::map<std::string, int> numbers, names;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto cells = numbered_row(line);
+    if (cells.empty()) continue;
+    ++numbers[cells[0]];
+    if (cells.size() != 4 || cells[1].empty() || cells[3].empty()) {
+      faults.push_back(cells[0] + " has no official name or no place");
+    } else if (++names[cells[1]] > 1) {
+      faults.push_back(cells[1] + " is there twice");
+    }
+  }
+  for (int row = 1; row <= kRows; ++row) {
+    const auto count = numbers[std::to_string(row)];
+    numbers.erase(std::to_string(row));
+    if (count != 1)
+      faults.push_back(std::to_string(row) + " is there " + std::to_string(count) + " times");
+  }
+  for (const auto& [number, count] : numbers) faults.push_back(number + " is no row");
+  return faults;
+}
+
+TEST(TreeConformance, EachRowOfTheOfficialListIsThereOnceUnderItsName) {
+  EXPECT_EQ(faults_in_rows(list()), std::vector<std::string>{});
+}
+
+TEST(TreeConformance, ARowThatIsNotThereIsMissed) {
+  std::string rows;
+  for (int row = 1; row <= kRows; ++row) {
+    if (row == 17) continue;
+    const auto number = std::to_string(row);
+    rows += "| " + number + " | " + (row == 9 ? "" : "t" + number) + " | what | where |\n";
+  }
+  EXPECT_EQ(
+      faults_in_rows(rows + "| 5 | other | what | where |\n| 64 | t3 | what | where |\n"),
+      (std::vector<std::string>{"9 has no official name or no place", "t3 is there twice",
+                                "5 is there 2 times", "17 is there 0 times", "64 is no row"}));
+}
+
 TEST(TreeConformance, EveryTestThatTheListNamesExists) {
-  const auto text = text_of(std::filesystem::path(source_dir()) / "tests" / "CONFORMANCE.md");
+  const auto text = list();
   ASSERT_GT(quoted_in(text).size(), 60u);
   EXPECT_EQ(missing_in(text), std::vector<std::string>{});
 }
