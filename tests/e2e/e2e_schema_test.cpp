@@ -3,7 +3,9 @@
 // Method: the agent as a program, the local server for the rows, a workspace inside the test.
 #include <atomic>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -12,6 +14,7 @@
 #include "tests/support/http_admin.h"
 #include "tests/support/https_server.h"
 #include "tests/support/local_server.h"
+#include "tests/support/mqtt_certificates.h"
 #include "tests/support/paths.h"
 #include "tests/support/ports.h"
 #include "tests/support/temp_dir.h"
@@ -49,11 +52,15 @@ std::string payload(uint64_t n) {
 
 class Schema : public testing::Test {
  protected:
-  Schema()
-      : workspace_([this](const test::WebRequest& request) { return answer(request); }),
+  // `with_tls`: both servers speak TLS, and the agent trusts their authority alone.
+  explicit Schema(bool with_tls = false)
+      : authority_(with_tls ? std::optional(test::make_authority(dir_.path(), "own", "127.0.0.1"))
+                            : std::nullopt),
+        workspace_([this](const test::WebRequest& request) { return answer(request); },
+                   authority_ ? &*authority_ : nullptr),
         udp_port_(test::free_udp_port()),
         server_(test::build_dir() + "/bin/penstock-zerobus-local", file("tables.yaml", kTables),
-                dir_.path()),
+                dir_.path(), server_options()),
         agent_({test::build_dir() + "/agent/penstock",
                 file("penstock.yaml", configuration()),
                 test::build_dir() + "/plugins",
@@ -64,7 +71,9 @@ class Schema : public testing::Test {
     if (HasFailure()) std::fprintf(stderr, "--- the agent's log\n%s---\n", agent_.log().c_str());
   }
   test::WebAnswer answer(const test::WebRequest& request) {
-    if (request.target == "/oidc/v1/token") {
+    const bool for_token = request.target == "/oidc/v1/token";
+    ++(for_token ? tokens_ : descriptions_);
+    if (for_token) {
       return {200, R"({"access_token":"t0ken","expires_in":3600})", {}};
     }
     if (schema_down_) return {503, "", {}};
@@ -76,13 +85,20 @@ class Schema : public testing::Test {
     std::ofstream(dir_.path() / name) << text;
     return dir_.path() / name;
   }
+  std::vector<std::string> server_options() const {
+    if (!authority_) return {};
+    return {"--tls-cert", authority_->cert.string(), "--tls-key", authority_->key.string()};
+  }
   std::string configuration() const {
+    const std::string scheme = authority_ ? "https" : "http";
+    const std::string trust =
+        authority_ ? "tls: {ca: \"" + authority_->ca.string() + "\"}, " : std::string();
     return "version: 1\nagent: {id: gw}\nspool: {dir: \"" + (dir_.path() / "spool").string() +
            "\", max_size: 64MiB, min_free: 1MiB}\ncontrol: {socket: \"" +
            (dir_.path() / "control.sock").string() + "\"}\ndestinations:\n  d: {endpoint: \"" +
-           server_.endpoint() +
-           "\", workspace_url: \"http://127.0.0.1:" + std::to_string(workspace_.port()) +
-           "\", auth: {client_id: app, client_secret: \"${file:secret}\"}, schema: unity_catalog, "
+           scheme + "://127.0.0.1:" + std::to_string(server_.port()) + "\", workspace_url: \"" +
+           scheme + "://127.0.0.1:" + std::to_string(workspace_.port()) + "\", " + trust +
+           "auth: {client_id: app, client_secret: \"${file:secret}\"}, schema: unity_catalog, "
            "batch: {max_delay: 20ms}, backoff: {min: 100ms, max: 500ms}}\ninputs:\n"
            "  u: {plugin: udp, topic: x, listen: \"127.0.0.1:" +
            std::to_string(udp_port_) +
@@ -94,7 +110,10 @@ class Schema : public testing::Test {
   }
 
   test::TempDir dir_{"schema"};
+  const std::optional<test::TestAuthority> authority_;
   std::atomic<bool> schema_down_{false};
+  std::atomic<int> tokens_{0};
+  std::atomic<int> descriptions_{0};
   test::HttpsServer workspace_;
   uint16_t udp_port_;
   test::LocalServer server_;
@@ -130,6 +149,47 @@ TEST_F(Schema, ATableIsKnownFromTheWorkspaceAndRememberedWithoutIt) {
   EXPECT_TRUE(agent_.wait_for_log("going on with the schema known last", kGenerous));
   again.stop();
   EXPECT_EQ(agent_.stop(), 0);
+}
+
+class SchemaOverTls : public Schema {
+ protected:
+  SchemaOverTls() : Schema(true) {}
+};
+
+// As with a workspace: token, catalog and rows.
+TEST_F(SchemaOverTls, TheWholePathGoesOverTls) {
+  file("secret", "dose-s3cret\n");
+  server_.start();
+  agent_.start();
+  ASSERT_TRUE(agent_.wait_ready());
+  test::SentLog sent;
+  test::UdpFeeder feeder(udp_port_, {"", 100, payload, &sent});
+  feeder.start();
+  EXPECT_TRUE(wait_for(20));
+  const auto state = test::http_get(server_.admin_port(), "/state").body;
+  EXPECT_NE(state.find("\"PROTO\""), std::string::npos) << state;
+  feeder.stop();
+  EXPECT_EQ(agent_.stop(), 0);
+  EXPECT_GE(tokens_, 1);
+  EXPECT_GE(descriptions_, 1);
+}
+
+// A certificate of somebody else for the same address: the secret does not leave the agent.
+TEST_F(SchemaOverTls, AWorkspaceOfAnotherAuthorityIsAskedNothing) {
+  file("secret", "dose-s3cret\n");
+  const auto other = test::make_authority(dir_.path(), "other", "127.0.0.1");
+  std::filesystem::rename(other.ca, authority_->ca);
+  server_.start();
+  agent_.start();
+  ASSERT_TRUE(agent_.wait_ready());
+  test::SentLog sent;
+  test::UdpFeeder feeder(udp_port_, {"", 100, payload, &sent});
+  feeder.start();
+  EXPECT_TRUE(agent_.wait_for_log("certificate", kGenerous));
+  feeder.stop();
+  EXPECT_EQ(agent_.stop(), 0);
+  EXPECT_EQ(tokens_ + descriptions_, 0);
+  EXPECT_EQ(landed(), 0u);
 }
 
 // The route fills less than the table has, so its rows have a descriptor of their own.
