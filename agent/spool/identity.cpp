@@ -39,6 +39,11 @@ Result<std::vector<EpochRow>> read_epochs(Connection& db) {
 
 Origin origin_of(const EpochRow& epoch) { return {epoch.agent_id + "/" + epoch.name, epoch.name}; }
 
+Origin unknown_origin(const std::string& agent_id, uint32_t epoch) {
+  const std::string name = fmt::format("unknown-{:08x}", epoch);
+  return {agent_id + "/" + name, name};
+}
+
 std::optional<EpochRow> next_epoch(const std::vector<EpochRow>& known, const Surroundings& now,
                                    bool broken, int64_t wall_us, const Log& log) {
   const EpochRow* last = known.empty() ? nullptr : &known.back();

@@ -30,6 +30,9 @@ struct Surroundings {
 Result<std::vector<EpochRow>> read_epochs(Connection& db);
 
 Origin origin_of(const EpochRow& epoch);
+// Of records whose epoch nobody knows any more: the same every time they are sent, or exported, so
+// that a repeat is seen as one.
+Origin unknown_origin(const std::string& agent_id, uint32_t epoch);
 
 // The first line of `file`; empty when it cannot be read.
 std::string read_machine_id(const std::filesystem::path& file);

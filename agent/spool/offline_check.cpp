@@ -72,7 +72,8 @@ void Check::epoch(const OfflineLane& lane, const StoredSegment& segment) {
   add(lane, {segment.first, segment.last()}, spool_.generations()[segment.file],
       segment.place.leaf.number,
       fmt::format("they were numbered in epoch {}, which is not in the spool", segment.epoch),
-      "their origin is unknown: they go out under the agent's own");
+      fmt::format("their origin is lost: they are sent and exported as {}",
+                  spool_.origin(lane, segment.epoch)));
 }
 
 void Check::quarantine(const OfflineLane& lane) {

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/spool/offline_file.h"
@@ -56,6 +58,7 @@ struct OfflineLane {
 
 // The rows of one spool, as they are found.
 struct FoundRows {
+  std::set<std::pair<uint32_t, FoundTable>> broken;  // tables, by file, that lack rows
   std::map<uint32_t, FoundEpoch> epochs;
   std::map<LaneId, FoundLane> lanes;
   std::vector<StoredSegment> segments;

@@ -7,7 +7,7 @@
 #include "agent/base/varint.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/kept_files.h"
-#include "agent/spool/lanes_file.h"
+#include "agent/spool/offline_copy.h"
 #include "agent/spool/offline_writer.h"
 
 namespace penstock::spool {
@@ -113,7 +113,9 @@ FoundRows read_tables(const std::vector<OfflineFile>& generations, std::vector<F
     };
     for (const auto table : {FoundTable::kEpoch, FoundTable::kLane, FoundTable::kSegment,
                              FoundTable::kQuarantine, FoundTable::kFate}) {
-      generation.rows(table, take, findings);
+      const size_t before = findings.size();
+      if (!generation.rows(table, take, findings) || findings.size() > before)
+        out.broken.emplace(file, table);
     }
   }
   return out;
@@ -134,12 +136,12 @@ Result<OfflineSpool> OfflineSpool::open_locked(const std::filesystem::path& dir)
   spool.dir_ = dir;
   spool.generations_ = std::move(*generations);
   spool.read_rows();
-  spool.compare_with_copy();
   return spool;
 }
 
 void OfflineSpool::read_rows() {
   FoundRows rows = read_tables(generations_, findings_);
+  if (const auto copy = LanesFile(dir_).read()) take_copy(rows, *copy);
   std::vector<StoredSegment> overlaps;
   lanes_ = make_lanes(rows, overlaps);
   epochs_ = std::move(rows.epochs);
@@ -160,20 +162,49 @@ void OfflineSpool::read_rows() {
   }
 }
 
+// Where the tables are whole they count, also against the copy: what they have not, because the
+// files have gone back in time, has a fate that the copy does not tell.
+void OfflineSpool::take_copy(FoundRows& rows, const LanesCopy& copy) {
+  std::optional<uint32_t> broken;  // the newest file without all of its lanes
+  for (const auto& [file, table] : rows.broken) {
+    if (table == FoundTable::kLane && !broken) broken = file;
+  }
+  compare_with_copy(rows, copy, broken.has_value());
+  take_epochs(rows, copy);
+  take_lanes(rows, copy,
+             [&broken](const FoundLane& lane) { return broken && lane.file > *broken; });
+}
+
 // The copy never is ahead of what was on disk when it was written.
-void OfflineSpool::compare_with_copy() {
-  const auto copy = LanesFile(dir_).read();
-  if (!copy) return;
-  for (const auto& row : copy->lanes) {
-    const auto found = lanes_.find(row.lane);
-    const Seq next =
-        found != lanes_.end() && found->second.key == row.key ? found->second.next_seq : Seq{1};
-    if (next >= row.next_seq) continue;
+void OfflineSpool::compare_with_copy(const FoundRows& rows, const LanesCopy& copy,
+                                     bool lacks_lanes) {
+  constexpr char kAnew[] = "penstock spool repair writes it anew";
+  const auto file = dir_ / "lanes";
+  for (const auto& epoch : copy.epochs) {
+    if (rows.epochs.contains(epoch.id)) continue;
     findings_.push_back(
-        {dir_ / "lanes",
+        {file, {}, {}, {}, fmt::format("epoch {} is in this copy alone", epoch.name), kAnew});
+  }
+  const auto next = next_numbers(rows);
+  for (const auto& row : copy.lanes) {
+    const auto known = rows.lanes.find(row.lane);
+    if (known == rows.lanes.end() && lacks_lanes && row.next_seq > 1) {
+      findings_.push_back({file,
+                           {},
+                           row.lane,
+                           {},
+                           "its row is in this copy alone, which tells its route, table and cursor",
+                           kAnew});
+      continue;
+    }
+    const bool is_it = known != rows.lanes.end() && known->second.key == row.key;
+    const Seq got = is_it ? next.at(row.lane) : Seq{1};
+    if (got >= row.next_seq) continue;
+    findings_.push_back(
+        {file,
          {},
          row.lane,
-         {next, row.next_seq - 1},
+         {got, row.next_seq - 1},
          fmt::format(
              "the lane had got to record {} when this copy was written: the files have gone "
              "back in time",
@@ -183,14 +214,6 @@ void OfflineSpool::compare_with_copy() {
   }
 }
 
-const FoundEpoch* OfflineSpool::newest_epoch() const {
-  const auto own = std::find_if(epochs_.rbegin(), epochs_.rend(), [](const auto& epoch) {
-    return epoch.second.machine_id != kImportedMachine;
-  });
-  if (own != epochs_.rend()) return &own->second;
-  return epochs_.empty() ? nullptr : &epochs_.rbegin()->second;
-}
-
 const OfflineLane* OfflineSpool::lane(LaneId id) const {
   const auto found = lanes_.find(id);
   return found == lanes_.end() ? nullptr : &found->second;
@@ -198,9 +221,7 @@ const OfflineLane* OfflineSpool::lane(LaneId id) const {
 
 std::string OfflineSpool::origin(const OfflineLane& lane, uint32_t epoch) const {
   if (const auto imported = imported_from(lane.key)) return imported->origin;
-  const auto found = epochs_.find(epoch);
-  if (found == epochs_.end()) return fmt::format("unknown/epoch-{}/{}", epoch, lane.id);
-  return fmt::format("{}/{}/{}", found->second.agent_id, found->second.name, lane.id);
+  return fmt::format("{}/{}", origin_prefix(epochs_, epoch), lane.id);
 }
 
 const OfflineLane* OfflineSpool::numbered_under(std::string_view name) const {

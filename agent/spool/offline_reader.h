@@ -16,7 +16,9 @@
 #include <vector>
 
 #include "agent/base/result.h"
+#include "agent/spool/lanes_file.h"
 #include "agent/spool/lock_file.h"
+#include "agent/spool/offline_epochs.h"
 #include "agent/spool/offline_ledger.h"
 #include "agent/spool/segment_format.h"
 
@@ -63,16 +65,15 @@ class OfflineSpool {
 
   const std::filesystem::path& dir() const { return dir_; }
   const std::vector<OfflineFile>& generations() const { return generations_; }  // newest first
-  const std::map<uint32_t, FoundEpoch>& epochs() const { return epochs_; }
+  const FoundEpochs& epochs() const { return epochs_; }
   const std::map<LaneId, OfflineLane>& lanes() const { return lanes_; }
-  // The last that an agent has begun, else the last that was imported; null: none.
-  const FoundEpoch* newest_epoch() const;
+  const FoundEpoch* newest_epoch() const { return spool::newest_epoch(epochs_); }
   const OfflineLane* lane(LaneId id) const;
-  // What the tables and their trees have shown so far.
+  // What the tables, their trees and the copy of the lanes have shown so far.
   const std::vector<Finding>& findings() const { return findings_; }
 
   // agent_id/epoch/lane under which the record was numbered; for an imported lane the one it came
-  // with.
+  // with. Of an epoch that is lost, what the agent sends it under.
   std::string origin(const OfflineLane& lane, uint32_t epoch) const;
   // The lane whose records are numbered under `origin`; null: none of this spool.
   const OfflineLane* numbered_under(std::string_view origin) const;
@@ -90,7 +91,8 @@ class OfflineSpool {
  private:
   OfflineSpool() = default;
   void read_rows();
-  void compare_with_copy();
+  void take_copy(FoundRows& rows, const LanesCopy& copy);
+  void compare_with_copy(const FoundRows& rows, const LanesCopy& copy, bool lacks_lanes);
   void note_unreadable(StoredQuarantine& record, const Error& error);
   bool lane_records(
       const OfflineLane& lane, const RecordFilter& filter,
@@ -100,7 +102,7 @@ class OfflineSpool {
   std::filesystem::path dir_;
   std::optional<LockFile> lock_;
   std::vector<OfflineFile> generations_;
-  std::map<uint32_t, FoundEpoch> epochs_;
+  FoundEpochs epochs_;
   std::map<LaneId, OfflineLane> lanes_;
   std::vector<Finding> findings_;
   SegmentCodec codec_;

@@ -10,8 +10,8 @@
 #include "agent/base/clock.h"
 #include "agent/base/varint.h"
 #include "agent/spool/directory.h"
-#include "agent/spool/lanes_file.h"
 #include "agent/spool/lock_file.h"
+#include "agent/spool/offline_copy.h"
 #include "agent/spool/offline_salvage.h"
 #include "agent/spool/offline_writer.h"
 
@@ -40,8 +40,10 @@ class Repair {
     const StoredSegment* segment;
   };
   bool prove(StoredSegment& segment);
-  void note_sound_tables();
-  bool is_sound(uint32_t file, FoundTable table) const { return sound_.contains({file, table}); }
+  // Rows without a checksum are taken from loose pages only where their table is broken.
+  bool is_sound(uint32_t file, FoundTable table) const {
+    return !rows_.broken.contains({file, table});
+  }
   std::vector<Part> parts_of(const OfflineLane& lane, RepairedLane& out) const;
   void carve_file(uint32_t file);
   void take_kept();
@@ -74,7 +76,6 @@ class Repair {
   std::map<uint32_t, Salvage::Source> sources_;  // by file
   std::vector<LateLane> late_;
   std::set<LaneId> lost_rows_;
-  std::set<std::pair<uint32_t, FoundTable>> sound_;  // tables that gave all their rows
   RepairAccount account_;
 };
 
@@ -122,7 +123,6 @@ void Repair::collect() {
                                  ""});
   }
   rows_.segments = std::move(sound);
-  note_sound_tables();
   const bool all = has_gone_back();
   for (uint32_t file = 0; file < generations_.size(); ++file) {
     if (all || damaged.contains(file)) carve_file(file);
@@ -189,19 +189,6 @@ void Repair::salvage() {
   late_ = salvage.settle();
 }
 
-// Rows without a checksum are taken from loose pages only where their table is broken.
-void Repair::note_sound_tables() {
-  for (uint32_t file = 0; file < generations_.size(); ++file) {
-    for (const auto table :
-         {FoundTable::kEpoch, FoundTable::kLane, FoundTable::kQuarantine, FoundTable::kFate}) {
-      std::vector<Finding> findings;
-      const OfflineFile::Take nothing = [](const RowPlace&, FoundRow&&) {};
-      if (generations_[file].rows(table, nothing, findings) && findings.empty())
-        sound_.emplace(file, table);
-    }
-  }
-}
-
 void Repair::carve_file(uint32_t file) {
   RepairedFile& out = account_.files[file];
   out.was_carved = true;
@@ -242,37 +229,18 @@ void Repair::take_carved(uint32_t file, const RowPlace& place, FoundRow&& row) {
 // pages, although every table is sound.
 bool Repair::has_gone_back() const {
   if (!copy_) return false;
-  std::map<LaneId, Seq> next;
-  const auto reach = [&next](LaneId lane, Seq seq) { next[lane] = std::max(next[lane], seq); };
-  for (const auto& [id, lane] : rows_.lanes) reach(id, lane.next_seq);
-  for (const auto& segment : rows_.segments) reach(segment.lane, segment.last() + 1);
-  for (const auto& record : rows_.quarantine) reach(record.lane, record.seq + 1);
-  for (const auto& fate : rows_.fates) reach(fate.lane, fate.range.last + 1);
+  const auto next = next_numbers(rows_);
   return std::any_of(copy_->lanes.begin(), copy_->lanes.end(), [&next](const LaneRow& row) {
     const auto found = next.find(row.lane);
     return row.next_seq > (found == next.end() ? Seq{1} : found->second);
   });
 }
 
-// What the tables have lost of lanes and epochs, as it was some seconds before. Cursors in the copy
-// are never ahead.
+// What the tables have lost of lanes and epochs, as it was some seconds before.
 void Repair::take_copy() {
   if (!copy_) return;
-  for (const auto& row : copy_->lanes) {
-    const FoundLane copied{row.lane,   row.key, row.cursor,  row.next_seq,
-                           row.counts, {},      row.refused, 0};
-    auto& known = rows_.lanes.try_emplace(row.lane, copied).first->second;
-    if (known.key != row.key) continue;
-    if (row.cursor > known.cursor) {
-      known.cursor = row.cursor;
-      known.counts = row.counts;
-    }
-    known.next_seq = std::max(known.next_seq, row.next_seq);
-  }
-  for (const auto& epoch : copy_->epochs) {
-    rows_.epochs.try_emplace(epoch.id, FoundEpoch{epoch.id, epoch.name, epoch.agent_id,
-                                                  epoch.machine_id, epoch.started_at_us});
-  }
+  take_lanes(rows_, *copy_, [](const FoundLane&) { return true; });
+  take_epochs(rows_, *copy_);
 }
 
 // Records whose lane has lost its row, here and in the copy: nobody knows their route any more, nor

@@ -5,6 +5,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/spool/imported_lane.h"
+#include "agent/spool/offline_epochs.h"
 #include "agent/spool/rows.h"
 
 namespace penstock::spool {
@@ -95,14 +96,8 @@ void Salvage::forget_damage(OfflineLane& lane) {
 }
 
 LaneKey Salvage::key_of(LaneId lane, uint32_t epoch, const LaneKey& key) const {
-  const auto row = epochs_.find(epoch);
-  // As the agent names records of an epoch that nobody knows.
-  const std::string agent = row != epochs_.end() ? row->second.agent_id
-                            : epochs_.empty()    ? "unknown"
-                                                 : epochs_.rbegin()->second.agent_id;
-  const std::string name =
-      row != epochs_.end() ? row->second.name : fmt::format("unknown-{:08x}", epoch);
-  return {imported_route(key.route, fmt::format("{}/{}/{}", agent, name, lane)), key.table};
+  const std::string origin = fmt::format("{}/{}", origin_prefix(epochs_, epoch), lane);
+  return {imported_route(key.route, origin), key.table};
 }
 
 std::vector<LateLane> Salvage::settle() {

@@ -108,13 +108,10 @@ bool SpoolImpl::has_waited_enough(LaneId lane, const IndexEntry& entry, const Er
   return now_us - unread.first_us >= micros(options_.salvage_wait);
 }
 
-// Of records whose epoch nobody knows any more: a name that is the same every time they are sent,
-// so that a repeat is seen as one.
 OriginPtr SpoolImpl::origin_of(uint32_t epoch) const {
   const auto found = origins_.find(epoch);
   if (found != origins_.end()) return found->second;
-  const std::string name = fmt::format("unknown-{:08x}", epoch);
-  return std::make_shared<const Origin>(Origin{options_.agent_id + "/" + name, name});
+  return std::make_shared<const Origin>(unknown_origin(options_.agent_id, epoch));
 }
 
 Result<DecodedSegment> SpoolImpl::load_segment(LaneId lane, const IndexEntry& entry) {

@@ -23,6 +23,7 @@ struct Base {
   std::set<std::string> epochs;
   std::map<LaneId, Seq> next;
   Names pending;
+  std::map<std::pair<LaneId, uint32_t>, std::string> origins;  // by lane and epoch
 };
 
 std::string body_in(const std::string& base, LaneId lane, Seq seq, size_t size) {
@@ -61,6 +62,20 @@ Names exported(OfflineSpool& spool, const std::string& base, bool with_quarantin
   return names;
 }
 
+// What records are called, and whether they wait.
+void for_each_name(OfflineSpool& spool,
+                   const std::function<void(const OfflineRecord&, const std::string&)>& take) {
+  RecordFilter filter;
+  filter.delivered = filter.quarantine = true;
+  spool.for_each(
+      filter,
+      [&](const OfflineRecord& record) {
+        take(record, spool.origin(*spool.lane(record.lane), record.epoch));
+        return true;
+      },
+      [](const auto&, const auto&, const auto&) {});
+}
+
 const Base& base_named(const std::string& name) {
   static std::map<std::string, Base> all;
   const auto found = all.find(name);
@@ -75,6 +90,9 @@ const Base& base_named(const std::string& name) {
   for (const auto& [id, epoch] : spool->epochs()) base.epochs.insert(epoch.name);
   for (const auto& [id, lane] : spool->lanes()) base.next[id] = lane.next_seq;
   base.pending = exported(*spool, name, false);
+  for_each_name(*spool, [&base](const OfflineRecord& record, const std::string& origin) {
+    base.origins[{record.lane, record.epoch}] = origin;
+  });
   return base;
 }
 
@@ -218,6 +236,31 @@ std::map<LaneId, Seq> known_next(const std::filesystem::path& dir, const Damage&
   return spoils_the_last_commits(damage) ? copied_lanes(dir) : base.next;
 }
 
+// A record keeps its name as long as the tables or the copy know its epoch, and what was delivered
+// does not wait again as long as one of them knows the cursor.
+void check_names(OfflineSpool& spool, const Base& base, const std::vector<Finding>& findings) {
+  const auto copy = LanesFile(spool.dir()).read();
+  const bool is_old = std::any_of(findings.begin(), findings.end(), [](const auto& one) {
+    return one.what.find("gone back in time") != std::string::npos ||
+           one.what.find("out of reach") != std::string::npos;
+  });
+  std::map<LaneId, Seq> cursors;
+  for (const auto& lane : copy ? copy->lanes : std::vector<LaneRow>())
+    cursors[lane.lane] = lane.cursor;
+  size_t others = 0;
+  size_t again = 0;
+  for_each_name(spool, [&](const OfflineRecord& record, const std::string& origin) {
+    const auto name = base.origins.find({record.lane, record.epoch});
+    const bool is_lost =
+        origin.find("/unknown-") != std::string::npos && !copy && !findings.empty();
+    if (name != base.origins.end() && origin != name->second && !is_lost) ++others;
+    if (record.state == RecordState::kPending && record.seq <= cursors[record.lane] && !is_old)
+      ++again;
+  });
+  EXPECT_EQ(others, 0U) << "records are exported under other names";
+  EXPECT_EQ(again, 0U) << "delivered records wait again";
+}
+
 // fsck and export, which write nothing, and what a repair makes of it. Gives what was exported.
 std::optional<Names> check_tools(const std::filesystem::path& dir, const Damage& damage,
                                  const Base& base) {
@@ -242,6 +285,7 @@ std::optional<Names> check_tools(const std::filesystem::path& dir, const Damage&
         return names.contains(one) || next == known.end() || one.second >= next->second;
       });
   EXPECT_TRUE(has_known || !findings.empty()) << "records are missing, and fsck has nothing to say";
+  check_names(*spool, base, findings);
   const bool is_sound = damage.steps.front().operation == "none";
   EXPECT_TRUE(!is_sound || (findings.empty() && has_all)) << "nothing is wrong with it";
   if (std::getenv("PENSTOCK_CORPUS_PRINT") != nullptr)

@@ -128,6 +128,35 @@ TEST_F(SpoolTools, AnExportImportedElsewhereIsTheSameSpool) {
             std::multiset<std::string>(first.begin() + 1, first.end()));
 }
 
+// The copy of the lanes knows epochs and cursors as well.
+TEST_F(SpoolTools, AnExportKeepsNamesAndCursorsWhenTheTablesOfTheLanesAreGone) {
+  fill_two_lanes(6);
+  settle_log();
+  const auto exported = [this] {
+    auto lines = lines_of(penstock({"export", spool_dir()}).out);
+    if (!lines.empty()) lines.erase(lines.begin());  // the header tells the time
+    return lines;
+  };
+  const auto wanted = exported();
+  ASSERT_GT(wanted.size(), 36U);
+  const std::string healthy = file_text(file());
+  for (const std::string table : {"epoch", "lane_state"}) {
+    SCOPED_TRACE(table);
+    const auto root =
+        query(file(), "SELECT rootpage FROM sqlite_schema WHERE name='" + table + "'").at(0);
+    std::string bytes = healthy;
+    std::fill_n(bytes.begin() + (std::stol(root) - 1) * static_cast<long>(kPage), kPage, '\0');
+    overwrite(file(), bytes);
+    EXPECT_EQ(penstock({"export", spool_dir(), "-o", at("dump.ndjson")}).code, 1);
+    EXPECT_EQ(exported(), wanted);
+    const auto fsck = penstock({"fsck", spool_dir()});
+    EXPECT_TRUE(has(fsck.out, "in this copy alone")) << fsck.out;
+    EXPECT_FALSE(has(fsck.out, "gone back in time")) << fsck.out;
+    EXPECT_TRUE(has(penstock({"stat", spool_dir()}).out, "agent gw-test, epoch"));
+    overwrite(file(), healthy);
+  }
+}
+
 // Lane 2 holds 11..30; by the second export it has delivered up to 40, and waits with 41..45.
 TEST_F(SpoolTools, ASecondExportOfADeviceAccountsForWhatWentOutSinceTheFirst) {
   fill_two_lanes(6);

@@ -176,5 +176,61 @@ TEST_F(OfflineReader, SeveralFilesAreOneSpoolAndTheNewestKnowsTheLanes) {
   EXPECT_TRUE(spool->findings().empty());
 }
 
+// The newest file's own rows are not there; older ones of the same lanes are.
+TEST_F(OfflineReader, TheCopyOfTheLanesKnowsBetterThanAnOlderFile) {
+  fill_two_lanes(6);
+  settle_log();
+  std::filesystem::copy_file(file(), dir() / "2.db");
+  query(dir() / "1.db", "UPDATE lane_state SET cursor=0");
+  const auto root =
+      query(dir() / "2.db", "SELECT rootpage FROM sqlite_schema WHERE name='lane_state'");
+  std::string bytes = file_text(dir() / "2.db");
+  std::fill_n(bytes.begin() + (std::stol(root.at(0)) - 1) * static_cast<long>(kPage), kPage, '\0');
+  overwrite(dir() / "2.db", bytes);
+  auto spool = OfflineSpool::open(dir());
+  ASSERT_TRUE(spool) << spool.error().what;
+  EXPECT_EQ(spool->lane(1)->cursor, 4U);
+  EXPECT_EQ(spool->lane(2)->cursor, 10U);
+  EXPECT_EQ(waiting_records(*spool).size(), 16U + 20U);
+}
+
+// Whole tables count: what a copy from later says has passed may be in the quarantine by now.
+TEST_F(OfflineReader, TheCopyOfTheLanesDoesNotPassRecordsOfAFileThatHasGoneBack) {
+  fill_two_lanes(6);
+  query(file(), "UPDATE lane_state SET cursor=6 WHERE lane=2; DELETE FROM seg WHERE first_seq=26");
+  query(file(), "UPDATE lane_state SET next_seq=26 WHERE lane=2");
+  auto spool = OfflineSpool::open(dir());
+  ASSERT_TRUE(spool) << spool.error().what;
+  EXPECT_EQ(spool->lane(2)->cursor, 6U);
+  ASSERT_EQ(spool->findings().size(), 1U);
+  EXPECT_NE(spool->findings()[0].what.find("gone back in time"), std::string::npos);
+}
+
+// By agent, tools and the advice alike, whoever comes last into table epoch.
+TEST_F(OfflineReader, RecordsOfALostEpochHaveOneName) {
+  fill_two_lanes(6);
+  query(file(),
+        "INSERT INTO epoch SELECT 7, 'e0e0', 'elsewhere', 'imported', '', started_at_us FROM epoch;"
+        "INSERT INTO epoch SELECT 5, 'f0f0', agent_id, machine_id, '', started_at_us FROM epoch "
+        "WHERE id=1; DELETE FROM epoch WHERE id=1");
+  std::filesystem::remove(dir() / "lanes");
+  const std::string name = "gw-test/unknown-00000001";
+  {
+    const auto spool = OfflineSpool::open(dir());
+    ASSERT_TRUE(spool) << spool.error().what;
+    EXPECT_EQ(spool->origin(*spool->lane(2), 1), name + "/2");
+  }
+  const auto findings = fsck(dir());
+  ASSERT_FALSE(findings.empty());
+  EXPECT_NE(findings[0].advice.find(name + "/"), std::string::npos) << findings[0].advice;
+  auto engine = open_or_die(options());
+  Watcher watcher;
+  engine->start(watcher);
+  const auto segment = read_now(*engine, 2, 11);
+  ASSERT_TRUE(segment && *segment);
+  EXPECT_EQ((*segment)->origin()->prefix, name);
+  engine->stop();
+}
+
 }  // namespace
 }  // namespace penstock::spool::testing
