@@ -44,6 +44,7 @@ struct LaneReport {
 struct Totals {
   uint64_t pending = 0;
   uint64_t quarantined = 0;
+  uint64_t refused = 0;
   uint64_t file_bytes = 0;
   std::vector<spool::Finding> kept{};  // files with what a repair may bring back
 };
@@ -59,7 +60,8 @@ std::string account(const spool::OfflineLane& lane) {
   term("replayed", lane.replayed, false);
   term("quarantined", lane.quarantined, false);
   term("discarded", lane.discarded, false);
-  term("dropped", lane.dropped, false);
+  term("dropped (overflow)", lane.dropped - lane.dropped_age, false);
+  term("dropped (age)", lane.dropped_age, false);
   term("damaged", lane.damaged, false);
   term("missing", lane.missing, false);
   term("pending", lane.pending, true);
@@ -77,6 +79,9 @@ std::string lane_text(const LaneReport& report, int64_t now_us) {
   if (replay) text += fmt::format("\n    replayed from the quarantine of lane {}", replay->lane);
   if (!lane.has_row) text += "\n    its row is lost: route, table and cursor are unknown";
   text += "\n    " + account(lane);
+  if (lane.refused > 0)
+    text += fmt::format("\n    refused before they were committed: {} ({})", grouped(lane.refused),
+                        lane.id == spool::kUnroutedLane ? "unrouted: drop" : "drop_newest");
   text += fmt::format("\n    {} in {}", size_text(lane.stored_bytes),
                       counted(lane.segments.size(), "segment"));
   if (lane.pending > 0)
@@ -127,10 +132,12 @@ std::string lane_json(const LaneReport& report, int64_t now_us) {
   return fmt::format(
       R"({{"lane":{},"route":{},"table":{},"committed":{},"delivered":{},"replayed":{},"quarantined":{},)"
       R"("discarded":{},"dropped":{},"damaged":{},"missing":{},"pending":{},"cursor":{},)"
+      R"("dropped_overflow":{},"dropped_age":{},"refused":{},)"
       R"("segments":{},"bytes":{},"oldest_age_s":{}}})",
       lane.id, json(lane.key.route), json(lane.key.table), lane.committed(), lane.delivered(),
       lane.replayed, lane.quarantined, lane.discarded, lane.dropped, lane.damaged, lane.missing,
-      lane.pending, lane.cursor, lane.segments.size(), lane.stored_bytes,
+      lane.pending, lane.cursor, lane.dropped - lane.dropped_age, lane.dropped_age, lane.refused,
+      lane.segments.size(), lane.stored_bytes,
       report.oldest ? fmt::format("{:.3f}", static_cast<double>(now_us - *report.oldest) / 1e6)
                     : "null");
 }
@@ -138,10 +145,10 @@ std::string lane_json(const LaneReport& report, int64_t now_us) {
 void print_stat_json(const spool::OfflineSpool& spool, const std::vector<LaneReport>& lanes,
                      const Totals& totals) {
   const int64_t now_us = read_clock().wall_us;
-  std::string out = fmt::format(R"({{"dir":{},"pending":{},"quarantined":{},"bytes":{},)"
-                                R"("findings":{})",
+  std::string out = fmt::format(R"({{"dir":{},"pending":{},"quarantined":{},"refused":{},)"
+                                R"("bytes":{},"findings":{})",
                                 json(spool.dir().string()), totals.pending, totals.quarantined,
-                                totals.file_bytes, spool.findings().size());
+                                totals.refused, totals.file_bytes, spool.findings().size());
   if (const auto* epoch = spool.newest_epoch())
     out += fmt::format(R"(,"agent_id":{},"epoch":{})", json(epoch->agent_id), json(epoch->name));
   out += R"(,"kept":[)";
@@ -168,9 +175,10 @@ int spool_stat(const SpoolArguments& arguments) {
   totals.kept = spool::kept_findings(*spool);
   for (const auto& file : spool->generations()) totals.file_bytes += file.file_bytes();
   for (const auto& [id, lane] : spool->lanes()) {
-    if (lane.committed() == 0) continue;
+    if (lane.committed() == 0 && lane.refused == 0) continue;
     totals.pending += lane.pending;
     totals.quarantined += lane.quarantined;
+    totals.refused += lane.refused;
     lanes.push_back({&lane, lane.pending > 0 ? oldest_us(*spool, lane) : std::nullopt});
   }
   if (arguments.json) {

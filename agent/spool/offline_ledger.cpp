@@ -82,16 +82,19 @@ void count(OfflineLane& lane, const std::optional<FateCounts>& row) {
   for (const auto& fate : lane.fates) {
     const auto& range = fate.range;
     const SeqRange passed{range.first, std::min(range.last, lane.cursor)};
+    const SeqRange to_come{std::max(range.first, lane.cursor + 1), range.last};
     fate_count(behind, fate.kind) += passed.size();
-    fate_count(ahead, fate.kind) +=
-        SeqRange{std::max(range.first, lane.cursor + 1), range.last}.size();
-    if (fate.kind == kDropped && fate.reason == kAgeReason) behind.dropped_age += passed.size();
+    fate_count(ahead, fate.kind) += to_come.size();
+    if (fate.kind != kDropped || fate.reason != kAgeReason) continue;
+    behind.dropped_age += passed.size();
+    ahead.dropped_age += to_come.size();
   }
   lane.behind = row.value_or(behind);
   lane.quarantined = lane.behind.quarantined + ahead.quarantined;
   lane.damaged = lane.behind.damaged + ahead.damaged;
   lane.discarded = lane.behind.discarded + ahead.discarded;
   lane.dropped = lane.behind.dropped + ahead.dropped;
+  lane.dropped_age = std::min(lane.dropped, lane.behind.dropped_age + ahead.dropped_age);
   for (const auto& part : lane.missing_ranges()) lane.missing += part.size();
   for (const auto& segment : lane.segments) {
     const SeqRange waiting{std::max(segment.first, lane.cursor + 1), segment.last()};

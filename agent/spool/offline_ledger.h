@@ -36,9 +36,10 @@ struct OfflineLane {
   uint64_t quarantined = 0;
   uint64_t discarded = 0;
   uint64_t dropped = 0;
+  uint64_t dropped_age = 0;  // of these; the others made room
   uint64_t damaged = 0;
   uint64_t replayed = 0;
-  FateCounts behind;     // of the four before, what is at or below the cursor
+  FateCounts behind;     // of these fates, what is at or below the cursor
   uint64_t refused = 0;  // the second ledger: turned away before they had a number
   uint64_t missing = 0;  // ahead of the cursor, neither stored nor decided
   uint64_t pending = 0;  // ahead of the cursor and stored

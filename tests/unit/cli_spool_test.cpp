@@ -81,6 +81,41 @@ TEST_F(SpoolTools, StatTellsTheAccountOfEveryLane) {
       << json.out;
 }
 
+// The second ledger, and why records were dropped.
+TEST_F(SpoolTools, StatTellsWhatWasRefusedAndWhyRecordsWereDropped) {
+  open();
+  const spool::LaneId idle = lane("main.a.idle");
+  spool_->turned_away(idle, 1234);
+  spool_->turned_away(spool::kUnroutedLane, 3);
+  ASSERT_TRUE(spool_->flush());
+  close();
+  auto outcome = penstock({"stat", spool_dir()});
+  EXPECT_EQ(outcome.code, 0) << outcome.out;
+  EXPECT_TRUE(has(outcome.out,
+                  "route -> main.a.idle\n    committed 0 = delivered 0 + pending 0\n"
+                  "    refused before they were committed: 1,234 (drop_newest)"))
+      << outcome.out;
+  EXPECT_TRUE(has(outcome.out, "refused before they were committed: 3 (unrouted: drop)"))
+      << outcome.out;
+  outcome = penstock({"stat", "--json", spool_dir()});
+  EXPECT_TRUE(has(outcome.out, R"("refused":1237,)")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, R"("refused":1234,)")) << outcome.out;
+  fill_two_lanes(6);
+  query(file(),
+        "UPDATE lane_state SET dropped=5, dropped_age=2 WHERE table_name='main.a.large';"
+        "INSERT INTO fate SELECT lane, 11, 12, 3, 0, 'age' FROM lane_state "
+        "WHERE table_name='main.a.large'");
+  outcome = penstock({"stat", spool_dir()});
+  EXPECT_TRUE(has(outcome.out,
+                  "committed 30 = delivered 5 + dropped (overflow) 3 + "
+                  "dropped (age) 4 + pending 18"))
+      << outcome.out;
+  outcome = penstock({"stat", "--json", spool_dir()});
+  EXPECT_TRUE(has(outcome.out, R"("dropped":7,)")) << outcome.out;
+  EXPECT_TRUE(has(outcome.out, R"("dropped_overflow":3,"dropped_age":4,"refused":0)"))
+      << outcome.out;
+}
+
 TEST_F(SpoolTools, LsShowsRecordsAndKeepsToTheTerminal) {
   fill_two_lanes(6);
   const auto outcome = penstock({"ls", "--lane", "1", "--from", "6", "--limit", "3", spool_dir()});
