@@ -124,6 +124,25 @@ std::vector<SeqRange> OfflineLane::missing_ranges() const {
   return ranges;
 }
 
+// What is behind the cursor is in its counts, too.
+void forget_damage(OfflineLane& lane, const SeqRanges& found) {
+  if (found.empty()) return;
+  lane.behind.damaged -= std::min(lane.behind.damaged, found.count_in({1, lane.cursor}));
+  std::vector<FoundFate> fates;
+  for (auto& fate : lane.fates) {
+    if (fate.kind != kDamaged) {
+      fates.push_back(std::move(fate));
+      continue;
+    }
+    for (const auto& part : found.missing_in(fate.range))
+      fates.push_back({fate.lane, part, fate.kind, fate.at_us, fate.reason});
+  }
+  lane.fates = std::move(fates);
+  lane.decided = {};
+  for (const auto& fate : lane.fates) lane.decided.add(fate.range);
+  for (const auto& record : lane.quarantine) lane.decided.add({record.seq, record.seq});
+}
+
 std::map<LaneId, OfflineLane> make_lanes(FoundRows& rows, std::vector<StoredSegment>& overlaps) {
   std::map<LaneId, OfflineLane> lanes;
   lane_of(lanes, kUnroutedLane).key = {std::string(kUnroutedName), ""};

@@ -67,6 +67,9 @@ struct FoundRows {
   std::vector<FoundFate> fates;
 };
 
+// Takes `found` out of what is counted as damaged; the rest of its damage stays.
+void forget_damage(OfflineLane& lane, const SeqRanges& found);
+
 // Rows of `rows` that say something about the same record are taken in the order given, the first
 // one counts; where a later one differs, `overlaps` gets it.
 std::map<LaneId, OfflineLane> make_lanes(FoundRows& rows, std::vector<StoredSegment>& overlaps);

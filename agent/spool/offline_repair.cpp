@@ -12,6 +12,7 @@
 #include "agent/spool/directory.h"
 #include "agent/spool/lock_file.h"
 #include "agent/spool/offline_copy.h"
+#include "agent/spool/offline_kept_rows.h"
 #include "agent/spool/offline_salvage.h"
 #include "agent/spool/offline_writer.h"
 
@@ -128,14 +129,16 @@ void Repair::collect() {
     if (all || damaged.contains(file)) carve_file(file);
   }
   take_copy();
+  const size_t first_kept = generations_.size();
   take_kept();
   name_lost_lanes();
   sound_segments_ = rows_.segments;
   lanes_ = make_lanes(rows_, overlaps_);
+  KeptRows(dir_, generations_, first_kept).give_to(lanes_);
   salvage();
 }
 
-// Segments alone, and what lanes and epochs nobody else knows: the account is that of the others.
+// Segments, and what lanes and epochs nobody else knows: the account is that of the others.
 void Repair::take_kept() {
   for (auto& kept : open_kept(dir_)) {
     const auto file = static_cast<uint32_t>(generations_.size());

@@ -76,25 +76,6 @@ void Salvage::take_late(const StoredSegment& segment, SeqRange range, const Lane
   }
 }
 
-// The rest of its damage stays. What is behind the cursor is in its counts, too.
-void Salvage::forget_damage(OfflineLane& lane) {
-  const SeqRanges& found = found_.at(lane.id);
-  lane.behind.damaged -= std::min(lane.behind.damaged, found.count_in({1, lane.cursor}));
-  std::vector<FoundFate> fates;
-  for (auto& fate : lane.fates) {
-    if (fate.kind != kDamaged) {
-      fates.push_back(std::move(fate));
-      continue;
-    }
-    for (const auto& part : found.missing_in(fate.range))
-      fates.push_back({fate.lane, part, fate.kind, fate.at_us, fate.reason});
-  }
-  lane.fates = std::move(fates);
-  lane.decided = {};
-  for (const auto& fate : lane.fates) lane.decided.add(fate.range);
-  for (const auto& record : lane.quarantine) lane.decided.add({record.seq, record.seq});
-}
-
 LaneKey Salvage::key_of(LaneId lane, uint32_t epoch, const LaneKey& key) const {
   const std::string origin = fmt::format("{}/{}", origin_prefix(epochs_, epoch), lane);
   return {imported_route(key.route, origin), key.table};
@@ -102,7 +83,8 @@ LaneKey Salvage::key_of(LaneId lane, uint32_t epoch, const LaneKey& key) const {
 
 std::vector<LateLane> Salvage::settle() {
   for (auto& [id, lane] : lanes_) {
-    if (found_.contains(id)) forget_damage(lane);
+    const auto found = found_.find(id);
+    if (found != found_.end()) forget_damage(lane, found->second);
   }
   std::vector<LateLane> lanes;
   LaneId next = lanes_.empty() ? 1 : lanes_.rbegin()->first + 1;

@@ -42,7 +42,6 @@ class Salvage {
   std::vector<LateLane> settle();
 
  private:
-  void forget_damage(OfflineLane& lane);
   void take_late(const StoredSegment& segment, SeqRange range, const LaneKey& key);
   LaneKey key_of(LaneId lane, uint32_t epoch, const LaneKey& key) const;
 

@@ -35,8 +35,8 @@ class SpoolMisplaced : public OneLaneSpool {
   }
   void rename(uint32_t from, uint32_t to) {
     for (const char* suffix : {".db", ".db-wal"}) {
-      fs::rename(options_.dir / (std::to_string(from) + suffix),
-                 options_.dir / (std::to_string(to) + suffix));
+      const auto file = options_.dir / (std::to_string(from) + suffix);
+      if (fs::exists(file)) fs::rename(file, options_.dir / (std::to_string(to) + suffix));
     }
   }
 
@@ -73,6 +73,80 @@ TEST_F(SpoolMisplaced, AnOldFileWithAHigherNumberIsSetAsideAndRepairGivesItsReco
   const auto records = read_all(*spool_, late);
   EXPECT_EQ(records.size(), kPerFile - 10);
   for (const auto& [seq, body] : records) EXPECT_EQ(body, Feeder::body(lane_, seq, 20'000));
+  close();
+}
+
+// What is in the quarantine and in `fate` of the old file was never copied: nothing of it waits to
+// be sent, and all of it is there after a repair, ahead of the cursor and behind it.
+class SpoolMisplacedRows : public SpoolMisplaced {
+ protected:
+  void live_with_rows() {
+    live(2);
+    const std::string lane = std::to_string(lane_);
+    for (const Seq seq : {3, 50, 110}) {  // the last number was given out again
+      query(options_.dir / "1.db", "INSERT INTO quarantine VALUES(" + lane + "," +
+                                       std::to_string(seq) + ",1,0,'poison',x'00')");
+    }
+    query(options_.dir / "1.db", "INSERT INTO fate VALUES(" + lane + ",5,6,3,0,'age'),(" + lane +
+                                     ",60,61,2,0,'by hand'),(" + lane + ",70,70,3,0,'age')");
+    query(options_.dir / "2.db",
+          "UPDATE lane_state SET quarantined=1, dropped=2, dropped_age=2 WHERE lane=" + lane);
+    rename(1, 9);
+    open();
+    ASSERT_EQ(spool_->counters().kept_files, 1U);
+    EXPECT_EQ(spool_->state(lane_).damaged, kPerFile - 10);
+    spool_->damaged(lane_, 110, 110, "torn");
+    ASSERT_TRUE(spool_->flush());
+    close();
+  }
+  // The rows of the repaired spool, `seq` alone of the quarantine.
+  std::pair<std::vector<std::string>, std::vector<std::string>> rows() {
+    const auto dir = repaired();
+    const auto file = dir / "1.db";
+    const std::string of_lane = " WHERE lane=" + std::to_string(lane_) + " ORDER BY 1";
+    auto out = std::pair(query(file, "SELECT seq, reason, hex(record) FROM quarantine" + of_lane),
+                         query(file, "SELECT first_seq, last_seq, kind FROM fate" + of_lane));
+    options_.dir = dir;
+    open();
+    return out;
+  }
+  using Lines = std::vector<std::string>;
+};
+
+TEST_F(SpoolMisplacedRows, QuarantineAndFatesComeBackWithARepair) {
+  live_with_rows();
+  const auto [quarantine, fates] = rows();
+  EXPECT_EQ(quarantine, (Lines{"3|poison|00", "50|poison|00"}));
+  EXPECT_EQ(fates, (Lines{"5|6|3", "60|61|2", "70|70|3"}));
+  const LaneState state = spool_->state(lane_);
+  EXPECT_EQ(state.damaged, 0U);
+  EXPECT_EQ(state.quarantined, 2U);
+  EXPECT_EQ(state.discarded, 2U);
+  EXPECT_EQ(state.dropped(), 3U);
+  EXPECT_EQ(state.dropped_age, 3U);
+  expect_balanced(state);
+  const LaneId late = spool_->lane({"r@" + origins_.front(), "t"});
+  EXPECT_EQ(read_all(*spool_, late).size(), kPerFile - 10 - 4) << "not what has a fate";
+  close();
+}
+
+// Behind the cursor the count says whether they are in the quarantine at all.
+TEST_F(SpoolMisplacedRows, WhatWasReplayedFromACopyDoesNotComeBack) {
+  live_with_rows();
+  query(options_.dir / "2.db", "UPDATE lane_state SET quarantined=0");
+  EXPECT_EQ(rows().first, (Lines{"50|poison|00"}));
+  EXPECT_EQ(spool_->state(lane_).quarantined, 1U);
+  close();
+}
+
+TEST_F(SpoolMisplacedRows, ATableThatIsBrokenIsNotBelieved) {
+  live_with_rows();
+  const auto file = options_.dir / "9.kept.db";
+  // A value that cannot be.
+  query(file, "UPDATE quarantine SET seq=-1 WHERE seq=110");
+  const auto [quarantine, fates] = rows();
+  EXPECT_EQ(quarantine, Lines());
+  EXPECT_EQ(fates.size(), 3U);
   close();
 }
 
