@@ -12,9 +12,9 @@
 #include "agent/cli/human.h"
 #include "agent/cli/spool_command.h"
 #include "agent/cli/spool_report.h"
-#include "agent/spool/directory.h"
 #include "agent/spool/offline_check.h"
 #include "agent/spool/offline_repair.h"
+#include "agent/spool/repair_places.h"
 
 namespace penstock::cli {
 namespace {
@@ -24,15 +24,6 @@ namespace fs = std::filesystem;
 fs::path without_slash(const fs::path& dir) {
   const fs::path whole = fs::absolute(dir).lexically_normal();
   return whole.filename().empty() ? whole.parent_path() : whole;
-}
-
-// The first of DIR.before-repair, DIR.before-repair-2, ... that is free.
-fs::path name_for_damaged(const fs::path& dir) {
-  fs::path name = dir.string() + ".before-repair";
-  std::error_code ignored;
-  for (int i = 2; fs::exists(name, ignored); ++i)
-    name = fmt::format("{}.before-repair-{}", dir.string(), i);
-  return name;
 }
 
 // The agent's user must be able to use what root has made.
@@ -62,18 +53,6 @@ void copy_notes(const fs::path& dir, const fs::path& made) {
   if (syncfs(fd) != 0)
     std::fprintf(stderr, "%s: not synced: %s\n", made.c_str(), std::strerror(errno));
   close(fd);
-}
-
-Result<void> change_places(const fs::path& dir, const fs::path& made, const fs::path& damaged) {
-  const auto fail = [&](const fs::path& from, const fs::path& to) {
-    return Error{ErrorKind::kTransient,
-                 fmt::format("{} cannot be renamed to {}: {}; the repaired spool is in {}",
-                             from.string(), to.string(), std::strerror(errno), made.string()),
-                 {}};
-  };
-  if (rename(dir.c_str(), damaged.c_str()) != 0) return fail(dir, damaged);
-  if (rename(made.c_str(), dir.c_str()) != 0) return fail(made, dir);
-  return spool::sync_directory(dir.parent_path());
 }
 
 void print_account(const spool::RepairAccount& account) {
@@ -134,8 +113,7 @@ int spool_repair(const SpoolArguments& arguments) {
     }
   }
   const bool in_place = arguments.into.empty();
-  const fs::path made =
-      in_place ? fs::path(dir.string() + ".repairing") : without_slash(arguments.into);
+  const fs::path made = in_place ? spool::repairing_place(dir) : without_slash(arguments.into);
   auto account = spool::repair_spool(dir, made, Log::to_stderr(LogLevel::kWarning));
   if (!account) {
     Error error = std::move(account).error();
@@ -143,7 +121,8 @@ int spool_repair(const SpoolArguments& arguments) {
     if (in_place && fs::exists(made / "LOCK", ignored)) {
       error.what += fmt::format(
           "; if no other repair is running, {} is what an interrupted one has left: remove it and "
-          "repair again",
+          "repair again (where that was cut off at its very end, it is the damaged spool of "
+          "before)",
           made.string());
     }
     if (in_place) error.what += "; --into NEWDIR makes the repaired spool elsewhere";
@@ -153,8 +132,8 @@ int spool_repair(const SpoolArguments& arguments) {
   hand_over(dir, made);
   print_account(*account);
   if (in_place) {
-    const fs::path damaged = name_for_damaged(dir);
-    if (auto done = change_places(dir, made, damaged); !done) return report(done.error());
+    const fs::path damaged = spool::damaged_place(dir);
+    if (auto done = spool::change_places(dir, made, damaged); !done) return report(done.error());
     std::printf("%s is repaired; the damaged files are in %s\n", dir.c_str(), damaged.c_str());
   } else {
     std::printf("the repaired spool is %s; %s is as it was\n", made.c_str(), dir.c_str());

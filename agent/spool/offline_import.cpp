@@ -9,6 +9,7 @@
 #include "agent/base/text.h"
 #include "agent/base/varint.h"
 #include "agent/spool/directory.h"
+#include "agent/spool/repair_places.h"
 #include "agent/spool/segment_scan.h"
 
 namespace penstock::spool {
@@ -124,6 +125,7 @@ Importer::~Importer() = default;
 
 Result<Importer> Importer::open(const std::filesystem::path& dir, uint64_t input_bytes,
                                 const Log& log) {
+  if (auto ended = check_repair_ended(dir); !ended) return std::move(ended).error();
   if (auto made = make_directory(dir); !made) return std::move(made).error();
   std::error_code error;
   bool was_empty = true;

@@ -9,6 +9,7 @@
 #include "agent/spool/kept_files.h"
 #include "agent/spool/offline_copy.h"
 #include "agent/spool/offline_writer.h"
+#include "agent/spool/repair_places.h"
 
 namespace penstock::spool {
 namespace {
@@ -39,6 +40,7 @@ Result<std::vector<OfflineFile>> open_generations(const std::filesystem::path& d
                                                   std::vector<Finding>* newer) {
   std::error_code error;
   std::map<uint32_t, std::filesystem::path, std::greater<>> files;
+  if (auto ended = check_repair_ended(dir); !ended) return std::move(ended).error();
   const auto status = std::filesystem::status(dir, error);
   if (status.type() == std::filesystem::file_type::not_found)
     return denied(dir.string() + ": there is no such directory");

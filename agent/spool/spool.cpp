@@ -6,6 +6,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/spool/directory.h"
+#include "agent/spool/repair_places.h"
 #include "agent/spool/spool_impl.h"
 #include "agent/spool/volatile_fs.h"
 
@@ -18,6 +19,7 @@ constexpr size_t kRefusedHeadBytes = size_t{64} << 10;
 Error denied(std::string what) { return {ErrorKind::kDenied, std::move(what), {}}; }
 
 Result<void> check_place(const Options& options, const Log& log) {
+  if (auto ended = check_repair_ended(options.dir); !ended) return ended;
   if (auto made = make_directory(options.dir); !made) return made;
   if (options.max_size_bytes < kMinSpoolBytes) {
     return denied(fmt::format("spool.max_size is {} bytes; it must be at least {}",
