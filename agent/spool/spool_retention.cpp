@@ -45,6 +45,8 @@ SpoolImpl::Guard& SpoolImpl::guard(LaneId lane) {
   const auto found = guards_.find(lane);
   if (found != guards_.end()) return found->second;
   Guard& made = guards_[lane];
+  // By the lane's own name: what was imported, replayed or found again by a repair is not limited
+  // as its route is. It mostly is older than any max_age, and nothing feeds it that could be held.
   const auto policy = options_.policies.find(ledger_.state(lane).key.route);
   made.policy = policy == options_.policies.end() ? options_.other_lanes : policy->second;
   // It stores nothing but the quarantine, which has its own limit.

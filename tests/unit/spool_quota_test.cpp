@@ -230,6 +230,32 @@ TEST_F(SpoolQuota, RecordsExpireByMonotonicTimeThoughNothingElseHappens) {
             std::vector<std::string>{"1|2|3|age"});
 }
 
+// A card that lay for weeks is imported, a quarantine replayed: to drop that on arrival, for the
+// limits of its route, would undo what a person has done.
+TEST_F(SpoolQuota, WhatAPersonHasBroughtBackIsNotDroppedByTheLimitsOfItsRoute) {
+  options_.policies["r"] = {OverflowPolicy::kDropOldest, 1.0, Millis(20'000)};
+  open();
+  const LaneId own = spool_->lane({"r", "t"});
+  const LaneId others[] = {spool_->lane({"r@gw/0f/3", "t"}), spool_->lane({"r@replay/1", "t"})};
+  const auto put = [&](LaneId to) {
+    auto records = feeder_->take(to, 1, kRecord);
+    records[0].received_at_us = clock_.now().wall_us;
+    ASSERT_EQ(spool_->enqueue(std::move(records)), Enqueue::kTaken);
+    ASSERT_TRUE(spool_->flush());
+  };
+  for (int i = 0; i < 40; ++i) {
+    for (const LaneId lane : {others[0], others[1], own}) put(lane);
+  }
+  EXPECT_GT(spool_->state(own).dropped_overflow, 0U);
+  clock_.pass(21);
+  ASSERT_TRUE(eventually([&] { return spool_->state(own).pending() == 0; }));
+  EXPECT_GT(spool_->state(own).dropped_age, 0U);
+  for (const LaneId lane : others) {
+    EXPECT_EQ(spool_->state(lane).dropped(), 0U);
+    EXPECT_EQ(spool_->state(lane).pending(), 40U);
+  }
+}
+
 TEST_F(SpoolQuota, RecordsTakenBeforeTheClockWasSetDoNotExpire) {
   options_.policies["r"] = {OverflowPolicy::kBlock, {}, Millis(20'000)};
   clock_.change([](ClockReading& clock) { clock.is_set = false; });
