@@ -31,6 +31,8 @@ const char* name_of(FoundTable table) {
       return "quarantine";
     case FoundTable::kFate:
       return "fate";
+    case FoundTable::kClock:
+      return "clock";
   }
   return "";
 }

@@ -53,8 +53,11 @@ class Repair {
   void take_copy();
   bool has_gone_back() const;
   void name_lost_lanes();
+  void take_marks();
+  size_t marks_before(const StoredSegment& segment) const;
   void write_epochs(OfflineWriter& writer);
-  Result<void> write_lane(OfflineWriter& writer, const OfflineLane& lane);
+  Result<void> write_parts(OfflineWriter& writer, std::vector<Part> parts);
+  Result<void> write_lane(OfflineWriter& writer, const OfflineLane& lane, RepairedLane out);
   Result<void> write_late(OfflineWriter& writer, const LateLane& late);
   Result<void> write_segment(OfflineWriter& writer, const StoredSegment& segment, SeqRange wanted,
                              std::optional<LaneId> lane = {});
@@ -77,6 +80,8 @@ class Repair {
   std::map<uint32_t, Salvage::Source> sources_;  // by file
   std::vector<LateLane> late_;
   std::set<LaneId> lost_rows_;
+  std::vector<ClockMark> marks_;  // ascending
+  std::set<uint32_t> marked_;     // files whose segments they speak of
   RepairAccount account_;
 };
 
@@ -128,6 +133,7 @@ void Repair::collect() {
   for (uint32_t file = 0; file < generations_.size(); ++file) {
     if (all || damaged.contains(file)) carve_file(file);
   }
+  if (!all) take_marks();
   take_copy();
   const size_t first_kept = generations_.size();
   take_kept();
@@ -267,13 +273,69 @@ void Repair::name_lost_lanes() {
 
 Result<void> Repair::write(OfflineWriter& writer) {
   write_epochs(writer);
-  for (const auto& [id, lane] : lanes_) {
-    if (auto done = write_lane(writer, lane); !done) return done;
-  }
   for (const auto& late : late_) {
     if (auto done = write_late(writer, late); !done) return done;
   }
+  const auto late = static_cast<ptrdiff_t>(account_.lanes.size());
+  std::vector<RepairedLane> lanes;
+  std::vector<Part> parts;
+  for (const auto& [id, lane] : lanes_) {
+    lanes.push_back({id, lane.key, !lost_rows_.contains(id), 0, 0, 0, {}});
+    const auto more = parts_of(lane, lanes.back());
+    parts.insert(parts.end(), more.begin(), more.end());
+  }
+  if (auto done = write_parts(writer, std::move(parts)); !done) return done;
+  auto out = lanes.begin();
+  for (const auto& [id, lane] : lanes_) {
+    if (auto done = write_lane(writer, lane, std::move(*out++)); !done) return done;
+  }
+  std::rotate(account_.lanes.begin(), account_.lanes.begin() + late, account_.lanes.end());
   return writer.commit();
+}
+
+// Of the newest file that has any: a file begins with those of the one before. Where it cannot be
+// told which segments they speak of, there are none, and nothing expires: of a file that has gone
+// back in time newer marks may be lost.
+void Repair::take_marks() {
+  for (uint32_t file = 0; file < generations_.size(); ++file) {
+    std::vector<ClockMark> marks;
+    std::vector<Finding> findings;
+    const OfflineFile::Take take = [&marks](const RowPlace&, FoundRow&& row) {
+      if (auto* mark = std::get_if<ClockMark>(&row)) marks.push_back(std::move(*mark));
+    };
+    const bool whole = generations_[file].rows(FoundTable::kClock, take, findings) &&
+                       findings.empty() && is_sound(file, FoundTable::kEpoch) &&
+                       !read_parked_mark(dir_, generations_[file].number());
+    if (!whole && marks_.empty()) return;
+    if (marks_.empty()) marks_ = std::move(marks);
+    if (whole && !marks_.empty()) marked_.insert(file);
+  }
+}
+
+// How many marks are of the segment's time or before; 0: its age is not known.
+size_t Repair::marks_before(const StoredSegment& segment) const {
+  if (!marked_.contains(segment.file) || segment.place.leaf.from == PageFrom::kFrame) return 0;
+  const auto after =
+      std::upper_bound(marks_.begin(), marks_.end(), segment.id,
+                       [](int64_t id, const ClockMark& mark) { return id < mark.first_segment; });
+  return static_cast<size_t>(after - marks_.begin());
+}
+
+// In the order of their numbers, which is that in time; first those no mark must speak of.
+Result<void> Repair::write_parts(OfflineWriter& writer, std::vector<Part> parts) {
+  const auto order = [this](const Part& part) {
+    return marks_before(*part.segment) == 0 ? 0 : part.segment->id;
+  };
+  std::stable_sort(parts.begin(), parts.end(),
+                   [&](const Part& a, const Part& b) { return order(a) < order(b); });
+  size_t told = 0;
+  for (const Part& part : parts) {
+    for (const size_t until = marks_before(*part.segment); told < until; ++told)
+      writer.add_mark(marks_[told]);
+    if (auto done = write_segment(writer, *part.segment, part.records); !done) return done;
+    if (auto done = commit_if_due(writer); !done) return done;
+  }
+  return {};
 }
 
 void Repair::write_epochs(OfflineWriter& writer) {
@@ -321,12 +383,8 @@ std::vector<Repair::Part> Repair::parts_of(const OfflineLane& lane, RepairedLane
   return parts;
 }
 
-Result<void> Repair::write_lane(OfflineWriter& writer, const OfflineLane& lane) {
-  RepairedLane out{lane.id, lane.key, !lost_rows_.contains(lane.id), 0, 0, 0, {}};
-  for (const Part& part : parts_of(lane, out)) {
-    if (auto done = write_segment(writer, *part.segment, part.records); !done) return done;
-    if (auto done = commit_if_due(writer); !done) return done;
-  }
+// All of it but its segments.
+Result<void> Repair::write_lane(OfflineWriter& writer, const OfflineLane& lane, RepairedLane out) {
   if (auto done = write_quarantine(writer, lane); !done) return done;
   for (const auto& fate : lane.fates) {
     writer.add_fate(

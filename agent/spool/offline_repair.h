@@ -4,6 +4,8 @@
 // Kept: every record ahead of its lane's cursor, the quarantine, the fates, the lanes with their
 // numbers, cursors and epochs. Left out: what a cursor has passed, so nothing delivered comes back.
 // Kept files add what the lanes count and do not have any more (offline_kept_rows.h).
+// Segments keep their order in time, and with it the marks of the clock that tell their age; what
+// was not in a file that has all marks does not expire.
 // What is neither kept nor has a fate is written down as damaged, so the account closes. A new
 // epoch is begun: numbers that were lost are never given out a second time under the same name.
 #pragma once

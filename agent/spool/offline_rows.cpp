@@ -43,6 +43,8 @@ std::string_view shape_of(FoundTable table) {
       return "iiiitb";
     case FoundTable::kFate:
       return "iiiiit";
+    case FoundTable::kClock:
+      return "ntii";
   }
   return "";
 }
@@ -121,6 +123,11 @@ std::optional<FoundRow> epoch_row(int64_t rowid, const Values& v) {
                     std::string(v[3].bytes), v[5].integer};
 }
 
+std::optional<FoundRow> clock_row(int64_t rowid, const Values& v) {
+  if (rowid < 0 || !is_whole(v[1])) return std::nullopt;
+  return ClockMark{rowid, std::string(v[1].bytes), v[2].integer, v[3].integer != 0};
+}
+
 }  // namespace
 
 std::optional<FoundRow> row_of(FoundTable table, int64_t rowid, const Values& values) {
@@ -136,6 +143,8 @@ std::optional<FoundRow> row_of(FoundTable table, int64_t rowid, const Values& va
       return quarantine_row(values);
     case FoundTable::kFate:
       return fate_row(values);
+    case FoundTable::kClock:
+      return clock_row(rowid, values);
   }
   return std::nullopt;
 }

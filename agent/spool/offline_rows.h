@@ -8,13 +8,15 @@
 #include <variant>
 #include <vector>
 
+#include "agent/spool/age.h"
 #include "agent/spool/offline_page.h"
 #include "agent/spool/rows.h"
 #include "agent/spool/types.h"
 
 namespace penstock::spool {
 
-enum class FoundTable { kEpoch, kLane, kSegment, kQuarantine, kFate };
+// Rows of the clock are read by their table alone, never from a loose page.
+enum class FoundTable { kEpoch, kLane, kSegment, kQuarantine, kFate, kClock };
 
 struct FoundEpoch {
   uint32_t id = 0;
@@ -65,7 +67,8 @@ struct FoundFate {
   std::string reason;
 };
 
-using FoundRow = std::variant<FoundEpoch, FoundLane, FoundSegment, FoundQuarantine, FoundFate>;
+using FoundRow =
+    std::variant<FoundEpoch, FoundLane, FoundSegment, FoundQuarantine, FoundFate, ClockMark>;
 
 // The row in a record of `table`; nullopt when its values cannot be such a row's.
 std::optional<FoundRow> row_of(FoundTable table, int64_t rowid,

@@ -40,6 +40,11 @@ void OfflineWriter::add_stored_segment(const SegmentHeader& header, std::string 
   waiting_.forgets_index = true;
 }
 
+void OfflineWriter::add_mark(ClockMark mark) {
+  mark.first_segment = next_id_++;
+  waiting_.marks.push_back(std::move(mark));
+}
+
 void OfflineWriter::add_quarantine(QuarantineRow row) {
   waiting_bytes_ += row.record.size() + row.reason.size();
   waiting_.quarantine.push_back(std::move(row));

@@ -28,6 +28,8 @@ class OfflineWriter {
   void add_epoch(const FoundEpoch& epoch);
   void add_segment(const SegmentHeader& header, std::string_view run);
   void add_stored_segment(const SegmentHeader& header, std::string stored);
+  // Of the segments that are added from now on; ascending in time.
+  void add_mark(ClockMark mark);
   void add_quarantine(QuarantineRow row);
   void release(LaneId lane, Seq seq);  // out of the quarantine
   void add_fate(FateRow row);
