@@ -89,8 +89,8 @@ struct Counters {
   uint64_t tail_hits = 0;        // segments served from memory
   uint64_t disk_reads = 0;
   uint64_t queued_bytes = 0;
-  uint64_t live_bytes = 0;   // in the active database, before the WAL
-  uint64_t quota_bytes = 0;  // what live_bytes may grow to by records
+  uint64_t live_bytes = 0;        // in the active database, before the WAL
+  uint64_t quota_bytes = 0;       // what live_bytes may grow to by records
   uint64_t quarantine_bytes = 0;  // of records and reasons in the quarantine
   uint64_t rolls = 0;             // to a new file because one could not be written, in this run
   uint64_t older_files = 0;       // generations that are only read

@@ -13,6 +13,7 @@
 #include "agent/spool/sizing.h"
 #include "agent/spool/sqlite.h"
 
+struct sqlite3;
 struct sqlite3_file;
 
 namespace penstock::spool {
@@ -78,6 +79,7 @@ class Store {
   Error read_error(Error error) const;
   static int64_t pages_for(const Transaction& transaction);
   Result<void> write_ledger(const Transaction& transaction);
+  sqlite3* handle() const;
   sqlite3_file* database_file() const;
   int64_t file_bytes() const;
   void tell_chunk(int64_t file_bytes);
