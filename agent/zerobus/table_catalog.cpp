@@ -71,17 +71,17 @@ void TableCatalog::with_token(const Refused& refused, MonoTime until, Done done)
     }();
     return done(std::move(token));
   }
-  if (!refused) return shared_token(false, until, std::move(done));
+  if (!refused) return shared_token(false, until, done);
   auto other = [this, refused, until, done = std::move(done)](Result<std::string> token) {
     if (!token || *token != *refused) return done(std::move(token));
     shared_token(true, until, done);
   };
-  shared_token(false, until, std::move(other));
+  shared_token(false, until, other);
 }
 
 // What one request meets, or its own short time, is the trouble of all that waited for it. So each
 // of them that has time asks once more, which is again one request.
-void TableCatalog::shared_token(bool fresh, MonoTime until, Done done) {
+void TableCatalog::shared_token(bool fresh, MonoTime until, const Done& done) {
   auto again = [this, until, done](Result<std::string> token) {
     const bool passes = !token && token.error().kind == ErrorKind::kTransient;
     if (!passes || until - read_clock().mono < kWorthAnotherTry) return done(std::move(token));

@@ -45,7 +45,7 @@ class TableCatalog {
       : workspace_url_(std::move(workspace_url)), credentials_(std::move(credentials)) {}
   using Refused = std::optional<std::string>;  // the token that was
   void with_token(const Refused& refused, MonoTime until, Done done);
-  void shared_token(bool fresh, MonoTime until, Done done);
+  void shared_token(bool fresh, MonoTime until, const Done& done);
   void ask(std::string table, const Refused& refused, MonoTime until, Done done);
 
   const std::string workspace_url_;

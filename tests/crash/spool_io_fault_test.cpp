@@ -19,7 +19,7 @@ namespace {
 // the middle of it, and a start with an old file.
 class Story {
  public:
-  Story(std::filesystem::path dir, FaultVfs& vfs, Sites& sites)
+  Story(const std::filesystem::path& dir, FaultVfs& vfs, Sites& sites)
       : options_(lab_options(dir)), vfs_(vfs), sites_(sites) {
     options_.tail_bytes = 4 << 10;  // reads come from the disk
     options_.salvage_wait = Millis(10'000);

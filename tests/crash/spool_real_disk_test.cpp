@@ -19,7 +19,6 @@ namespace penstock::spool::testing {
 namespace {
 
 using test::LoopDisk;
-using test::LoopDiskOptions;
 
 // Everything there is, to the last block.
 void fill_up(const std::filesystem::path& file) {
