@@ -75,7 +75,7 @@ class Audit : public OfflineSpoolTest {
     close();
   }
   std::filesystem::path copy_of_spool() {
-    const auto copy = dir_.path() / "copy";
+    auto copy = dir_.path() / "copy";
     std::filesystem::remove_all(copy);
     std::filesystem::copy(dir(), copy, std::filesystem::copy_options::recursive);
     return copy;
@@ -92,7 +92,7 @@ class Audit : public OfflineSpoolTest {
     spool_->quarantine(one, 5, "no such column");
     spool_->quarantine(one, 9, "no such column");
     spool_->acknowledge(one, 17);
-    const std::string origin = spool_->origin_prefix() + "/1";
+    std::string origin = spool_->origin_prefix() + "/1";
     EXPECT_TRUE(spool_->flush());
     close();
     return origin;

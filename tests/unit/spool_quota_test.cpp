@@ -54,7 +54,7 @@ TEST_F(SpoolQuota, ALaneOverItsShareIsHeldAndItsNeighbourGoesOn) {
   EXPECT_GE(held, std::min<uint64_t>(4 << 20, spool_->counters().quota_bytes / 2 - 2 * kRecord));
   for (int i = 0; i < 400; ++i) {
     ASSERT_TRUE(offer(alive)) << "record " << i << " of the neighbour was held";
-    if (i % 10 == 9) spool_->acknowledge(alive, static_cast<Seq>(i + 1));
+    if (i % 10 == 9) spool_->acknowledge(alive, static_cast<Seq>(i) + 1);
   }
   EXPECT_EQ(watcher_->rooms(), 0) << "the dead lane has no room";
   EXPECT_EQ(spool_->state(dead).dropped(), 0U);
@@ -299,7 +299,7 @@ TEST_F(SpoolQuota, AFullQuarantineHoldsTheLaneAndNoOther) {
   ASSERT_TRUE(spool_->flush());
   std::atomic<int> answered{0};
   for (int time = 0; time < 2; ++time)  // it has lost its stream in between
-    spool_->read(lane, 5, [&](Result<SegmentPtr>) { ++answered; });
+    spool_->read(lane, 5, [&](const Result<SegmentPtr>&) { ++answered; });
   ASSERT_TRUE(read_now(*spool_, other, 1)) << "others are read";
   spool_->acknowledge(other, 3);
   ASSERT_TRUE(spool_->flush());
