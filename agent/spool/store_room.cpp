@@ -93,7 +93,7 @@ void Store::tell_chunk(int64_t file_bytes) {
 int Store::grow_to(int64_t pages) {
   const sqlite3_int64 before = file_bytes();
   sqlite3_int64 bytes = pages * kPageBytes;
-  tell_chunk(0);
+  tell_chunk(0);  // the step itself: gcd(0, step)
   errno = 0;
   int code = sqlite3_file_control(handle(), "main", SQLITE_FCNTL_SIZE_HINT, &bytes);
   const int refused = errno;
