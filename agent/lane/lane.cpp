@@ -33,9 +33,9 @@ class Lane::Events final : public zerobus::StreamEvents {
       lane.apply(lane.session_.bad_response(lane.moment(), generation, error));
     });
   }
-  void on_write_done(uint64_t generation) override {
-    post([generation](Lane& lane) {
-      lane.apply(lane.session_.write_done(lane.moment(), generation));
+  void on_writes_done(uint64_t generation, size_t count) override {
+    post([generation, count](Lane& lane) {
+      lane.apply(lane.session_.writes_done(lane.moment(), generation, count));
     });
   }
   void on_closed(uint64_t generation, zerobus::Status status) override {

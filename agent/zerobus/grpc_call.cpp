@@ -33,7 +33,6 @@ std::string joined(const grpc::ByteBuffer& buffer) {
   return out;
 }
 
-constexpr size_t kFewWait = 1;  // writes: time for the next ones
 // How long after a GOAWAY a stream goes on for the acknowledgements it waits for.
 constexpr Millis kGoawayGrace{10'000};
 
@@ -192,9 +191,10 @@ void GrpcCall::on_read(bool ok) {
   read();
 }
 
-// Its owner is told of several at a time while others wait: each time costs it a wake-up.
+// Its owner is told of all at once, when the last of them is on its way: each time costs it a
+// wake-up.
 void GrpcCall::on_written(bool ok) {
-  int done = 0;
+  size_t done = 0;
   bool open = false;
   {
     const std::lock_guard lock(mutex_);
@@ -210,11 +210,9 @@ void GrpcCall::on_written(bool ok) {
     } else if (half_closed_) {
       start_half_close();
     }
-    if (queued_.size() <= kFewWait) done = std::exchange(unreported_, 0);
+    if (queued_.empty()) done = std::exchange(unreported_, 0);
   }
-  for (; done > 0; --done) {
-    emit([&](StreamEvents& events) { events.on_write_done(generation_); });
-  }
+  if (done > 0) emit([&](StreamEvents& events) { events.on_writes_done(generation_, done); });
   if (open) note_goaway();
 }
 

@@ -108,7 +108,7 @@ class GrpcCall {
   int operations_ = 0;                                            // under way
   std::deque<grpc::ByteBuffer> queued_;  // for the write under way; first the create request
   int64_t begun_ = -1;                   // writes of batches; the create request is none
-  int unreported_ = 0;                   // writes that are done
+  size_t unreported_ = 0;                // writes that are done
   size_t largest_sent_bytes_ = 0;
   bool write_pending_ = true;  // the create request first
   bool created_ = false;       // the create request has been written

@@ -237,9 +237,9 @@ Actions StreamSession::bad_response(const Moment& at, uint64_t generation, const
   return finish();
 }
 
-Actions StreamSession::write_done(const Moment& at, uint64_t generation) {
+Actions StreamSession::writes_done(const Moment& at, uint64_t generation, size_t count) {
   if (!current(generation)) return {};
-  writes_ = std::max(0, writes_ - 1);
+  writes_ -= std::min(writes_, static_cast<int>(count));
   if (phase_ == Phase::kOpen) pump(at);
   return finish();
 }

@@ -5,7 +5,7 @@
 // described to it, never owned by it.
 //
 // True on return of every event:
-// - at most four Writes of a generation are without their write_done, at most one WantBatch is
+// - at most four Writes of a generation are without their writes_done, at most one WantBatch is
 // unanswered;
 // - bytes written and unacknowledged stay within in_flight_bytes, but for a single batch that is
 // larger alone;
@@ -190,8 +190,8 @@ class StreamSession {
 
   Actions response(const Moment& at, uint64_t generation, const Response& response);
   Actions bad_response(const Moment& at, uint64_t generation, const Error& error);
-  Actions write_done(const Moment& at, uint64_t generation);
-  // The newest `count` writes, which will have no write_done.
+  Actions writes_done(const Moment& at, uint64_t generation, size_t count);
+  // The newest `count` writes, which will have no writes_done.
   Actions taken_back(const Moment& at, uint64_t generation, size_t count);
   Actions closed(const Moment& at, uint64_t generation, const Status& status);
   // The stream of this Open has to wait for others to end theirs; its time to open counts from

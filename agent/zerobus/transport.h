@@ -6,6 +6,7 @@
 // before open() has returned; they must only hand the event on to the owner's thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,9 +35,9 @@ class StreamEvents {
   virtual void on_response(uint64_t generation, Response response) = 0;
   // The server sent something unreadable. The stream goes on; its owner will want to cancel it.
   virtual void on_bad_response(uint64_t generation, Error error) = 0;
-  // The oldest batch given to write() has passed flow control. While others wait this may come
-  // late, for several in a row.
-  virtual void on_write_done(uint64_t generation) = 0;
+  // The oldest `count` batches given to write() that were not told of have passed flow control.
+  // While others wait it comes late, for several at once.
+  virtual void on_writes_done(uint64_t generation, size_t count) = 0;
   // Exactly once for every stream, after everything else. The server's status, or what the
   // connection died of.
   virtual void on_closed(uint64_t generation, Status status) = 0;
@@ -50,7 +51,7 @@ class Stream {
   // Sends `body`, a run of rows (wire.h), as the request with `offset`. One is sent at a time;
   // more wait and follow it at once, as many as the caller gives. The first may be given as soon as
   // the stream is open. `body` is shared, not copied, and released when gRPC is done with it, which
-  // can be later than on_write_done. Without effect on a stream that has ended.
+  // can be later than on_writes_done. Without effect on a stream that has ended.
   virtual void write(int64_t offset, std::shared_ptr<const std::string> body) = 0;
   // Of what was given to write(), what has not begun, newest first, is not sent. Returns how many.
   virtual size_t take_back() = 0;

@@ -54,9 +54,9 @@ class Progress final : public zerobus::StreamEvents {
     wake(std::move(lock));
   }
   void on_bad_response(uint64_t, Error) override {}
-  void on_write_done(uint64_t) override {
+  void on_writes_done(uint64_t, size_t count) override {
     std::unique_lock lock(mutex_);
-    --writing_;
+    writing_ -= static_cast<int>(count);
     wake(std::move(lock));
   }
   void on_closed(uint64_t, zerobus::Status status) override {

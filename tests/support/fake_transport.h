@@ -51,7 +51,7 @@ struct FakeStream final : zerobus::Stream {
   void ack(int64_t up_to) { respond(zerobus::Ack{up_to}); }
   void written() {
     ++done;
-    if (const auto to = events.lock()) to->on_write_done(open.generation);
+    if (const auto to = events.lock()) to->on_writes_done(open.generation, 1);
   }
   void close(int code, std::string message = "") {
     if (const auto to = events.lock()) to->on_closed(open.generation, {code, std::move(message)});

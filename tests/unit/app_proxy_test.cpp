@@ -53,7 +53,7 @@ struct Ended : zerobus::StreamEvents {
   std::promise<zerobus::Status> status;
   void on_response(uint64_t, zerobus::Response) override {}
   void on_bad_response(uint64_t, Error) override {}
-  void on_write_done(uint64_t) override {}
+  void on_writes_done(uint64_t, size_t) override {}
   void on_closed(uint64_t, zerobus::Status end) override { status.set_value(std::move(end)); }
 };
 

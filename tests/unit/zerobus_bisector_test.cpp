@@ -180,7 +180,7 @@ class Simulation {
       case 1:
         if (writes_ == 0) return;
         --writes_;
-        return apply(session_.write_done(at(), stream_));
+        return apply(session_.writes_done(at(), stream_, 1));
       case 2:
         return serve_one();
       default:

@@ -140,8 +140,9 @@ class Model {
     for (auto& [generation, stream] : streams_) {
       if (stream.closed || stream.writes == 0) continue;
       if (!calm_ && pick(3) == 0) continue;
-      --stream.writes;
-      apply(session_.write_done(at(), generation));
+      const auto count = 1 + pick(static_cast<uint64_t>(stream.writes));
+      stream.writes -= static_cast<int>(count);
+      apply(session_.writes_done(at(), generation, count));
       return;
     }
   }

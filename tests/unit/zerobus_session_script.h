@@ -73,7 +73,10 @@ class SessionScript : public ::testing::Test {
   Script close_signal(uint64_t gen, int ms) {
     return run(session_->response(at(), gen, CloseSignal{Millis(ms)}));
   }
-  Script write_done(uint64_t gen) { return run(session_->write_done(at(), gen)); }
+  Script write_done(uint64_t gen) { return writes_done(gen, 1); }
+  Script writes_done(uint64_t gen, size_t count) {
+    return run(session_->writes_done(at(), gen, count));
+  }
   Script taken_back(uint64_t gen, size_t count) {
     return run(session_->taken_back(at(), gen, count));
   }

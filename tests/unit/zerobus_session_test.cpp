@@ -169,6 +169,15 @@ TEST_F(ZerobusSession, OffsetsCountFromZeroOnEveryStream) {
   EXPECT_EQ(batch(2, 11, 30), "write 2:0 [11-30], want 2");
 }
 
+TEST_F(ZerobusSession, WritesReportedTogetherMakeRoomForAsMany) {
+  open_stream();
+  for (uint64_t i = 0; i < 5; ++i) batch(1, 10 * i + 1, 10 * i + 10);
+  EXPECT_EQ(writes_done(1, 3), "write 1:4 [41-50], want 1");
+  EXPECT_EQ(batch(1, 51, 60), "write 1:5 [51-60], want 1");
+  EXPECT_EQ(batch(1, 61, 70), "write 1:6 [61-70], want 1");
+  EXPECT_EQ(batch(1, 71, 80), "") << "four are on their way again";
+}
+
 TEST_F(ZerobusSession, WritesThatWaitAreTakenBackWhenTheEndIsAnnounced) {
   open_stream();
   for (uint64_t i = 0; i < 3; ++i) batch(1, 10 * i + 1, 10 * i + 10);

@@ -107,8 +107,11 @@ class Recorder : public StreamEvents {
   void on_bad_response(uint64_t generation, Error error) override {
     event(generation, [&] { bad = error.what; });
   }
-  void on_write_done(uint64_t generation) override {
-    event(generation, [&] { ++written; });
+  void on_writes_done(uint64_t generation, size_t count) override {
+    event(generation, [&] {
+      written += static_cast<int>(count);
+      ++reports;
+    });
   }
   void on_closed(uint64_t generation, Status status) override {
     event(generation, [&] {
@@ -145,6 +148,7 @@ class Recorder : public StreamEvents {
   std::optional<Millis> grace;
   std::string bad;
   int written = 0;
+  int reports = 0;  // that told of them
   std::set<uint64_t> closed;
   Status last{-1, ""};
 
