@@ -1,11 +1,10 @@
 #include "tests/bench/delivery_sink.h"
 
-#include <atomic>
 #include <cstdio>
 #include <fstream>
-#include <mutex>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include <grpcpp/generic/async_generic_service.h>
@@ -43,22 +42,55 @@ grpc::ByteBuffer ack_message(int64_t offset) {
   return message(out);
 }
 
-// One stream: reads as fast as it can; one acknowledgement on its way at a time, always the newest.
-class SinkStream : public grpc::ServerGenericBidiReactor {
+// What comes back from the completion queue, once.
+class Operation {
  public:
-  explicit SinkStream(std::string table) : table_(std::move(table)) {
-    StartSendInitialMetadata();
-    StartRead(&incoming_);
+  virtual void done(bool ok) = 0;
+  void* tag() { return this; }
+
+ protected:
+  ~Operation() = default;
+};
+
+// One stream, on the thread of the completion queue: reads as fast as it can; one acknowledgement
+// on its way at a time, always the newest. Not the callback API, whose two threads take turns and
+// leave the client less of two cores.
+class SinkStream {
+ public:
+  // Waits for a client; the next one's stream is made when it has come.
+  SinkStream(grpc::AsyncGenericService& service, grpc::ServerCompletionQueue& queue)
+      : service_(service), queue_(queue) {
+    ++operations_;
+    service_.RequestCall(&context_, &stream_, &queue_, &queue_, begun_.tag());
   }
 
  private:
-  bool is(const char* kind) const { return table_.find(kind) != std::string::npos; }
+  class Step final : public Operation {
+   public:
+    Step(SinkStream& stream, void (SinkStream::*next)(bool)) : stream_(stream), next_(next) {}
+    void done(bool ok) override {
+      (stream_.*next_)(ok);
+      if (--stream_.operations_ == 0) delete &stream_;
+    }
 
-  void OnReadDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
-    ended_ = !ok;
-    if (ok && !created_) {
-      created_ = true;
+   private:
+    SinkStream& stream_;
+    void (SinkStream::*const next_)(bool);
+  };
+
+  void on_begun(bool ok) {
+    if (!ok) return;
+    new SinkStream(service_, queue_);
+    const auto& headers = context_.client_metadata();
+    const auto table = headers.find("x-databricks-zerobus-table-name");
+    if (table != headers.end()) table_.assign(table->second.data(), table->second.size());
+    ++operations_;
+    stream_.SendInitialMetadata(headers_sent_.tag());  // the official client waits for them
+    read();
+  }
+  void on_read(bool ok) {
+    ended_ = ended_ || !ok;
+    if (ok && !std::exchange(created_, true)) {
       if (is("refused")) return finish({grpc::StatusCode::NOT_FOUND, "no such table"});
       if (!is("frozen")) write(message(std::string_view("\x0A\x04\x0A\x02s1", 6)));
     } else if (ok && !is("mute")) {
@@ -66,16 +98,16 @@ class SinkStream : public grpc::ServerGenericBidiReactor {
     }
     incoming_.Clear();
     pump();
-    if (ok) StartRead(&incoming_);
+    if (ok) read();
   }
-  void OnWriteDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
+  void on_written(bool ok) {
     writing_ = false;
     ended_ = ended_ || !ok;
     pump();
   }
-  void OnDone() override { delete this; }
+  void on_nothing_to_do(bool) {}
 
+  bool is(const char* kind) const { return table_.find(kind) != std::string::npos; }
   // {2 or 3: {1: offset, ...}}; a protobuf writer puts field 1 first.
   static int64_t offset_of(const grpc::ByteBuffer& buffer) {
     std::vector<grpc::Slice> slices;
@@ -86,10 +118,14 @@ class SinkStream : public grpc::ServerGenericBidiReactor {
     head.remove_prefix(1);
     return static_cast<int64_t>(take_varint(head).value_or(0));
   }
-  void write(grpc::ByteBuffer bytes) {
-    outgoing_.Swap(&bytes);
+  void read() {
+    ++operations_;
+    stream_.Read(&incoming_, read_.tag());
+  }
+  void write(const grpc::ByteBuffer& bytes) {
     writing_ = true;
-    StartWrite(&outgoing_);
+    ++operations_;
+    stream_.Write(bytes, written_.tag());
   }
   void pump() {
     if (writing_ || finished_) return;
@@ -101,29 +137,29 @@ class SinkStream : public grpc::ServerGenericBidiReactor {
     }
   }
   void finish(const grpc::Status& status) {
-    if (!std::exchange(finished_, true)) Finish(status);
+    if (std::exchange(finished_, true)) return;
+    ++operations_;
+    stream_.Finish(status, closed_.tag());
   }
 
-  const std::string table_;
-  std::mutex mutex_;
+  grpc::AsyncGenericService& service_;
+  grpc::ServerCompletionQueue& queue_;
+  grpc::GenericServerContext context_;
+  grpc::GenericServerAsyncReaderWriter stream_{&context_};
+  std::string table_;
   grpc::ByteBuffer incoming_;
-  grpc::ByteBuffer outgoing_;
+  int operations_ = 0;  // under way; the last one's return ends it all
   bool created_ = false;
   bool writing_ = false;
   bool ended_ = false;
   bool finished_ = false;
   int64_t newest_ = -1;
   int64_t told_ = -1;
-};
-
-class SinkService : public grpc::CallbackGenericService {
-  grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* context) override {
-    const auto& headers = context->client_metadata();
-    const auto table = headers.find("x-databricks-zerobus-table-name");
-    return new SinkStream(
-        table == headers.end() ? "" : std::string(table->second.data(), table->second.size()));
-  }
+  Step begun_{*this, &SinkStream::on_begun};
+  Step read_{*this, &SinkStream::on_read};
+  Step written_{*this, &SinkStream::on_written};
+  Step headers_sent_{*this, &SinkStream::on_nothing_to_do};
+  Step closed_{*this, &SinkStream::on_nothing_to_do};
 };
 
 std::shared_ptr<grpc::ServerCredentials> credentials(int argc, char** argv) {
@@ -174,7 +210,7 @@ double Sink::cpu_s() const {
 }
 
 int child_sink(int argc, char** argv) {
-  SinkService service;
+  grpc::AsyncGenericService service;
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", credentials(argc, argv), &port);
@@ -182,13 +218,16 @@ int child_sink(int argc, char** argv) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4 << 20);
   builder.SetMaxReceiveMessageSize(16 << 20);
-  builder.RegisterCallbackGenericService(&service);
+  builder.RegisterAsyncGenericService(&service);
+  const auto queue = builder.AddCompletionQueue();
   const auto server = builder.BuildAndStart();
   if (!server) return 1;
   std::printf("ready %d\n", port);
   std::fflush(stdout);
-  server->Wait();  // until it is killed
-  return 0;
+  new SinkStream(service, *queue);
+  void* step = nullptr;
+  for (bool ok = false; queue->Next(&step, &ok);) static_cast<Operation*>(step)->done(ok);
+  return 0;  // not before it is killed
 }
 
 int child_receiver() {
