@@ -375,14 +375,14 @@ class Run {
     if (!source_ || report_.records == 0) return;
     for (int i = 0; i < kReceivingLives; ++i)
       benches_.push_back(std::make_shared<ConformanceBench>());
-    size_t least = SIZE_MAX;
+    uint64_t least = UINT64_MAX;
     uint64_t fewest = UINT64_MAX;
     receiving_life();
     Left before;
     for (int i = 1; i < kReceivingLives && !stuck_; ++i) {
       const uint64_t records = receiving_life();
       const Left after;
-      const size_t grown = after.bytes > before.bytes ? after.bytes - before.bytes : 0;
+      const uint64_t grown = after.bytes > before.bytes ? after.bytes - before.bytes : 0;
       fewest = std::min(fewest, records);
       least = std::min(least, grown / std::max<uint64_t>(records, 1));
       before = after;
