@@ -1,0 +1,37 @@
+# What is built for armhf, compiled for 32 bits on the way, neither linked nor run: where size_t and uint64_t are not one
+# type, code that compiles here may not compile there. Needs no 32-bit packages: the headers of x86-64 serve both, but for
+# one of the C library's, which lists the functions it lacks.
+if(CMAKE_CROSSCOMPILING OR NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  return()
+endif()
+set(headers ${CMAKE_CURRENT_BINARY_DIR}/word_size)
+file(WRITE ${headers}/gnu/stubs-32.h "")
+set(word_size_options -m32 -O0 -g0 -fno-sanitize=all "SHELL:-isystem ${headers}")
+foreach(directory ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES} /usr/include/${CMAKE_LIBRARY_ARCHITECTURE})
+  if(directory MATCHES "${CMAKE_LIBRARY_ARCHITECTURE}")
+    list(APPEND word_size_options "SHELL:-isystem ${directory}")
+  endif()
+endforeach()
+
+set(targets penstock penstock_input_mqtt penstock_input_serial penstock_input_udp penstock_input_mqtt_parts
+  penstock_input_serial_parts penstock_input_udp_parts penstock_conformance penstock_zerobus_local_parts
+  penstock-zerobus-local)
+foreach(module base config route codec spool zerobus intake lane host ops app cli)
+  list(APPEND targets penstock_${module})
+endforeach()
+foreach(target ${targets})
+  get_target_property(sources ${target} SOURCES)
+  get_target_property(directory ${target} SOURCE_DIR)
+  list(FILTER sources INCLUDE REGEX "\\.cpp$")
+  list(TRANSFORM sources PREPEND ${directory}/ REGEX "^[^/]")
+  add_library(${target}_32 OBJECT ${sources})
+  target_compile_options(${target}_32 PRIVATE ${word_size_options})
+  target_compile_definitions(${target}_32 PRIVATE $<TARGET_PROPERTY:${target},COMPILE_DEFINITIONS>)
+  get_target_property(links ${target} LINK_LIBRARIES)
+  target_link_libraries(${target}_32 PRIVATE ${links})
+  if(PENSTOCK_PCH AND target STREQUAL "penstock_base")
+    target_precompile_headers(penstock_base_32 PRIVATE <agent/base/pch.h>)
+  elseif(PENSTOCK_PCH AND directory MATCHES "/agent/")
+    target_precompile_headers(${target}_32 REUSE_FROM penstock_base_32)
+  endif()
+endforeach()
