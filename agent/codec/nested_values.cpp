@@ -1,6 +1,7 @@
 #include "agent/codec/nested_values.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -48,8 +49,10 @@ struct NestedValues::State {
   Result<void> field(ondemand::value from, const DataType& type, uint32_t number, std::string& out);
   Result<void> array(ondemand::value from, const DataType& type, uint32_t number, std::string& out);
   Result<void> map(ondemand::value from, const DataType& type, uint32_t number, std::string& out);
-  Result<void> entry(ondemand::field& from, const DataType& type, uint32_t number,
+  Result<void> entry(ondemand::field& from, const DataType& type, std::set<int64_t>& taken,
                      std::string& out);
+  Result<void> map_key(std::string_view key, const DataType& type, std::set<int64_t>& taken,
+                       std::string& out);
   Result<void> structure(ondemand::value from, const DataType& type, std::string& out);
   Result<void> members(ondemand::object from, const DataType& type, std::string& out);
   Result<void> single(ondemand::value from, const DataType& type, uint32_t number,
@@ -158,30 +161,48 @@ Result<void> NestedValues::State::map(ondemand::value from, const DataType& type
                                       std::string& out) {
   ondemand::object object;
   if (from.get_object().get(object)) return mismatch(from, "an object");
+  std::set<int64_t> taken;
   for (auto each : object) {
     ondemand::field field;
     if (const auto code = std::move(each).get(field)) return unreadable(code);
     append_tag(number, Wire::kLength, out);
     const size_t begin = out.size();
-    if (auto written = entry(field, type, 1, out); !written) return written;
+    if (auto written = entry(field, type, taken, out); !written) return written;
     insert_length(begin, out);
   }
   return {};
 }
 
+// "1" and "01" are one key to a MAP of numbers, which would hold the last of their values only.
+// That texts differ has been checked.
+Result<void> NestedValues::State::map_key(std::string_view key, const DataType& type,
+                                          std::set<int64_t>& taken, std::string& out) {
+  const auto cell =
+      cast_value({Value::Kind::kText, key, {}}, cast_of(type), TimeUnit::kAuto, scratch);
+  if (!cell) return cell.error();
+  if (cell->kind != Cell::Kind::kText && !taken.insert(cell->integer).second) {
+    std::string same;
+    append_json(*cell, same);
+    return refused("is in the MAP already, as " + same);
+  }
+  append_tag(1, wire_of(type.kind), out);
+  append_scalar(*cell, type.kind, out);
+  return {};
+}
+
 Result<void> NestedValues::State::entry(ondemand::field& from, const DataType& type,
-                                        uint32_t number, std::string& out) {
+                                        std::set<int64_t>& taken, std::string& out) {
   std::string_view key;
   if (const auto code = from.unescaped_key().get(key)) return unreadable(code);
   const std::string where = "key '" + shown(key) + "'";
-  if (auto written = scalar({Value::Kind::kText, key, {}}, type.parts[0], number, out); !written) {
+  if (auto written = map_key(key, type.parts[0], taken, out); !written) {
     return at(where, std::move(written).error());
   }
   ondemand::value value = from.value();
   const auto null = is_null(value);
   if (!null) return null.error();
   if (*null) return refused(where + " is null, which a MAP cannot hold");
-  if (auto written = single(value, type.parts[1], number + 1, out); !written) {
+  if (auto written = single(value, type.parts[1], 2, out); !written) {
     return at(where, std::move(written).error());
   }
   return {};

@@ -1,8 +1,8 @@
 // ARRAY, MAP and STRUCT columns of a protobuf row, from JSON text.
 //
 // Casts and refusals are those of scalar columns. NULL fields of a STRUCT are left out; protobuf
-// has no NULL for an element of an ARRAY or a value of a MAP, so there it is refused. One thread;
-// buffers are reused.
+// has no NULL for an element of an ARRAY or a value of a MAP, so there it is refused; and so are
+// two keys of a MAP that stand for one number. One thread; buffers are reused.
 #pragma once
 
 #include <cstdint>

@@ -235,12 +235,20 @@ TEST(ProtoRows, NestedValuesArriveInTheirPlaces) {
   EXPECT_EQ(through(table, R"({"s":{}})"), "s { }");
 }
 
+TEST(ProtoRows, KeysOfAMapAreTheSameOnlyAsWhatTheyStandFor) {
+  const auto table = table_of({{"t", "map<string,int>"}, {"n", "array<struct<m:map<int,int>>>"}});
+  EXPECT_EQ(through(table, R"({"t":{"1":1,"01":2},"n":[{"m":{"1":1}},{"m":{"01":2}}]})"),
+            R"(t { key: "01" value: 2 } t { key: "1" value: 1 } )"
+            R"(n { m { key: 1 value: 1 } } n { m { key: 1 value: 2 } })");
+}
+
 TEST(ProtoRows, WhatDoesNotFitIsRefusedWithItsPlace) {
   const auto table = table_of({{"i", "tinyint"},
                                {"n", "varchar(2)"},
                                {"tags", "array<int>"},
                                {"s", "struct<a:array<struct<b:int>>,r:int not null>"},
                                {"m", "map<int,boolean>"},
+                               {"b", "map<boolean,int>"},
                                {"w", "timestamp_ntz"}});
   const std::pair<const char*, const char*> cases[] = {
       {R"({"i":128})", "column 'i': ${payload['i']} is 128, expected a whole number in 8 bits"},
@@ -257,6 +265,9 @@ TEST(ProtoRows, WhatDoesNotFitIsRefusedWithItsPlace) {
       {R"({"m":{"x":true}})", "key 'x' is 'x', expected a whole number"},
       {R"({"m":{"1":null}})", "key '1' is null, which a MAP cannot hold"},
       {R"({"m":{"1":2}})", "key '1' is 2, expected true or false"},
+      {R"({"m":{"1":true,"7":true,"01":false}})", "key '01' is in the MAP already, as 1"},
+      {R"({"m":{"-1.0":true,"-1":true}})", "key '-1' is in the MAP already, as -1"},
+      {R"({"b":{"true":1," true":2}})", "key ' true' is in the MAP already, as true"},
       {R"({"w":"2024-05-01T00:00:00Z"})", "without Z or an offset"},
       {R"({"other":1})", "the table has no column 'other'"},
       {R"([1])", "the payload is no object"},
