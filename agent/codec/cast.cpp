@@ -235,9 +235,15 @@ Result<Cell> cast_binary(const Value& value, BinaryText form, std::string& scrat
   return Cell{Kinds::kBinary, 0, scratch, {}};
 }
 
+// Reads JSON as the table does, whose numbers are doubles where they are large.
 Result<Cell> cast_variant(const Value& value, std::string& scratch) {
   const bool plain_text = value.kind == Kind::kText || value.kind == Kind::kBytes;
-  if (!plain_text) return text_cell(value.text);
+  if (!plain_text) {
+    const auto number = number_of(value);
+    const bool fits = !number || fits_double(number->text, number->number);
+    if (!fits) return refused(value, "a number within the range of a double");
+    return text_cell(value.text);
+  }
   if (!value.json.empty()) return text_cell(value.json);
   auto text = cast_text(value, 0);
   if (!text) return text;

@@ -180,7 +180,11 @@ auto Column::compile_payload(const Reference& reference, const ColumnSpec& colum
   // As text the payload is kept byte for byte; as anything else it is a JSON value like others.
   const bool whole_text = reference.path.empty() &&
                           (is_payload_text(column.cast.cast) || column.from.single() == nullptr);
-  if (whole_text) return Part(Field::kPayload);
+  if (whole_text) {
+    // The table reads a VARIANT: what is refused in a field is refused in the whole as well.
+    if (column.cast.cast == Cast::kVariant && column.from.single()) paths.add({});
+    return Part(Field::kPayload);
+  }
   return Part(PayloadSlot{paths.add(reference.path)});
 }
 

@@ -248,6 +248,9 @@ TEST(Cast, BinaryReadsWhatTheTextSaysAndPayloadsAsTheyAre) {
 TEST(Cast, VariantHoldsTheJsonText) {
   check({{json(R"({"a":"b"})"), "variant", R"("{\"a\":\"b\"}")"},
          {number("1.50"), "variant", R"("1.50")"},
+         {number("1e308"), "variant", R"("1e308")"},
+         {number("1e309"), "variant", "refused"},
+         {number("-1e999"), "variant", "refused"},
          {boolean("true"), "variant", R"("true")"},
          {text("a\"b"), "variant", R"("\"a\\\"b\"")"},
          {document(R"({"a": 1})"), "variant", R"("{\"a\": 1}")"},

@@ -238,6 +238,21 @@ TEST(RowEncoder, WholePayloadAsTextIsByteForByte) {
   EXPECT_EQ(value("${payload}", payload, "binary"), R"("eyAiYSIgOgkxLjUwIH0K")");
 }
 
+// The table reads it, as it does a field; a text is nobody's to read.
+TEST(RowEncoder, AWholePayloadAsVariantIsCheckedAsAFieldIs) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"a":1,"b":[{"c":1,"c":2}]})", "has the key 'c' twice"},
+      {R"({"a":1,"\u0061":1})", "has the key 'a' twice"},
+      {R"([1e999])", "beyond the range of a double"},
+      {" -1e309\n", "expected a number within the range of a double"},
+  };
+  for (const auto& [payload, problem] : cases) {
+    EXPECT_NE(value("${payload}", payload, "variant").find(problem), std::string::npos)
+        << value("${payload}", payload, "variant");
+    EXPECT_EQ(value("${payload}", payload, "string").find("refused"), std::string::npos) << payload;
+  }
+}
+
 TEST(RowEncoder, APayloadThatIsOneValueCanBeCast) {
   EXPECT_EQ(value("${payload}", " 21.50\n", "double"), "21.50");
   EXPECT_EQ(value("${payload}", "\"2024-05-01\"", "date"), "19844");
