@@ -15,6 +15,7 @@
 
 #include "agent/zerobus/ca_file.h"
 #include "agent/zerobus/grpc_call.h"
+#include "agent/zerobus/header_value.h"
 
 namespace penstock::zerobus {
 namespace {
@@ -33,22 +34,6 @@ class GrpcStream : public Stream {
  private:
   std::shared_ptr<GrpcCall> call_;
 };
-
-// gRPC aborts the process on metadata that no header can carry, so it is checked first.
-Result<void> check_header(std::string_view what, std::string_view value) {
-  for (size_t i = 0; i < value.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(value[i]);
-    if (byte >= 0x20 && byte <= 0x7E) continue;
-    return Error{
-        ErrorKind::kDenied,
-        fmt::format("the {} has the byte 0x{:02X} at {}, which no header can carry; remove "
-                    "it (a line break at the end of a file?)",
-                    what, byte, i),
-        {}};
-  }
-  if (!value.empty()) return {};
-  return Error{ErrorKind::kDenied, fmt::format("the {} is empty", what), {}};
-}
 
 Result<std::shared_ptr<grpc::ChannelCredentials>> credentials_for(const Endpoint& endpoint) {
   if (!endpoint.tls) return grpc::InsecureChannelCredentials();
@@ -82,8 +67,8 @@ class GrpcTransport : public Transport {
 
   Result<std::shared_ptr<Stream>> open(StreamOpen open,
                                        std::weak_ptr<StreamEvents> events) override {
-    if (auto ok = check_header("access token", open.bearer); !ok) return ok.error();
-    if (auto ok = check_header("table name", open.table); !ok) return ok.error();
+    if (auto ok = check_header_value("access token", open.bearer); !ok) return ok.error();
+    if (auto ok = check_header_value("table name", open.table); !ok) return ok.error();
     std::shared_ptr<GrpcCall> call;
     std::vector<std::unique_ptr<PooledChannel>> unused;  // goes after the lock
     const MonoTime now = pool_->clock();

@@ -3,6 +3,7 @@
 #include "agent/base/secret.h"
 #include "agent/base/text.h"
 #include "agent/zerobus/endpoint.h"
+#include "agent/zerobus/header_value.h"
 #include "agent/zerobus/token_json.h"
 
 namespace penstock::zerobus {
@@ -65,6 +66,7 @@ Result<HttpRequest> table_request(std::string_view workspace_url, std::string_vi
                                   std::string_view token) {
   auto origin = origin_of(workspace_url);
   if (!origin) return std::move(origin).error();
+  if (auto good = check_header_value("access token", token); !good) return std::move(good).error();
   HttpRequest request;
   request.get = true;
   request.url = *origin + "/api/2.1/unity-catalog/tables/" + path_encoded(table);

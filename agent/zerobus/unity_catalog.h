@@ -18,7 +18,8 @@ namespace penstock::zerobus {
 Result<HttpRequest> catalog_token_request(std::string_view workspace_url,
                                           const OAuthClient& client);
 
-// kDenied: no workspace_url, or one that would send the token in clear over a network.
+// kDenied: no workspace_url, or one that would send the token in clear over a network; a token that
+// no header can carry.
 Result<HttpRequest> table_request(std::string_view workspace_url, std::string_view table,
                                   std::string_view token);
 

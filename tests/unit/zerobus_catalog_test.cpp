@@ -278,6 +278,20 @@ TEST_F(TableCatalogTest, ATokenOfItsOwnIsUsedAsItIs) {
   EXPECT_THAT(seen_, ElementsAre("GET /api/2.1/unity-catalog/tables/a.b.c Bearer mine"));
 }
 
+// It would end the headers, or be headers of its own.
+TEST_F(TableCatalogTest, ATokenThatNoHeaderCanCarryIsNotSent) {
+  const std::string bad[] = {"a-token\n", "a-token\r\nX-Other: 1", std::string("a-tok\0en", 8), ""};
+  for (const auto& token : bad) {
+    auto catalog = make({{}, [&](bool) -> Result<std::string> { return token; }});
+    const auto got = get(*catalog, "a.b.c");
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().kind, ErrorKind::kDenied);
+    EXPECT_THAT(got.error().what, HasSubstr("access token"));
+    EXPECT_THAT(got.error().what, Not(HasSubstr("a-tok")));
+  }
+  EXPECT_THAT(seen_, testing::IsEmpty());
+}
+
 // Nothing that opens a stream may wait for a workspace that hangs.
 TEST_F(TableCatalogTest, AWorkspaceThatHangsIsGivenUpInTime) {
   auto catalog = make(principal());
