@@ -49,6 +49,8 @@ class Column {
   // because of on_error.
   Result<void> append(RowInputs& inputs, std::string& out, uint64_t& nulled) const;
 
+  const std::string& name() const { return name_; }
+
  private:
   struct Constant {
     std::string text;

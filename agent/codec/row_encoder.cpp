@@ -65,6 +65,7 @@ class RowEncoder::Impl {
   Result<void> append_columns(const RecordView& record, const RowMeta& meta);
   Result<void> append_payload_object();
   Result<void> check_fields() const;
+  Error refused_field(std::string_view field) const;
   void release_large_buffers();
 
   PayloadFormat format_;
@@ -208,12 +209,26 @@ Result<void> RowEncoder::Impl::check_fields() const {
         "the payload is no object, and only an object has fields to fill columns by name; give the "
         "route columns");
   }
-  if (const auto stranger = reader_.stranger()) {
-    return refused("the table has no column '" + shown(*stranger) +
-                   "', but the payload has such a field; add the column, or set unknown_fields: "
+  if (const auto stranger = reader_.stranger()) return refused_field(*stranger);
+  return {};
+}
+
+Error RowEncoder::Impl::refused_field(std::string_view field) const {
+  const auto column = std::find_if(columns_.begin(), columns_.end(),
+                                   [&](const Column& one) { return same_name(one.name(), field); });
+  const std::string shown_field = "'" + shown(field) + "'";
+  if (column == columns_.end()) {
+    return refused("the table has no column " + shown_field +
+                   ", but the payload has such a field; add the column, or set unknown_fields: "
                    "ignore");
   }
-  return {};
+  if (column->name() == field) {
+    return refused("the payload has a field " + shown_field +
+                   ", but the column of that name is filled with what names the record; rename the "
+                   "field, or set unknown_fields: ignore");
+  }
+  return refused("the payload has a field " + shown_field + ", the table a column '" +
+                 column->name() + "'; give the route columns, or make both names the same");
 }
 
 Result<void> RowEncoder::Impl::append_payload_object() {

@@ -257,7 +257,7 @@ Result<Fitted> fit_to_table(EncoderSpec spec, const TableSchema& table) {
     const TableColumn* found = table.find(column.name);
     if (!found) return refused(column.name, "the table has no such column");
     column.name = found->name;
-    column.nullable = found->nullable;
+    column.nullable = column.nullable && found->nullable;
     const auto cast = column.cast.cast == Cast::kNone ? cast_of(found->type)
                                                       : agreed_cast(column.cast, found->type);
     if (!cast) {

@@ -22,7 +22,7 @@ CastSpec cast_of(const DataType& type);
 Result<TableSchema> schema_of_columns(const std::vector<ColumnSpec>& columns);
 
 struct Fitted {
-  EncoderSpec spec;      // with columns, each with the cast and nullability of the table
+  EncoderSpec spec;      // with columns, each with the cast of the table, NULL where both allow it
   TableSchema table;     // those columns of it, in the order of spec.columns
   bool by_name = false;  // the configuration named no columns: the payload's fields fill them
 };

@@ -336,6 +336,31 @@ TEST(ProtoRows, ColumnsOfTheRouteKeepTheirRules) {
               HasSubstr("refused at once: column 'd': default is 'x', expected a number"));
 }
 
+// The table's word is for its label; the route's is a rule of its own.
+TEST(ProtoRows, WhatTheRouteCallsNotNullIsSoWhereTheTableDoesNotMind) {
+  const auto table = table_of({{"ts", "timestamp"}, {"id", "bigint", false}});
+  EncoderSpec spec;
+  spec.columns = {column("ts", "${payload.t}"), column("id", "${payload.id}")};
+  spec.columns[0].nullable = false;
+  EXPECT_EQ(through(table, R"({"t":1,"id":2})", spec), "ts: 1 id: 2");
+  for (const auto* payload : {R"({"id":2})", R"({"t":null,"id":2})", R"({"t":1})"})
+    EXPECT_THAT(through(table, payload, spec), HasSubstr("the column is NOT NULL")) << payload;
+  auto rows = RowEncoder::make(spec, table, RowForm::kProto);
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(Reader(rows->descriptor()).row().DebugString(),
+            "message Row {\n  optional int64 ts = 1;\n  required int64 id = 2;\n}\n");
+}
+
+TEST(ProtoRows, AFieldThatIsNearlyAColumnIsRefusedWithWhatToDo) {
+  const auto table = table_of({{"Temp", "double"}, {"_seq", "bigint"}});
+  EXPECT_THAT(through(table, R"({"temp":1})"),
+              HasSubstr("the payload has a field 'temp', the table a column 'Temp'"));
+  EXPECT_THAT(through(table, R"({"Temp":1,"_seq":1})"),
+              HasSubstr("the payload has a field '_seq', but the column of that name is filled "
+                        "with what names the record"));
+  EXPECT_THAT(through(table, R"({"Tem":1})"), HasSubstr("the table has no column 'Tem'"));
+}
+
 TEST(ProtoRows, JsonRowsOfAKnownTableFollowTheSameRules) {
   const auto table = table_of({{"id", "tinyint", false}, {"x", "decimal(4,1)"}});
   auto rows = RowEncoder::make({}, table, RowForm::kJson);
