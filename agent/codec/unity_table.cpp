@@ -147,17 +147,21 @@ Result<void> add_column(const object& from, UnityTable& table) {
 Result<void> read_columns(const object& from, UnityTable& table) {
   simdjson::dom::array list;
   if (from["columns"].get_array().get(list)) return refused("the answer lists no columns");
+  // Each may end in a warning.
+  if (list.size() > kMaxTableColumns) return refused("the table has more than 2000 columns");
   size_t parts = 0;
   for (const auto entry : list) {
     object column;
     if (entry.get_object().get(column)) return refused("a column is no object");
+    const size_t before = table.schema.columns.size();
     if (auto added = add_column(column, table); !added) return added;
+    if (table.schema.columns.size() > before)
+      parts += count_parts(table.schema.columns.back().type);
+    if (parts > 2 * kMaxTypeParts) return refused("the types of the columns have too many parts");
     int64_t index = 0;
     if (!column["partition_index"].get_int64().get(index)) {
       table.partition_columns.push_back(text_of(column, "name"));
     }
-    if (!table.schema.columns.empty()) parts += count_parts(table.schema.columns.back().type);
-    if (parts > 2 * kMaxTypeParts) return refused("the types of the columns have too many parts");
   }
   auto& columns = table.schema.columns;
   std::stable_sort(columns.begin(), columns.end(),

@@ -213,6 +213,25 @@ TEST(UnityTable, WhatTheServiceDoesNotTakeIsWarnedOfOrRefused) {
   }
 }
 
+// What is left out counts as a column, and what is not as the column before.
+TEST(UnityTable, ColumnsThatAreLeftOutAreCountedForWhatTheyAre) {
+  std::string wide = "struct<";
+  for (int i = 0; i < 1000; ++i) wide += (i > 0 ? ",f" : "f") + std::to_string(i) + ":int";
+  const auto table_with = [&](int left_out) {
+    std::string columns = R"({"name":"s","type_text":")" + wide + R"(>"})";
+    for (int i = 0; i < left_out; ++i)
+      columns += R"(,{"name":"i)" + std::to_string(i) + R"(","type_text":"interval day"})";
+    return parse_unity_table(table_json(columns));
+  };
+  const auto most = table_with(1999);
+  ASSERT_TRUE(most) << most.error().what;
+  EXPECT_EQ(most->schema.columns.size(), 1u);
+  EXPECT_EQ(most->warnings.size(), 1999u);
+  const auto more = table_with(2000);
+  ASSERT_FALSE(more);
+  EXPECT_THAT(more.error().what, HasSubstr("more than 2000 columns"));
+}
+
 ColumnSpec column(std::string name, std::string_view from, std::string_view as = "") {
   ColumnSpec spec;
   spec.name = std::move(name);
