@@ -1,6 +1,7 @@
 #include "agent/cli/audit_command.h"
 
 #include <cstdio>
+#include <set>
 
 #include <CLI/CLI.hpp>
 #include <spdlog/fmt/fmt.h>
@@ -31,6 +32,16 @@ void print(const std::string& table, const AuditLedger& ledger, const std::strin
       table.c_str(), source.c_str(), audit_query(table, ledger).c_str());
 }
 
+// Of a table that is spelt wrong, or of another spool, the query would find nothing amiss.
+std::string no_such_table(const spool::OfflineSpool& spool, const std::string& table) {
+  std::set<std::string> known;
+  for (const auto& [id, lane] : spool.lanes()) {
+    if (!lane.key.table.empty() && lane.committed() > 0) known.insert(lane.key.table);
+  }
+  return fmt::format("the ledger has no record for {}, so the query proves nothing (it has: {})",
+                     table, known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+}
+
 }  // namespace
 
 AuditCommand::AuditCommand(CLI::App& app) {
@@ -48,7 +59,9 @@ AuditCommand::AuditCommand(CLI::App& app) {
       "query knows only the rows that are there: it finds gaps between them and explains none, "
       "but\n"
       "not what is missing before the first or behind the last row of an origin, and no origin of\n"
-      "which no row is there.");
+      "which no row is there.\n"
+      "Exit codes: 0 with the ledger, 1 without it or where it has no record for TABLE, 2 nothing "
+      "printed.");
 }
 
 Result<AuditCommand::Sources> AuditCommand::sources() const {
@@ -94,9 +107,15 @@ std::optional<int> AuditCommand::run() const {
     }
   }
   if (sources->tables.empty()) return report(usage("which table? penstock audit --sql TABLE"));
-  for (const auto& table : sources->tables)
-    print(table, spool ? audit_ledger(*spool, table) : AuditLedger{}, source);
-  return flush_output() && spool ? kExitFine : kExitWrong;
+  bool proves = spool.has_value();
+  for (const auto& table : sources->tables) {
+    const auto ledger = spool ? audit_ledger(*spool, table) : AuditLedger{};
+    print(table, ledger, source);
+    if (!spool || table_.empty() || !ledger.explained.empty()) continue;
+    std::fprintf(stderr, "%s\n", no_such_table(*spool, table).c_str());
+    proves = false;
+  }
+  return flush_output() && proves ? kExitFine : kExitWrong;
 }
 
 }  // namespace penstock::cli

@@ -5,6 +5,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "agent/base/record.h"
+#include "agent/codec/table_schema.h"
 #include "agent/spool/imported_lane.h"
 #include "agent/spool/offline_writer.h"
 #include "agent/spool/replayed_record.h"
@@ -35,7 +36,7 @@ class Auditor {
       if (lane.committed() == 0) continue;
       if (spool::replay_of(lane.key)) {
         replayed(lane);
-      } else if (lane.key.table == table_) {
+      } else if (is_it(lane.key.table)) {
         numbered(lane);
       }
     }
@@ -54,8 +55,12 @@ class Auditor {
   void numbered(const spool::OfflineLane& lane);
   void replayed(const spool::OfflineLane& lane);
   void of_others(const spool::OfflineLane& home);
+  // Topics may write the name of one table in several ways.
+  bool is_it(std::string_view table) const { return codec::same_name(table, table_); }
   bool is_sent_here(const spool::FoundFate& fate) const {
-    return fate.reason == std::string(spool::kReplayedTo) + table_;
+    constexpr std::string_view kSent = spool::kReplayedTo;
+    return fate.reason.starts_with(kSent) &&
+           is_it(std::string_view(fate.reason).substr(kSent.size()));
   }
 
   spool::OfflineSpool& spool_;
@@ -77,8 +82,10 @@ void Auditor::numbered(const spool::OfflineLane& lane) {
   const std::string name = name_of_lane(lane);
   if (!spool::imported_from(lane.key)) add(name, 0, 0, "numbers begin at 1");
   rename(lane, name);
-  for (const auto& fate : lane.fates)
+  for (const auto& fate : lane.fates) {
+    if (is_sent_here(fate)) continue;  // under another spelling of this table
     add(name, fate.range.first, std::min(fate.range.last, lane.cursor), name_of(fate));
+  }
   for (const auto& row : lane.quarantine) {
     if (row.seq <= lane.cursor) add(name, row.seq, row.seq, "in quarantine");
   }
@@ -99,15 +106,15 @@ void Auditor::replayed(const spool::OfflineLane& lane) {
         if (!name) return true;
         const auto* home = spool_.numbered_under(name->origin);
         const std::string origin = home ? name_of_lane(*home) : std::string(name->origin);
-        if (lane.key.table == table_ || (home && home->key.table == table_))
+        if (is_it(lane.key.table) || (home && is_it(home->key.table)))
           add(origin, name->seq, name->seq, stored.quarantine ? "in quarantine" : "not sent yet");
         return true;
       },
       [](const auto&, const auto&, const auto&) {});
-  if (lane.key.table != table_) return;
+  if (!is_it(lane.key.table)) return;
   const auto* home = &lane;
   while (home && spool::replay_of(home->key)) home = spool_.lane(spool::replay_of(home->key)->lane);
-  if (home && home->key.table != table_) of_others(*home);
+  if (home && !is_it(home->key.table)) of_others(*home);
 }
 
 // A lane of another table, some of whose records were sent to this one: the others are not wanted.

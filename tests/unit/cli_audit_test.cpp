@@ -114,6 +114,18 @@ TEST_F(Audit, AHoleIsFoundAtTheBeginningInBetweenAndAtTheEnd) {
   EXPECT_EQ(missing(), (Missing{origin + "|1|1|1", origin + "|11|12|2", origin + "|17|17|1"}));
 }
 
+// Unity Catalog makes no difference between main.A.One and main.a.one, and topics may name both.
+TEST_F(Audit, TheLedgerOfATableIsFoundHoweverItsNameIsWritten) {
+  const auto origin = fill();
+  land(origin, 1, 16);
+  EXPECT_EQ(missing("main.A.One"), Missing{origin + "|17|17|1"});
+  replay({5, 5}, 1, "main.A.One");
+  deliver("main.A.One");
+  EXPECT_EQ(missing(), (Missing{origin + "|17|17|1"})) << "5 landed, 9 is in quarantine";
+  query(table_file(), "DELETE FROM \"main.a.one\" WHERE _seq = 5");
+  EXPECT_EQ(missing(), (Missing{origin + "|5|5|1", origin + "|17|17|1"}));
+}
+
 TEST_F(Audit, WithoutALedgerOnlyGapsBetweenRowsAreFoundAndNoneIsExplained) {
   const auto origin = fill();
   land(origin, 1, 4);
