@@ -174,6 +174,12 @@ void Agent::Parts::add_inputs() {
 
 void Agent::Parts::report_losses() {
   auto now = losses_of(intake->counters());
+  for (const auto& lane : lanes->lanes()) {
+    const auto& counted = lane->counters();
+    if (const uint64_t refused = counted.refused_records + counted.poison_records)
+      now.emplace_back(
+          "quarantined from " + lane_name(lane->id(), spool->state(lane->id()).key.table), refused);
+  }
   if (const auto text = host::loss_text(losses, now); !text.empty())
     log.warning("records in no table since the last report: {}", text);
   losses = std::move(now);

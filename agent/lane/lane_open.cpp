@@ -283,7 +283,9 @@ void Lane::refused(spool::Seq seq, std::string reason) {
   ++refused_in_a_row_;
   last_refused_ = std::max(last_refused_, seq);
   if (counters_.refused_records++ == 0) {
-    log_.warning("record {} goes to quarantine: {} (said once; the count goes on)", seq, reason);
+    log_.warning(
+        "record {} goes to quarantine: {} (said once; further ones are counted every minute)", seq,
+        reason);
   }
   if (encoder_source_ && table_suspect_ && !builder_.hopeless())
     reason += " (by the table as it was known last: the workspace did not answer)";

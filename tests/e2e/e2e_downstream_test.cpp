@@ -270,7 +270,16 @@ TEST_F(Downstream, ARecordThatWasRefusedLandsUnderItsNameAfterTheFixAndAReplay) 
 
   const auto names = names_in(penstock({"quarantine", "ls", "--json", spool()}));
   ASSERT_GE(names.size(), 3u);
+  EXPECT_NE(agent_.log().find("quarantined from lane/1 main.iot.machine " +
+                              std::to_string(names.size()) + " "),
+            std::string::npos)
+      << "each is counted in the log, not only the first";
   EXPECT_TRUE(audit(lakehouse()).empty()) << "what is in the quarantine is known";
+  const auto typo = penstock({"audit", "--sql", "--spool", spool(), "main.iot.machines"}, 1);
+  EXPECT_NE(typo.find("no record for main.iot.machines, so the query proves nothing (it has: "
+                      "main.iot.machine)"),
+            std::string::npos)
+      << typo;
   configure(", as: string");
   penstock({"quarantine", "replay", "--all", spool()});
   EXPECT_TRUE(audit(lakehouse()).empty()) << "what waits to be sent again is known";
