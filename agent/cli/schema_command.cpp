@@ -121,10 +121,12 @@ Result<codec::TableSchema> known_table(const Subject& subject, const std::string
     return usage(kept.error().what + ", or, if it does not exist, give the columns of route " +
                  subject.route.name + " types (as): " + described.error().what);
   }
-  std::fprintf(stderr,
-               "note: nothing is known of %s yet; this is what the columns of route %s say\n",
-               table.c_str(), subject.route.name.c_str());
-  return described;
+  std::fprintf(
+      stderr,
+      "note: nothing is known of %s yet; this is what the columns of route %s say, and the "
+      "columns that name each record\n",
+      table.c_str(), subject.route.name.c_str());
+  return codec::with_identity(*std::move(described));
 }
 
 // What the lanes of a route make rows with while the table is like this.

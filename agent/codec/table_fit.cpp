@@ -93,29 +93,32 @@ std::optional<CastSpec> agreed_cast(const CastSpec& given, const DataType& type)
   return std::nullopt;
 }
 
+struct IdentityPart {
+  std::string_view name;
+  const char* from;
+  bool (*fits)(TypeKind);
+  TypeKind kind;  // for a table that is to be made
+};
+
+constexpr auto kText = [](TypeKind kind) { return is_text(kind); };
+constexpr auto kNumber = [](TypeKind kind) {
+  return is_whole(kind) || kind == TypeKind::kDecimal || is_text(kind);
+};
+constexpr auto kTime = [](TypeKind kind) {
+  return kind == TypeKind::kTimestamp || kind == TypeKind::kTimestampNtz ||
+         kind == TypeKind::kBigint || is_text(kind);
+};
+constexpr std::array<IdentityPart, 5> kIdentity = {{
+    {"_origin", "${meta.origin}", kText, TypeKind::kString},
+    {"_seq", "${meta.seq}", kNumber, TypeKind::kBigint},
+    {"_sub", "${meta.sub}", kNumber, TypeKind::kBigint},
+    {"_ingested_at", "${meta.received_at}", kTime, TypeKind::kTimestamp},
+    {"_time_quality", "${meta.time_quality}", kText, TypeKind::kString},
+}};
+
 // What fills a column that has the name of a part of the record's identity, and a type for it.
 // nullptr: it is another's column.
 const char* identity_of(const TableColumn& column) {
-  struct Part {
-    std::string_view name;
-    const char* from;
-    bool (*fits)(TypeKind);
-  };
-  static constexpr auto kText = [](TypeKind kind) { return is_text(kind); };
-  static constexpr auto kNumber = [](TypeKind kind) {
-    return is_whole(kind) || kind == TypeKind::kDecimal || is_text(kind);
-  };
-  static constexpr auto kTime = [](TypeKind kind) {
-    return kind == TypeKind::kTimestamp || kind == TypeKind::kTimestampNtz ||
-           kind == TypeKind::kBigint || is_text(kind);
-  };
-  static constexpr std::array<Part, 5> kIdentity = {{
-      {"_origin", "${meta.origin}", kText},
-      {"_seq", "${meta.seq}", kNumber},
-      {"_sub", "${meta.sub}", kNumber},
-      {"_ingested_at", "${meta.received_at}", kTime},
-      {"_time_quality", "${meta.time_quality}", kText},
-  }};
   for (const auto& part : kIdentity) {
     if (same_name(part.name, column.name) && part.fits(column.type.kind)) return part.from;
   }
@@ -242,6 +245,15 @@ Result<TableSchema> schema_of_columns(const std::vector<ColumnSpec>& columns) {
     table.columns.push_back(std::move(column));
   }
   if (auto checked = check_table(table); !checked) return std::move(checked).error();
+  return table;
+}
+
+TableSchema with_identity(TableSchema table) {
+  for (const auto& part : kIdentity) {
+    if (table.find(part.name)) continue;
+    const auto position = static_cast<uint32_t>(table.columns.size());
+    table.columns.push_back({std::string(part.name), plain(part.kind), true, position});
+  }
   return table;
 }
 

@@ -21,6 +21,10 @@ CastSpec cast_of(const DataType& type);
 // type, and for names that the service does not take.
 Result<TableSchema> schema_of_columns(const std::vector<ColumnSpec>& columns);
 
+// `table` with those columns for a record's identity that it does not have: as fit_to_table() fills
+// them.
+TableSchema with_identity(TableSchema table);
+
 struct Fitted {
   EncoderSpec spec;      // with columns, each with the cast of the table, NULL where both allow it
   TableSchema table;     // those columns of it, in the order of spec.columns

@@ -72,6 +72,8 @@ TEST_F(SchemaTools, TheStatementForATableThatIsNotThereComesFromTheColumnsOfItsR
   EXPECT_EQ(sql.code, 0) << sql.err;
   EXPECT_THAT(sql.out, HasSubstr("CREATE TABLE IF NOT EXISTS `a`.`b`.`c` ("));
   EXPECT_THAT(sql.out, HasSubstr("`n` BIGINT NOT NULL"));
+  EXPECT_THAT(sql.out, HasSubstr("`_origin` STRING,\n  `_seq` BIGINT,\n  `_sub` BIGINT,\n"))
+      << "what tells repeated rows apart is filled where the table has it";
   EXPECT_THAT(sql.err, HasSubstr("nothing is known of a.b.c yet"));
   const auto show = schema("show");
   EXPECT_EQ(show.code, 2) << "what the table is like is not known";
