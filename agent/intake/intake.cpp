@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 
 namespace penstock::intake {
 namespace {
@@ -176,11 +177,19 @@ std::optional<spool::LaneId> Intake::assign_lane(const Run& run,
   return std::nullopt;
 }
 
+std::string topic_and_reason(const spool::Pending& record) {
+  std::vector<AttributeView> attributes;
+  const auto view = decode_record(record.body, attributes);
+  return fmt::format("topic '{}': {}", view ? shown(view->topic, 200) : "", record.refusal);
+}
+
 // Gives the records their numbers. False: they are turned away.
 bool Intake::take(const Run& run, std::span<spool::Pending> records, Call& call) {
   const auto routed = assign_lane(run, records);
   Lane& lane = lane_of(routed.value_or(spool::kUnroutedLane));
   const bool unrouted = !routed && !run.oversize && !run.set_aside;
+  if (unrouted && call.first_unrouted.empty() && call.says_unrouted)
+    call.first_unrouted = topic_and_reason(records.front());
   const auto verdict =
       unrouted && limits_.drop_unrouted ? spool::Admission::kDrop : spool_.admit(lane.id);
   if (verdict == spool::Admission::kDrop) {
@@ -242,6 +251,16 @@ void Intake::say_held(Source& source, const Call& call) {
                source.spec.id, *call.blocked, key.route, key.table);
 }
 
+// With a new gateway this is the commonest mistake, and the quarantine shows it only once the agent
+// is stopped.
+void Intake::say_unrouted(Source& source, const Call& call) {
+  if (call.first_unrouted.empty()) return;
+  source.is_unrouted_said = true;
+  log_.warning("input {}: a record {}, {} (said once; further ones are counted every minute)",
+               source.spec.id, limits_.drop_unrouted ? "is dropped" : "goes to quarantine",
+               call.first_unrouted);
+}
+
 EmitStatus Intake::emit(spool::SourceId source_id, std::span<const RecordView> records,
                         uint64_t& last_seq) {
   if (records.empty()) return EmitStatus::kOk;
@@ -285,6 +304,7 @@ EmitStatus Intake::admit(spool::SourceId source_id, Prepared prepared, uint64_t&
   if (closed_) return EmitStatus::kClosed;
   Source* const source = &sources_[source_id];
   Call call;
+  call.says_unrouted = !source->is_unrouted_said;
   auto batch = take_all(prepared, call);
   uint64_t seq = source->next_seq;
   for (auto& pending : batch) {
@@ -302,6 +322,7 @@ EmitStatus Intake::admit(spool::SourceId source_id, Prepared prepared, uint64_t&
   source->next_seq = seq;
   last_seq = seq - 1;
   count(call, prepared.runs);
+  say_unrouted(*source, call);
   return EmitStatus::kOk;
 }
 

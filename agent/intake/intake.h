@@ -85,6 +85,7 @@ class Intake final : public Sink {
     SourceSpec spec;
     uint64_t next_seq = 1;
     bool held = false;  // a lane's share holds it; said in the log
+    bool is_unrouted_said = false;
   };
   struct Lane {
     spool::LaneId id = 0;
@@ -111,6 +112,8 @@ class Intake final : public Sink {
     std::vector<std::pair<spool::LaneId, size_t>> used;  // to give the numbers back
     std::map<spool::LaneId, uint64_t> turned_away;
     uint64_t unrouted = 0;
+    bool says_unrouted = false;
+    std::string first_unrouted;  // its topic and what is wrong with it, if that is to be said
     std::optional<spool::LaneId> blocked;
   };
 
@@ -127,6 +130,7 @@ class Intake final : public Sink {
   void give_back(const Call& call);
   void count(const Call& call, const std::vector<Run>& runs);
   void say_held(Source& source, const Call& call);
+  void say_unrouted(Source& source, const Call& call);
   Lane* find_lane(const route::RouteSpec& route, const std::string& table);
   Lane& lane_of(spool::LaneId id);
 

@@ -1,5 +1,6 @@
 // Goal: acceptance, routing and numbering are one step: what is taken has contiguous numbers in
 // queue order, what is refused has none. Method: Intake over a spool in memory.
+#include <algorithm>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -123,6 +124,24 @@ TEST_F(IntakeTest, ARecordWithoutARouteIsKeptInQuarantineWithTheReason) {
   EXPECT_FALSE(queued[0].refusal.empty());
   EXPECT_EQ(last_seq_, 1u);
   EXPECT_EQ(intake_.counters().unrouted, 1u);
+}
+
+TEST_F(IntakeTest, TheFirstRecordOfASourceThatNoRouteTakesIsToldOf) {
+  Intake intake(spool_, router(plant_routes()), {std::nullopt, std::nullopt}, limits(),
+                Log::to_stderr(LogLevel::kWarning));
+  const auto plc = intake.add_source({"plc", {}});
+  testing::internal::CaptureStderr();
+  RecordView record;
+  for (const char* topic : {"plant/a/telemetry", "office/\ndoor", "office/window"}) {
+    record.topic = topic;
+    intake.emit(plc, std::span(&record, 1), last_seq_);
+  }
+  const auto said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("input plc: a record goes to quarantine, topic 'office/\\x0adoor': no route "
+                      "matches"),
+            std::string::npos)
+      << said;
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
 }
 
 TEST_F(IntakeTest, AnIllegalTableNameIsUnroutedNotRewritten) {
