@@ -70,6 +70,8 @@ RetryStep RetryPolicy::denied(const Failure& failure, bool soon, double random) 
   // Grants are written into the token, so a fresh one is needed after they were corrected as well.
   const bool drop = unauthenticated || failure.code == code::kPermissionDenied;
   RetryStep step{How::kHeld, {}, drop, failure.text, failure.code, soon};
+  // Any other word of the service means that it took the token: the next refusal is of a later one.
+  if (!unauthenticated && failure.code > 0) fresh_token_tried_ = false;
   if (!unauthenticated || std::exchange(fresh_token_tried_, true)) {
     step.delay = held_delay(config_.held, random);
   } else if (soon) {

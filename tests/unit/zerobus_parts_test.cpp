@@ -164,6 +164,20 @@ TEST(ZerobusRetry, ARefusedTokenIsReplacedOnceAtOnceThenHeld) {
   EXPECT_EQ(retry.next(refused, kShort, kNow, 0.5).how, RetryStep::How::kNow);
 }
 
+// A table that is not there: the token was good.
+TEST(ZerobusRetry, ATokenThatWasTakenSinceIsReplacedAtOnceAgain) {
+  RetryPolicy retry({});
+  const Failure refused = failure(ErrorKind::kDenied, code::kUnauthenticated);
+  EXPECT_EQ(retry.next(refused, kNothing, kNow, 0.5).how, RetryStep::How::kNow);
+  const Failure missing = failure(ErrorKind::kDenied, code::kNotFound);
+  EXPECT_EQ(retry.next(missing, kNothing, kNow, 0.5).how, RetryStep::How::kHeld);
+  EXPECT_EQ(retry.next(refused, kNothing, kNow, 0.5).how, RetryStep::How::kNow);
+  EXPECT_EQ(retry.next(refused, kNothing, kNow, 0.5).how, RetryStep::How::kHeld);
+  const Failure no_token = failure(ErrorKind::kDenied, -1);
+  EXPECT_EQ(retry.next(no_token, kNothing, kNow, 0.5).how, RetryStep::How::kHeld);
+  EXPECT_EQ(retry.next(refused, kNothing, kNow, 0.5).how, RetryStep::How::kHeld) << "none was";
+}
+
 TEST(ZerobusRetry, HeldAttemptsAreSpread) {
   RetryPolicy retry({});
   const Failure denied = failure(ErrorKind::kDenied, code::kNotFound);
