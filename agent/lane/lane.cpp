@@ -199,13 +199,29 @@ void Lane::act(const zerobus::Arm& action) {
   });
 }
 
+// A table with few records closes its stream and opens another all day: only the streams are named.
+LogLevel Lane::level_of(zerobus::SessionState state) {
+  using State = zerobus::SessionState;
+  const bool trouble = zerobus::is_trouble(state);
+  const bool was_trouble =
+      std::exchange(in_trouble_, trouble || (in_trouble_ && state == State::kConnecting));
+  if (trouble) return LogLevel::kWarning;
+  const auto now = std::chrono::steady_clock::now();
+  if (state == State::kStreaming) {
+    if (!was_trouble && now < name_again_) return LogLevel::kDebug;
+    name_again_ = now + destination_->name_streams_every;
+  }
+  const bool has_streamed = name_again_ != MonoTime{};
+  const bool routine = state == State::kIdle || state == State::kConnecting;
+  return routine && has_streamed && !was_trouble ? LogLevel::kDebug : LogLevel::kInfo;
+}
+
 void Lane::act(const zerobus::Report& action) {
-  const bool trouble = zerobus::is_trouble(action.state);
-  // It names the stream.
-  if (action.state == zerobus::SessionState::kStreaming)
-    name_again_ = std::chrono::steady_clock::now() + destination_->name_streams_every;
+  // A lane begins idle, whatever waits in the spool; that is nothing to tell.
+  const bool begins = !std::exchange(has_reported_, true);
+  if (begins && action.state == zerobus::SessionState::kIdle) return;
   const auto text = with_table_trouble(action.state, action.text);
-  log_.write(trouble ? LogLevel::kWarning : LogLevel::kInfo,
+  log_.write(level_of(action.state),
              fmt::format("{}{}{}", to_string(action.state), text.empty() ? "" : ": ", text));
 }
 

@@ -101,6 +101,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   void act(const zerobus::Release& action);
   void act(const zerobus::Rewind& action);
   void act(const zerobus::Arm& action);
+  LogLevel level_of(zerobus::SessionState state);
   void act(const zerobus::Report& action);
   void act(const zerobus::Rejected& action);
   void act(const zerobus::Poison& action);
@@ -197,6 +198,8 @@ class Lane : public std::enable_shared_from_this<Lane> {
   std::optional<Batch> prepared_;
   MonoTime pace_until_{};
   MonoTime name_again_{};  // a stream, in the log
+  bool has_reported_ = false;
+  bool in_trouble_ = false;  // so the log says
   bool takes_turns_ = false;
   bool called_back_ = false;  // others wait for the stream
   bool put_off_ = false;      // the session does not ask for batches until what is next can be read

@@ -179,7 +179,7 @@ void StreamSession::wait(const Moment& at, const RetryStep& step) {
 
 void StreamSession::end() {
   phase_ = Phase::kEnded;
-  report(SessionState::kStopped, "stopped");
+  report(SessionState::kStopped, "");
   actions_.push_back(Stopped{});
 }
 

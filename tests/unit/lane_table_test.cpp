@@ -359,6 +359,29 @@ TEST_F(LaneTable, StreamsThatComeAndGoAreNamedOnceAMinute) {
   const auto said = said_over_a_rotation();
   EXPECT_NE(said.find("stream stream-1 is open"), std::string::npos) << said;
   EXPECT_EQ(said.find("stream stream-2 is open"), std::string::npos) << said;
+  EXPECT_EQ(said.find("nothing to send"), std::string::npos) << "records wait:\n" << said;
+}
+
+// As a table with few records does all day.
+TEST_F(LaneTable, OnlyTheStreamIsNamedWhenOneIsClosedForWantOfRecords) {
+  destination_->name_streams_every = Millis(0);
+  testing::internal::CaptureStderr();
+  make_lane({row("\"n\":1")});
+  auto& first = open(0);
+  serve(first);
+  first.close(0);
+  run();
+  EXPECT_EQ(lane_->snapshot().state, zerobus::SessionState::kIdle);
+  spool_.preload({"r", "a.b.c"}, {body_of(row("\"n\":2"))}, 1);
+  lane_->committed(2);
+  run();
+  serve(open(1));
+  const auto quiet = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(quiet.find("idle"), std::string::npos) << quiet;
+  const auto once = quiet.find("connecting");
+  EXPECT_NE(once, std::string::npos) << quiet;
+  EXPECT_EQ(quiet.find("connecting", once + 1), std::string::npos) << quiet;
+  EXPECT_NE(quiet.find("stream-2 is open"), std::string::npos) << quiet;
 }
 
 TEST_F(LaneTable, EachTroubleWithTheSpoolIsSaidAgain) {
