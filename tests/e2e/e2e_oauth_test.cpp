@@ -57,7 +57,8 @@ class OAuth : public testing::Test {
     std::ofstream(dir_.path() / name) << text;
   }
   std::string config() const {
-    return "version: 1\nagent: {id: gw-oauth}\nspool: {dir: spool}\ndestinations:\n  d:\n"
+    return "version: 1\nagent: {id: gw-oauth}\nspool: {dir: spool, min_free: "
+           "1MiB}\ndestinations:\n  d:\n"
            "    endpoint: http://127.0.0.1:" +
            std::to_string(service_port_) + "\n    workspace_url: " + workspace_.url() +
            "\n    auth: {client_id: app-1, client_secret: \"${file:secret}\"}\n"
