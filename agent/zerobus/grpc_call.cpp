@@ -123,11 +123,14 @@ void GrpcCall::note_goaway() {
   emit([&](StreamEvents& events) { events.on_response(generation_, CloseSignal{kGoawayGrace}); });
 }
 
-// Of what still waits here nothing can have arrived. What else is wrong with an ack its owner sees.
+// Of what has not begun nothing can have arrived; by the time its owner reads the ack it may have
+// begun. What is wrong with one before the answer to the create request its owner sees.
 Result<void> GrpcCall::check_ack(const Response& response) {
+  if (std::holds_alternative<StreamCreated>(response)) taken_ = true;
   const auto* ack = std::get_if<Ack>(&response);
+  if (ack == nullptr || !taken_) return {};
   const std::lock_guard lock(mutex_);
-  if (ack == nullptr || ack->up_to < begun_ || queued_.empty()) return {};
+  if (ack->up_to < begun_) return {};
   return Error{ErrorKind::kTransient,
                fmt::format("the server acknowledged offset {} but only {} requests were sent; not "
                            "trusting this stream any further",

@@ -97,6 +97,7 @@ class GrpcCall {
   grpc::ByteBuffer incoming_;
   grpc::Status status_;
   bool goaway_told_ = false;
+  bool taken_ = false;  // the server has answered the create request
   Pending read_{*this, &GrpcCall::on_read};
   Pending written_{*this, &GrpcCall::on_written};
   Pending half_close_done_{*this, &GrpcCall::on_half_closed};

@@ -173,6 +173,26 @@ TEST(ZerobusTransport, AnAcknowledgementOfWhatWasNotSentIsNone) {
   ASSERT_TRUE(recorder->wait_closed());
 }
 
+// Its owner may have given it to the stream by the time it reads the acknowledgement.
+TEST(ZerobusTransport, AnAcknowledgementThatComesBeforeItsBatchIsNone) {
+  Server server([](grpc::ServerContext& context, ServerStream& stream) {
+    answer_create(stream);
+    send_ack(stream, 0);
+    wait_for_cancel(context);
+    return grpc::Status::OK;
+  });
+  const auto transport = transport_to(server.endpoint());
+  const auto recorder = std::make_shared<Recorder>();
+  const auto stream = open(*transport, recorder);
+  EXPECT_TRUE(recorder->wait([&] { return !recorder->bad.empty() || recorder->acked >= 0; }));
+  EXPECT_EQ(recorder->bad,
+            "the server acknowledged offset 0 but only 0 requests were sent; not trusting this "
+            "stream any further");
+  EXPECT_EQ(recorder->acked, -1);
+  stream->cancel();
+  ASSERT_TRUE(recorder->wait_closed());
+}
+
 TEST(ZerobusTransport, CancelEndsAWriteThatTheServerDoesNotTake) {
   Server server([](grpc::ServerContext& context, ServerStream& stream) {
     answer_create(stream);
