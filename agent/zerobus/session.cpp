@@ -326,7 +326,8 @@ void StreamSession::open(const Moment& at) {
   if (state_ == SessionState::kIdle || state_ == SessionState::kStopped) {
     report(SessionState::kConnecting, "opening a stream");
   }
-  open_rate_->opened(at.now);
+  open_rate_->opened(at.now, bisector_.searching());
+  search_waits_since_.reset();
   actions_.push_back(Open{generation_});
 }
 

@@ -274,6 +274,7 @@ class StreamSession {
                                            const Status& status);
   void suspect(const Moment& at, Failure& failure, const Status& status);
   void end_hold(const Moment& at);
+  Millis wait_for_search(const Moment& at);
   void search_or_open(const Moment& at);
   void rewind();
   void settle(const Moment& at, const RetryStep& step);  // decides what follows a stream's end
@@ -287,6 +288,7 @@ class StreamSession {
   Bisector bisector_;
   const std::shared_ptr<OpenRate> open_rate_;
   BatchLimit batch_limit_;
+  std::optional<MonoTime> search_waits_since_;
 
   Phase phase_ = Phase::kNotStarted;
   bool stopping_ = false;

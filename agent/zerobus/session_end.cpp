@@ -85,7 +85,7 @@ std::optional<RetryStep> StreamSession::judge_rejection(const Moment& at, Failur
           last, bisector_.in_a_row());
       return std::nullopt;
   }
-  const Millis wait = open_rate_->wait(at.now);
+  const Millis wait = wait_for_search(at);
   if (wait == Millis(0)) return RetryStep{};
   failure.text += fmt::format(" (looking for the refused record from {} on)", first);
   return RetryStep{RetryStep::How::kBackoff, wait, false, failure.text, failure.code};
@@ -136,9 +136,14 @@ void StreamSession::open_or_wait(const Moment& at) {
   wait(at, rest);
 }
 
+Millis StreamSession::wait_for_search(const Moment& at) {
+  if (!search_waits_since_) search_waits_since_ = at.now;
+  return open_rate_->wait(at.now, *search_waits_since_);
+}
+
 // Another session of the table may have taken the place that a search waited for.
 void StreamSession::search_or_open(const Moment& at) {
-  const Millis wait = bisector_.searching() ? open_rate_->wait(at.now) : Millis(0);
+  const Millis wait = bisector_.searching() ? wait_for_search(at) : Millis(0);
   if (wait == Millis(0)) return open(at);
   phase_deadline_ = at.now + wait;
 }

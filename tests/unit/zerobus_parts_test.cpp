@@ -326,6 +326,41 @@ TEST(ZerobusOpenRate, SessionsOfATableShareIt) {
   EXPECT_EQ(session.snapshot().generation, 2u);
 }
 
+// Streams that are opened for another reason wait for nothing, so they might take every place.
+TEST(ZerobusOpenRate, ASearchIsNotKeptForEverByOthersOfTheTable) {
+  SessionConfig config;
+  const auto opens = std::make_shared<OpenRate>(config.search_opens_per_min);
+  MonoTime now = MonoTime() + std::chrono::hours(1);
+  std::vector<std::unique_ptr<StreamSession>> searching;
+  for (int i = 0; i < 40; ++i) {
+    auto& session = *searching.emplace_back(std::make_unique<StreamSession>(config, opens));
+    session.start({now}, 0);
+    session.data_available({now});
+    session.response({now}, 1, StreamCreated{"s"});
+    session.batch_ready({now}, 1, {1, 4, 4, 100});
+    session.closed({now}, 1, {code::kInvalidArgument, "refused"});
+  }
+  std::deque<MonoTime> searches;
+  std::vector<uint64_t> seen(searching.size(), 2);
+  for (const MonoTime end = now + std::chrono::minutes(30); now < end; now += Millis(500)) {
+    opens->opened(now);
+    for (size_t i = 0; i < searching.size(); ++i) {
+      auto& session = *searching[i];
+      const auto generation = session.snapshot().generation;
+      session.closed({now}, generation, {code::kInvalidArgument, "refused"});
+      if (session.snapshot().retry_at <= now) session.timer({now});
+      if (session.snapshot().generation == generation) continue;
+      seen[i] = session.snapshot().generation;
+      searches.push_back(now);
+      session.response({now}, seen[i], StreamCreated{"s"});
+      session.batch_ready({now}, seen[i], {1, 4, 4, 100});
+    }
+    while (!searches.empty() && now - searches.front() >= Millis(60'000)) searches.pop_front();
+    ASSERT_LE(searches.size(), static_cast<size_t>(config.search_opens_per_min));
+  }
+  for (const auto generation : seen) EXPECT_GT(generation, 3u);
+}
+
 TEST(ZerobusBatchLimit, ShrinksOnTimeoutsAndGrowsBackWithAcks) {
   BatchLimit limit(256 << 10);
   limit.timed_out();
