@@ -49,9 +49,9 @@ struct FakeStream final : zerobus::Stream {
   // --- The server's side.
   void created() { respond(zerobus::StreamCreated{"stream-" + std::to_string(open.generation)}); }
   void ack(int64_t up_to) { respond(zerobus::Ack{up_to}); }
-  void written() {
-    ++done;
-    if (const auto to = events.lock()) to->on_writes_done(open.generation, 1);
+  void written(size_t count = 1) {
+    done += count;
+    if (const auto to = events.lock()) to->on_writes_done(open.generation, count);
   }
   void close(int code, std::string message = "") {
     if (const auto to = events.lock()) to->on_closed(open.generation, {code, std::move(message)});
