@@ -262,6 +262,8 @@ void Lane::on_token(uint64_t generation, Result<std::string> token) {
   auto stream = destination_->transport->open(std::move(open), events_);
   if (!stream) {
     give_back(generation);
+    // The token may hold what no header can carry: it is read again, as one the service refuses.
+    token_refused_ = stream.error().kind == ErrorKind::kDenied;
     apply(session_.open_failed(moment(), generation, stream.error()));
     return;
   }

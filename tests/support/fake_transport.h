@@ -61,11 +61,14 @@ struct FakeStream final : zerobus::Stream {
   }
 };
 
+constexpr char kUnsendable[] = "unsendable";  // a token that is refused without a stream
+
 struct FakeTransport final : zerobus::Transport {
   std::vector<std::shared_ptr<FakeStream>>& streams;
   explicit FakeTransport(std::vector<std::shared_ptr<FakeStream>>& all) : streams(all) {}
   Result<std::shared_ptr<zerobus::Stream>> open(
       zerobus::StreamOpen open, std::weak_ptr<zerobus::StreamEvents> events) override {
+    if (open.bearer == kUnsendable) return Error{ErrorKind::kDenied, "no header can carry it", {}};
     auto stream = std::make_shared<FakeStream>();
     stream->open = std::move(open);
     stream->events = std::move(events);

@@ -275,6 +275,24 @@ TEST_F(LaneTest, ARefusedTokenIsReadAgain) {
   EXPECT_EQ(serve(*second).size(), 1u);
 }
 
+TEST_F(LaneTest, ATokenThatNoHeaderCanCarryIsReadAgain) {
+  tokens_by_hand_ = true;
+  destination_->session.retry.held = Millis(1);
+  make_rows(1);
+  token_requests_.at(0)(std::string(test::kUnsendable));
+  for (int tries = 0; tries < 500 && token_requests_.size() < 2; ++tries) {
+    run();
+    io_.restart();
+    io_.run_one_for(Millis(20));
+  }
+  ASSERT_EQ(token_requests_.size(), 2u);
+  EXPECT_TRUE(streams_.empty());
+  EXPECT_EQ(fresh_tokens_, 1);
+  token_requests_[1](std::string("mended"));
+  run();
+  ASSERT_EQ(streams_.size(), 1u);
+}
+
 TEST_F(LaneTest, AStreamIsOpenedWhenItsTokenArrivesAndNotBefore) {
   tokens_by_hand_ = true;
   make_rows(1);
